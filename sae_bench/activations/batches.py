@@ -1,0 +1,70 @@
+"""Batches of texts of similar length, and what the model made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sae_bench.language_models import LanguageModel
+
+
+@dataclass(frozen=True)
+class ActivationBatch:
+    """Texts (or rows of a packed corpus) with their activations at one hook.
+
+    Attributes:
+        rows: index of each of the B texts in the request it belongs to.
+        ids_BL: token ids, right-padded.
+        valid_BL: True at real tokens that are not BOS, EOS or PAD.
+        x_BLD: activations at the hook, one entry per hook name.
+    """
+
+    rows: tuple[int, ...]
+    ids_BL: Int[Tensor, "B L"]
+    valid_BL: Bool[Tensor, "B L"]
+    x_BLD: dict[str, Float[Tensor, "B L D"]] = field(repr=False)
+
+    @cached_property
+    def text_of_token_N(self) -> Int[Tensor, "N"]:
+        """Place within the batch (0..B-1) of the text that each valid token belongs to."""
+        return self.valid_BL.nonzero()[:, 0]
+
+    def tokens(self, hook: str) -> Float[Tensor, "N D"]:
+        """Activations of the valid tokens only, text after text."""
+        return self.x_BLD[hook][self.valid_BL]
+
+
+def pad(
+    texts: Sequence[Sequence[int]], lm: LanguageModel, *, length: int | None = None
+) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
+    """Right-pad token lists; returns ids and the mask of real tokens that are not special."""
+    length = max((len(ids) for ids in texts), default=0) if length is None else length
+    pad_id = lm.tokenizer.pad_token_id or 0
+    ids = torch.full((len(texts), length), pad_id, dtype=torch.long)
+    real = torch.zeros((len(texts), length), dtype=torch.bool)
+    for row, tokens in enumerate(texts):
+        ids[row, : len(tokens)] = torch.as_tensor(tokens, dtype=torch.long)
+        real[row, : len(tokens)] = True
+    special = torch.tensor(sorted(lm.special_token_ids), dtype=torch.long)
+    return ids, real & ~torch.isin(ids, special)
+
+
+def bucket_by_length(lengths: Sequence[int], *, max_tokens: int, max_texts: int) -> Iterator[list[int]]:
+    """Indices of texts, shortest first, in batches of at most `max_texts` texts and `max_tokens` padded tokens.
+
+    Sorting makes neighbours alike, so a batch pads only to the longest of its own bucket.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        longest = lengths[index]  # the newest is the longest
+        if batch and (len(batch) == max_texts or (len(batch) + 1) * longest > max_tokens):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch

@@ -1,0 +1,149 @@
+"""Per-text means of activations and SAE codes: all that probing needs to know of a text.
+
+For text i with valid tokens T_i: m_i = mean over T_i of x_t, a_i = mean over T_i of f(x_t). Sums are float32, masks are
+explicit (BOS, EOS and padding never count).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import sparse
+from torch import Tensor
+
+from sae_bench.activations.batches import ActivationBatch
+from sae_bench.custom_saes.interface import SparseCodes
+
+DENSE_LIMIT_BYTES = 1 << 30
+"""Pooled codes of up to this size are kept dense; larger ones as compressed sparse rows."""
+
+
+class CodeMatrix:
+    """Pooled codes of T texts and F latents in float32, dense or as compressed sparse rows inside."""
+
+    def __init__(self, matrix_TF: Tensor | sparse.csr_matrix) -> None:
+        self._matrix = matrix_TF
+        self.shape: tuple[int, int] = tuple(matrix_TF.shape)
+
+    @classmethod
+    def from_dense(cls, x_TF: Float[Tensor, "T F"]) -> CodeMatrix:
+        """Keep a dense matrix as it is."""
+        return cls(x_TF.float())
+
+    @property
+    def is_sparse(self) -> bool:
+        return not isinstance(self._matrix, Tensor)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        if isinstance(self._matrix, Tensor):
+            return self._matrix.nbytes
+        return self._matrix.data.nbytes + self._matrix.indices.nbytes + self._matrix.indptr.nbytes
+
+    def rows(self, index_T: Int[Tensor, "T"]) -> Float[Tensor, "T F"]:
+        """Dense rows of the given texts."""
+        if isinstance(self._matrix, Tensor):
+            return self._matrix[index_T]
+        return torch.from_numpy(self._matrix[index_T.numpy()].toarray())
+
+    def columns(self, index_T: Int[Tensor, "T"], latents_K: Int[Tensor, "K"]) -> Float[Tensor, "T K"]:
+        """Dense values of the given latents in the given texts."""
+        if isinstance(self._matrix, Tensor):
+            return self._matrix[index_T[:, None], latents_K[None, :]]
+        return torch.from_numpy(self._matrix[index_T.numpy()][:, latents_K.numpy()].toarray())
+
+    def mean(self, index_T: Int[Tensor, "T"]) -> Float[Tensor, "F"]:
+        """float64 mean over the given texts of every latent."""
+        if isinstance(self._matrix, Tensor):
+            return self._matrix[index_T].mean(dim=0, dtype=torch.float64)
+        total = self._matrix[index_T.numpy()].sum(axis=0, dtype=np.float64)
+        return torch.from_numpy(np.asarray(total).ravel() / max(len(index_T), 1))
+
+
+class PooledActivations:
+    """Accumulates m_i over batches; rows of texts with no valid token stay 0 and are counted in `empty`."""
+
+    def __init__(self, n_texts: int, d: int) -> None:
+        self.mean_TD = torch.zeros(n_texts, d)
+        self.empty = 0
+
+    def update(self, batch: ActivationBatch, hook: str) -> None:
+        """Add one batch."""
+        count_B = batch.valid_BL.sum(dim=1)
+        self.empty += int((count_B == 0).sum())
+        sums = _sum_by_text(batch.tokens(hook), batch.text_of_token_N, len(batch.rows))
+        self.mean_TD[list(batch.rows)] = (sums / count_B.clamp(min=1)[:, None]).cpu()
+
+
+class PooledCodes:
+    """Accumulates a_i of one SAE over batches; `finish` hands out the matrix."""
+
+    def __init__(self, n_texts: int, d_sae: int, *, dense_limit_bytes: int = DENSE_LIMIT_BYTES) -> None:
+        self._shape = (n_texts, d_sae)
+        self._dense = torch.zeros(self._shape) if n_texts * d_sae * 4 <= dense_limit_bytes else None
+        self._order: list[int] = []
+        self._values: list[np.ndarray] = []
+        self._latents: list[np.ndarray] = []
+        self._counts: list[np.ndarray] = []
+
+    def update(self, batch: ActivationBatch, codes: SparseCodes | Tensor) -> None:
+        """Add the codes of the batch's valid tokens."""
+        n_texts, d_sae = len(batch.rows), self._shape[1]
+        if isinstance(codes, Tensor):
+            sums_BF = _sum_by_text(codes, batch.text_of_token_N, n_texts)
+        else:
+            flat_NK = batch.text_of_token_N[:, None] * d_sae + codes.indices_NK
+            sums_BF = torch.zeros(n_texts * d_sae, device=flat_NK.device)
+            sums_BF.index_add_(0, flat_NK.flatten(), codes.values_NK.flatten().float())
+            sums_BF = sums_BF.view(n_texts, d_sae)
+        mean_BF = (sums_BF / batch.valid_BL.sum(dim=1).clamp(min=1)[:, None]).cpu()
+        if self._dense is not None:
+            self._dense[list(batch.rows)] = mean_BF
+            return
+        block = sparse.csr_matrix(mean_BF.numpy())
+        self._order.extend(batch.rows)
+        self._values.append(block.data)
+        self._latents.append(block.indices)
+        self._counts.append(np.diff(block.indptr))
+
+    def finish(self) -> CodeMatrix:
+        """The pooled codes in the order of the texts; the accumulator is empty afterwards."""
+        if self._dense is not None:
+            matrix, self._dense = self._dense, None
+            return CodeMatrix(matrix)
+        counts = np.concatenate(self._counts)
+        values = _drain(self._values)
+        latents = _drain(self._latents)
+        indptr = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        arrived = sparse.csr_matrix((values, latents, indptr), shape=self._shape, copy=False)
+        position = np.empty(len(self._order), dtype=np.int64)
+        position[self._order] = np.arange(len(self._order))
+        return CodeMatrix(arrived if (np.diff(position) == 1).all() else _ReorderedRows(arrived, position))
+
+
+class _ReorderedRows:
+    """Sparse rows that arrived in another order than asked for: row indices are translated, nothing is copied."""
+
+    def __init__(self, matrix: sparse.csr_matrix, position_T: np.ndarray) -> None:
+        self._matrix = matrix
+        self._position_T = position_T
+        self.shape = matrix.shape
+        self.data, self.indices, self.indptr = matrix.data, matrix.indices, matrix.indptr
+
+    def __getitem__(self, index_T: np.ndarray) -> sparse.csr_matrix:
+        return self._matrix[self._position_T[index_T]]
+
+
+def _drain(blocks: list[np.ndarray]) -> np.ndarray:
+    """Concatenate and let the parts go."""
+    whole = np.concatenate(blocks)
+    blocks.clear()
+    return whole
+
+
+def _sum_by_text(x_NW: Float[Tensor, "N W"], text_N: Int[Tensor, "N"], n_texts: int) -> Float[Tensor, "B W"]:
+    """float32 sums of rows that belong to the same text."""
+    sums = torch.zeros(n_texts, x_NW.shape[1], device=x_NW.device)
+    return sums.index_add_(0, text_N, x_NW.float())

@@ -1,0 +1,64 @@
+"""What an eval may ask of the shared pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from jaxtyping import Int
+from torch import Tensor
+
+from sae_bench.activations.batches import ActivationBatch
+from sae_bench.activations.pooled import CodeMatrix
+from sae_bench.custom_saes.interface import SparseCodes
+from sae_bench.custom_saes.members import Member
+
+
+@dataclass
+class PooledTexts:
+    """Asks for per-text means of activations and codes; the pass fills `activations` and `codes`.
+
+    Attributes:
+        token_ids: one list of token ids per text; texts that several requests share are run and encoded once.
+        activations: hook name -> (T, D) means, filled by the pass.
+        codes: SAE key -> pooled codes, filled by the pass.
+        index_T: row of each text of this request in those matrices.
+    """
+
+    token_ids: Sequence[Sequence[int]]
+    activations: dict[str, Tensor] = field(default_factory=dict, init=False)
+    codes: dict[str, CodeMatrix] = field(default_factory=dict, init=False)
+    index_T: Tensor = field(init=False)
+
+
+class BatchConsumer(Protocol):
+    """Reads packed rows batch by batch while the pass goes over them."""
+
+    def on_activations(self, batch: ActivationBatch) -> None:
+        """Once per batch, before any SAE."""
+
+    def on_codes(self, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor) -> None:
+        """Once per batch and SAE, with the codes of the batch's valid tokens."""
+
+    def on_batch_end(self, batch: ActivationBatch) -> None:
+        """Once per batch, after all SAEs."""
+
+    def drop(self, member: Member) -> None:
+        """The SAE failed and will not be seen again."""
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Asks for packed rows in batches of exactly `batch_rows`, in order, handed to `consumer`.
+
+    `extra_hooks` are captured besides those of the SAEs.
+    """
+
+    rows_NL: Int[Tensor, "N L"]
+    batch_rows: int
+    consumer: BatchConsumer
+    extra_hooks: tuple[str, ...] = ()
+
+
+Request = PooledTexts | TokenRows

@@ -1,0 +1,55 @@
+"""An optional cache of activations on disk, addressed by content.
+
+The key of a batch covers the model's fingerprint (configuration, weights, dtype, BOS rule), the hook and the token
+ids, so a changed model, dtype, text or context can never meet a stale file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sae_bench.language_models import LanguageModel
+from sae_bench.results.atomic import atomic_path
+
+
+class ActivationStore:
+    """One safetensors file per batch and hook under `folder`."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._fingerprints: WeakKeyDictionary[LanguageModel, str] = WeakKeyDictionary()
+
+    def load(self, lm: LanguageModel, hooks: Sequence[str], ids_BL: Tensor) -> dict[str, Tensor] | None:
+        """The activations at all `hooks`, or None if any of them is not there (or unreadable)."""
+        values: dict[str, Tensor] = {}
+        for hook in hooks:
+            path = self._path(lm, hook, ids_BL)
+            if not path.is_file():
+                return None
+            try:
+                values[hook] = load_file(path)["activations"].to(lm.device)
+            except (SafetensorError, KeyError):  # cut off by a crash of the file system: make it again
+                path.unlink(missing_ok=True)
+                return None
+        return values
+
+    def save(self, lm: LanguageModel, ids_BL: Tensor, values: dict[str, Tensor]) -> None:
+        """Write the activations of one batch."""
+        for hook, value in values.items():
+            path = self._path(lm, hook, ids_BL)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as partial:
+                save_file({"activations": value.contiguous().cpu()}, partial)
+
+    def _path(self, lm: LanguageModel, hook: str, ids_BL: Tensor) -> Path:
+        if lm not in self._fingerprints:
+            self._fingerprints[lm] = lm.fingerprint()
+        digest = hashlib.sha256(f"{hook} {tuple(ids_BL.shape)} ".encode() + ids_BL.cpu().numpy().tobytes()).hexdigest()
+        return self.folder / self._fingerprints[lm] / hook / f"{digest[:32]}.safetensors"

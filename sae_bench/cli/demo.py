@@ -1,0 +1,57 @@
+"""`sae-bench demo`: every eval on the embedded model, data and SAEs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sae_bench.cli.console import show_summary
+from sae_bench.cli.run import evaluate
+
+DEMO_SAES = ("embedded:.*", "baseline:identity", "baseline:pca", "baseline:random")
+DEMO_SETTINGS = (
+    "core.n_eval_reconstruction_batches=4",
+    "core.n_eval_sparsity_variance_batches=12",
+    "sparse_probing.probe_train_set_size=600",
+    "sparse_probing.probe_test_set_size=300",
+)
+
+
+@click.command(epilog="\b\nExample:\n  sae-bench demo --output-folder demo_results")
+@click.option(
+    "--output-folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo_results"),
+    show_default=True,
+    help="Where results go.",
+)
+@click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds; scores are means over them.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:<i> or mps.")
+@click.option("--force-rerun", is_flag=True, help="Compute again what is there already.")
+def demo(output_folder: Path, seeds: int, device: str, force_rerun: bool) -> None:
+    """Evaluate the SAEs that come with the package, beside identity, PCA and random baselines; needs no network."""
+    seconds, summary, specs = evaluate(
+        model="embedded",
+        sae_specs=DEMO_SAES,
+        evals=("all",),
+        preset="quick",
+        settings=DEMO_SETTINGS,
+        seeds=seeds,
+        random_seed=42,
+        output_folder=output_folder,
+        data_dir=None,
+        dataset_files=(),
+        hook=None,
+        pca_corpus="embedded_train",
+        device=device,
+        llm_dtype="auto",
+        sae_dtype="auto",
+        batch_tokens=4096,
+        max_saes=None,
+        cache_activations=None,
+        force_rerun=force_rerun,
+    )
+    show_summary(specs, summary, output_folder, seconds)
+    if summary.failures:
+        raise SystemExit(1)

@@ -1,0 +1,102 @@
+"""BatchTopK SAE: at inference, `relu((x - b_dec) @ W_enc + b_enc)` where it exceeds one global threshold.
+
+Matryoshka BatchTopK SAEs encode in the same way: their groups matter in training only.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.errors import SAELoadError, UsageError
+
+
+class BatchTopKSAE(BaseSAE):
+    """BatchTopK SAE with its global threshold (Bussmann et al. 2024)."""
+
+    architecture = "batch_topk"
+    use_threshold = True
+    k: Tensor
+    threshold: Tensor
+
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        k: int,
+        model_name: str,
+        hook_layer: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        hook_name: str | None = None,
+    ) -> None:
+        super().__init__(d_in, d_sae, model_name, hook_layer, device, dtype, hook_name)
+        register_k(self, k, d_sae)
+        register_threshold(self)
+
+    def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
+        return above_threshold(self._centred_pre_activations(x), self.threshold)
+
+
+def register_k(sae: BaseSAE, k: int, d_sae: int) -> int:
+    """Keep the number of active latents as a buffer that moves and saves with the weights; returns it.
+
+    Raises:
+        UsageError: k is not between 1 and d_sae.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= d_sae:
+        raise UsageError(f"k is {k!r}; it must be a whole number from 1 to d_sae ({d_sae}).")
+    sae.register_buffer("k", torch.tensor(k, dtype=torch.int, device=sae.device))
+    return k
+
+
+def register_threshold(sae: nn.Module) -> None:
+    """A scalar threshold buffer; -1 stands for "not set", as in the training library."""
+    weight = sae.W_dec
+    assert isinstance(weight, Tensor)
+    sae.register_buffer("threshold", torch.tensor(-1.0, dtype=weight.dtype, device=weight.device))
+
+
+def above_threshold(pre: Float[Tensor, "*N F"], threshold: Float[Tensor, ""]) -> Float[Tensor, "*N F"]:
+    """ReLU of the pre-activations above a scalar threshold, 0 else.
+
+    Raises:
+        SAELoadError: the threshold was never set.
+    """
+    if threshold < 0:
+        raise SAELoadError(
+            "this SAE encodes with a global threshold that is not set (it is negative): the checkpoint was saved "
+            "before training estimated it. Take a later checkpoint."
+        )
+    return torch.where(pre > threshold, pre, 0)
+
+
+def load_dictionary_learning_batch_topk_sae(
+    repo_id: str,
+    filename: str,
+    model_name: str,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    layer: int | None = None,
+    local_dir: str = "downloaded_saes",
+) -> BatchTopKSAE:
+    """A BatchTopK SAE trained with the dictionary_learning library, from a hub repository or a local directory."""
+    from sae_bench.custom_saes.loaders.dictionary_learning import CompatRequest, load_one
+
+    request = CompatRequest(repo_id, filename, model_name, layer, local_dir)
+    return load_one(request, BatchTopKSAE, device=device, dtype=dtype)
+
+
+def load_dictionary_learning_matryoshka_batch_topk_sae(
+    repo_id: str,
+    filename: str,
+    model_name: str,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    layer: int | None = None,
+    local_dir: str = "downloaded_saes",
+) -> BatchTopKSAE:
+    """A Matryoshka BatchTopK SAE of the dictionary_learning library, from a hub repository or a local directory."""
+    return load_dictionary_learning_batch_topk_sae(repo_id, filename, model_name, device, dtype, layer, local_dir)

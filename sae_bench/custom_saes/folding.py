@@ -1,0 +1,81 @@
+"""Moving decoder norms into the encoder, so that a latent's size is its effect on the reconstruction.
+
+A latent with decoder row d of length n is the same latent with row d / n and activation n f, if the encoder can be
+scaled by n without changing when the latent is on.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sae_bench.custom_saes.base_sae import HALF_PRECISION
+from sae_bench.custom_saes.gated_sae import GatedSAE
+from sae_bench.custom_saes.interface import SAE, check_finite
+from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
+from sae_bench.custom_saes.pca_sae import PCASAE
+from sae_bench.custom_saes.relu_sae import ReluSAE
+
+SCALED_WITH_NORM: dict[type, tuple[str, ...]] = {
+    ReluSAE: ("b_enc",),
+    JumpReluSAE: ("b_enc", "threshold"),
+    GatedSAE: ("gate_bias", "b_mag"),  # not r_mag: it multiplies x @ W_enc, which is scaled already
+    PCASAE: (),
+}
+"""Architecture -> its (F,) tensors that scale with the norm beside the columns of W_enc.
+
+TopK and BatchTopK are missing on purpose: scaling a latent changes its rank among the others. A class from elsewhere
+names its own tensors in an attribute `scaled_with_norm`.
+"""
+
+WARN_TOLERANCE = 1e-2
+"""Norms this close to 1 are not worth a warning (weights stored in half precision are off by up to 1/256)."""
+
+
+@torch.no_grad()
+def fold_decoder_norm(sae: SAE) -> list[str]:
+    """Make the decoder rows unit vectors, in place, where that changes no reconstruction; calling it again is safe.
+
+    The arithmetic is float32 whatever the dtype. Rows of zeros stay as they are (the latent has no effect).
+
+    Returns:
+        Warnings, in plain words: a decoder that could not be folded, rows of zeros.
+    Raises:
+        SAELoadError: a weight is NaN or infinite.
+    """
+    check_finite(sae)
+    norm_F = sae.W_dec.float().norm(dim=1)
+    dead_F = norm_F == 0
+    warnings = []
+    if dead_F.any():
+        warnings.append(f"{int(dead_F.sum())} of {len(norm_F)} decoder rows are zero: those latents have no effect.")
+    scale_F = torch.where(dead_F, 1.0, norm_F)
+    deviation = float((scale_F - 1).abs().max())
+    if deviation <= _fold_tolerance(sae.W_dec.dtype):
+        return warnings
+    scaled = SCALED_WITH_NORM.get(type(sae), getattr(sae, "scaled_with_norm", None))
+    if scaled is not None:
+        _scale(sae, scale_F, scaled)
+    elif deviation > WARN_TOLERANCE:
+        warnings.append(
+            f"decoder rows are not unit vectors (lengths {float(scale_F.min()):.4g} to {float(scale_F.max()):.4g}) and "
+            f"the norms cannot be folded into the encoder of a {_architecture(sae)} SAE without changing which latents "
+            "fire. Latents are compared by their activations as they are."
+        )
+    return warnings
+
+
+def _scale(sae: SAE, scale_F: Float[Tensor, " F"], names: tuple[str, ...]) -> None:
+    sae.W_dec.copy_(sae.W_dec.float() / scale_F[:, None])
+    for name in ("W_enc", *names):
+        parameter = getattr(sae, name)
+        parameter.copy_(parameter.float() * scale_F)
+
+
+def _fold_tolerance(dtype: torch.dtype) -> float:
+    return 1e-2 if dtype in HALF_PRECISION else 1e-5
+
+
+def _architecture(sae: SAE) -> str:
+    return getattr(sae.cfg, "architecture", "") or type(sae).__name__

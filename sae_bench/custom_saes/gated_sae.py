@@ -1,0 +1,52 @@
+"""Gated SAE: one linear map decides which latents are on, its rescaled copy how strong (Rajamanoharan et al. 2024)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sae_bench.custom_saes.base_sae import BaseSAE, frozen_zeros
+
+
+class GatedSAE(BaseSAE):
+    """Gated SAE: gate `x_enc + gate_bias > 0`, magnitude `relu(exp(r_mag) * x_enc + b_mag)`; there is no `b_enc`."""
+
+    architecture = "gated"
+
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        model_name: str,
+        hook_layer: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        hook_name: str | None = None,
+    ) -> None:
+        super().__init__(d_in, d_sae, model_name, hook_layer, device, dtype, hook_name)
+        del self.b_enc
+        self.gate_bias = frozen_zeros(d_sae, device=device, dtype=dtype)
+        self.r_mag = frozen_zeros(d_sae, device=device, dtype=dtype)
+        self.b_mag = frozen_zeros(d_sae, device=device, dtype=dtype)
+
+    def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
+        x_enc = (x - self.b_dec) @ self.W_enc
+        magnitude = torch.relu(torch.exp(self.r_mag) * x_enc + self.b_mag)
+        return torch.where(x_enc + self.gate_bias > 0, magnitude, 0)
+
+
+def load_dictionary_learning_gated_sae(
+    repo_id: str,
+    filename: str,
+    model_name: str,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    layer: int | None = None,
+    local_dir: str = "downloaded_saes",
+) -> GatedSAE:
+    """A gated SAE trained with the dictionary_learning library, from a hub repository or a local directory."""
+    from sae_bench.custom_saes.loaders.dictionary_learning import CompatRequest, load_one
+
+    request = CompatRequest(repo_id, filename, model_name, layer, local_dir)
+    return load_one(request, GatedSAE, device=device, dtype=dtype)

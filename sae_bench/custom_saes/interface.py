@@ -1,0 +1,149 @@
+"""What an SAE is to the evals: any object with the right attributes; no inheritance needed.
+
+Shapes: N tokens, D d_in, F latents, K active latents per token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sae_bench.errors import SAELoadError
+
+PER_TOKEN_NORMALIZATIONS = ("layer_norm", "constant_norm_rescale")
+_GATHER_COST = 24
+"""Fetching a decoder row costs as much as 4 to 24 rows of the dense product (measured on a CPU, F from 2k to 16k)."""
+
+
+@runtime_checkable
+class SAE(Protocol):
+    """A sparse autoencoder (or anything that encodes to latents and decodes linearly or not).
+
+    `cfg` names at least `d_in`, `d_sae` and `hook_name`. Optional, used where present: `W_enc` (D, F), `b_enc`,
+    `b_mag`, `encode_sparse`, `decoder_is_linear`, `to(device=, dtype=)`.
+    """
+
+    @property
+    def cfg(self) -> Any: ...
+
+    @property
+    def W_dec(self) -> Tensor: ...
+
+    def encode(self, x: Tensor, /) -> Tensor:
+        """(..., D) activations -> (..., F) latents."""
+        ...
+
+    def decode(self, f: Tensor, /) -> Tensor:
+        """(..., F) latents -> (..., D) reconstruction."""
+        ...
+
+
+class SparseCodes(NamedTuple):
+    """The active latents of each token; a slot that is not used holds the value 0 (its index means nothing)."""
+
+    values_NK: Float[Tensor, "N K"]
+    indices_NK: Int[Tensor, "N K"]
+    d_sae: int
+
+    def to_dense(self) -> Float[Tensor, "N F"]:
+        """The same codes with a column for every latent."""
+        dense_NF = self.values_NK.new_zeros(self.values_NK.shape[0], self.d_sae)
+        return dense_NF.scatter(1, self.indices_NK, self.values_NK)
+
+
+def sparse_encoder(sae: SAE) -> Callable[[Tensor], SparseCodes] | None:
+    """The object's `encode_sparse`, or None if it has none (or says with `supports_sparse` that it is not usable)."""
+    if not getattr(sae, "supports_sparse", True):
+        return None
+    return cast("Callable[[Tensor], SparseCodes] | None", getattr(sae, "encode_sparse", None))
+
+
+def encode_tokens(sae: SAE, x_ND: Float[Tensor, "N D"]) -> SparseCodes | Tensor:
+    """Codes of tokens: sparse where the SAE offers it, else dense (N, F). `x_ND` is cast to the SAE's dtype."""
+    x_ND = x_ND.to(sae.W_dec.dtype)
+    encode_sparse = sparse_encoder(sae)
+    return sae.encode(x_ND) if encode_sparse is None else encode_sparse(x_ND)
+
+
+def decode_tokens(sae: SAE, codes: SparseCodes | Tensor) -> Float[Tensor, "N D"]:
+    """Reconstructions of tokens; sparse codes of a linear decoder fetch their K decoder rows where that is cheaper."""
+    if isinstance(codes, Tensor):
+        return sae.decode(codes.to(sae.W_dec.dtype))
+    n_active = codes.values_NK.shape[1]
+    if n_active * _GATHER_COST >= codes.d_sae or not decoder_is_linear(sae):
+        return sae.decode(codes.to_dense().to(sae.W_dec.dtype))
+    W_dec_FD = sae.W_dec
+    summed_ND = torch.nn.functional.embedding_bag(
+        codes.indices_NK, W_dec_FD, per_sample_weights=codes.values_NK.to(W_dec_FD.dtype), mode="sum"
+    )
+    return summed_ND + _decoder_constant(sae)
+
+
+def decoder_is_linear(sae: SAE) -> bool:
+    """Whether `decode(f) = f @ W_dec + const`, so that ablating latent s subtracts `f_s * W_dec[s]`.
+
+    An object says so itself with a boolean attribute `decoder_is_linear`; otherwise a few random codes are decoded.
+    """
+    declared = getattr(sae, "decoder_is_linear", None)
+    if isinstance(declared, bool):
+        return declared
+    if getattr(sae.cfg, "normalize_activations", "none") in PER_TOKEN_NORMALIZATIONS:
+        return False
+    return linearity_error(sae) < _tolerance(sae.W_dec.dtype)
+
+
+@torch.no_grad()
+def linearity_error(sae: SAE, *, seed: int = 0) -> float:
+    """Largest deviation of `decode` from `f @ W_dec + decode(0)` on random codes, relative to the largest output."""
+    W_dec_FD = sae.W_dec
+    generator = torch.Generator().manual_seed(seed)
+    scale_N1 = torch.tensor([[0.1], [1.0], [10.0], [100.0]])
+    codes_NF = (torch.rand(4, W_dec_FD.shape[0], generator=generator) * scale_N1).to(W_dec_FD)
+    found_ND = (sae.decode(codes_NF) - _decoder_constant(sae)).double()
+    expected_ND = codes_NF.double() @ W_dec_FD.double()
+    size_N = expected_ND.abs().amax(1).clamp(min=1e-12)
+    return float(((found_ND - expected_ND).abs().amax(1) / size_N).max())
+
+
+def encoder_bias(sae: SAE) -> Tensor | None:
+    """The bias of the magnitudes: `b_mag` for gated SAEs, `b_enc` else, None where there is none."""
+    for name in ("b_mag", "b_enc"):
+        bias = getattr(sae, name, None)
+        if isinstance(bias, Tensor):
+            return bias
+    return None
+
+
+def check_finite(sae: SAE) -> None:
+    """Raise `SAELoadError` naming the first tensor that holds NaN or infinite values."""
+    for name, tensor in weights(sae):
+        if not torch.isfinite(tensor).all():
+            n_bad = int((~torch.isfinite(tensor)).sum())
+            raise SAELoadError(
+                f"{name} of this SAE holds {n_bad} NaN or infinite values of {tensor.numel()}. The checkpoint is "
+                "broken or was converted to a dtype too narrow for it; take another one."
+            )
+
+
+def weights(sae: SAE) -> Iterator[tuple[str, Tensor]]:
+    """Every weight of an SAE with its name: its state if it is a module (or wraps one), else the usual attributes."""
+    module = getattr(sae, "inner", sae)
+    if isinstance(module, torch.nn.Module):
+        yield from module.state_dict().items()
+        return
+    for name in ("W_enc", "W_dec", "b_enc", "b_dec", "b_mag", "gate_bias", "r_mag", "threshold"):
+        value = getattr(sae, name, None)
+        if isinstance(value, Tensor):
+            yield name, value
+
+
+def _decoder_constant(sae: SAE) -> Float[Tensor, "1 D"]:
+    return sae.decode(sae.W_dec.new_zeros(1, sae.W_dec.shape[0]))
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    return 5e-2 if dtype in (torch.bfloat16, torch.float16) else 1e-3

@@ -1,0 +1,79 @@
+"""Baselines that need no files: identity, zero, random, and principal components of the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.identity_sae import IdentitySAE, ZeroSAE
+from sae_bench.custom_saes.loaders.files import layer_of
+from sae_bench.custom_saes.loading import hook_width
+from sae_bench.custom_saes.pca_sae import fit_pca
+from sae_bench.custom_saes.random_sae import RandomSAE
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle, malformed
+from sae_bench.errors import UnknownNameError, UsageError
+from sae_bench.language_models.hooks import parse_hook_name
+from sae_bench.language_models.model import LanguageModel
+
+RANDOM_EXPANSION = 4
+RANDOM_K = 32
+
+
+def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:  # noqa: ARG001 (one signature for all)
+    """The baseline `<name>[@<hook name>]`."""
+    name, at, hook_name = rest.partition("@")
+    if name not in _BUILDERS:
+        raise UnknownNameError("baseline", name, _BUILDERS)
+    if at and not hook_name:
+        raise malformed(f"baseline:{rest}", "baseline")
+    if hook_name:
+        parse_hook_name(hook_name)
+    sae_id = f"{name}_{hook_name}" if hook_name else name
+    return [SAEHandle("baseline", sae_id, hook_name or None, None, lambda c: _build(name, hook_name or None, c))]
+
+
+def _build(name: str, hook_name: str | None, context: LoadContext) -> BaseSAE:
+    hook_name = hook_name or context.hook_name
+    if context.lm is None or hook_name is None:
+        raise UsageError(
+            f"the baseline '{name}' takes its width from a model and a hook; name a hook as in "
+            f"baseline:{name}@blocks.8.hook_resid_post, or choose it beside an SAE that has one."
+        )
+    return _BUILDERS[name](context, context.lm, hook_name)
+
+
+def _identity(context: LoadContext, lm: LanguageModel, hook: str) -> BaseSAE:
+    return IdentitySAE(hook_width(lm, hook), lm.name, layer_of(hook), context.device, context.dtype, hook)
+
+
+def _zero(context: LoadContext, lm: LanguageModel, hook: str) -> BaseSAE:
+    return ZeroSAE(hook_width(lm, hook), lm.name, layer_of(hook), context.device, context.dtype, hook)
+
+
+def _random(context: LoadContext, lm: LanguageModel, hook: str) -> BaseSAE:
+    d_in = hook_width(lm, hook)
+    d_sae = RANDOM_EXPANSION * d_in
+    k = min(RANDOM_K, d_sae)
+    return RandomSAE(d_in, d_sae, lm.name, layer_of(hook), context.device, context.dtype, hook, k=k)
+
+
+def _pca(context: LoadContext, lm: LanguageModel, hook: str) -> BaseSAE:
+    if context.activations is None:
+        raise UsageError("the PCA baseline is fitted to corpus activations and this run has none to give.")
+    return fit_pca(
+        context.activations(hook),
+        model_name=lm.name,
+        hook_layer=layer_of(hook),
+        device=context.device,
+        dtype=context.dtype,
+        hook_name=hook,
+    )
+
+
+_BUILDERS: dict[str, Callable[[LoadContext, LanguageModel, str], BaseSAE]] = {
+    "identity": _identity,
+    "pca": _pca,
+    "random": _random,
+    "zero": _zero,
+}

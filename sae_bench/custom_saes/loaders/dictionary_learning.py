@@ -1,0 +1,281 @@
+"""SAEs trained with the dictionary_learning library: a tree of folders with `ae.pt` and `config.json`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.batch_topk_sae import BatchTopKSAE
+from sae_bench.custom_saes.folding import fold_decoder_norm
+from sae_bench.custom_saes.gated_sae import GatedSAE
+from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
+from sae_bench.custom_saes.loaders.files import (
+    active_latents,
+    check_repo_id,
+    download,
+    fill,
+    find_repository,
+    hub_failed,
+    matrix_shape,
+    read_json,
+    read_torch,
+)
+from sae_bench.custom_saes.relu_sae import ReluSAE
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle
+from sae_bench.custom_saes.topk_sae import TopKSAE
+from sae_bench.errors import SAELoadError, SAEMismatchError, UnknownNameError
+from sae_bench.language_models.aliases import same_model
+
+SAET = TypeVar("SAET", bound=BaseSAE)
+WEIGHTS, CONFIG = "ae.pt", "config.json"
+
+
+@dataclass(frozen=True)
+class TrainerLayout:
+    """How the checkpoints of one trainer class read."""
+
+    sae_class: type[BaseSAE]
+    architecture: str
+    linear: bool
+    """Weights of `nn.Linear`: transposed, and called encoder.* and decoder.*."""
+
+
+TRAINERS: dict[str, TrainerLayout] = {
+    "StandardTrainer": TrainerLayout(ReluSAE, "standard", linear=True),
+    "StandardTrainerAprilUpdate": TrainerLayout(ReluSAE, "standard_april_update", linear=True),
+    "PAnnealTrainer": TrainerLayout(ReluSAE, "p_anneal", linear=True),
+    "TopKTrainer": TrainerLayout(TopKSAE, "topk", linear=True),
+    "BatchTopKTrainer": TrainerLayout(BatchTopKSAE, "batch_topk", linear=True),
+    "MatryoshkaBatchTopKTrainer": TrainerLayout(BatchTopKSAE, "matryoshka_batch_topk", linear=False),
+    "JumpReluTrainer": TrainerLayout(JumpReluSAE, "jumprelu", linear=False),
+    "GatedSAETrainer": TrainerLayout(GatedSAE, "gated", linear=True),
+}
+_RENAMED = {
+    "encoder.weight": "W_enc",
+    "encoder.bias": "b_enc",
+    "decoder.weight": "W_dec",
+    "bias": "b_dec",
+    "decoder_bias": "b_dec",
+    "decoder.bias": "b_dec",
+    "mag_bias": "b_mag",
+}
+_TRAINING_ONLY = ("group_sizes",)
+_HOOK_KINDS = (
+    (re.compile(r"resid_?pre"), "hook_resid_pre"),
+    (re.compile(r"resid_?mid"), "hook_resid_mid"),
+    (re.compile(r"att"), "hook_attn_out"),
+    (re.compile(r"mlp"), "hook_mlp_out"),
+)
+
+
+@dataclass(frozen=True)
+class CompatRequest:
+    """What the `load_dictionary_learning_*` functions are asked for."""
+
+    repo_id: str
+    filename: str
+    model_name: str
+    layer: int | None
+    local_dir: str
+    use_threshold: bool = False
+
+
+def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
+    """One handle per folder of the repository or directory that holds an SAE."""
+    root = find_repository(rest, data_dir=data_dir)
+    if root is None:
+        return _handles(_download_configs(rest), name=rest.rsplit("/", 1)[-1], repo_id=rest)
+    return local_handles(root)
+
+
+def local_handles(root: Path) -> list[SAEHandle]:
+    """One handle per SAE folder under a directory."""
+    return _handles(root, name=root.resolve().name, repo_id=None)
+
+
+def hook_from_config(trainer: Mapping[str, Any], *, source: object) -> str:
+    """The hook an SAE was trained at: the residual stream after `layer`, unless `submodule_name` says otherwise."""
+    submodule = str(trainer.get("submodule_name") or "")
+    layer = trainer.get("layer")
+    if layer is None:
+        found = re.search(r"layer_?(\d+)", submodule)
+        layer = found[1] if found else None
+    try:
+        number = int(layer)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise SAELoadError(f"'{source}' names no layer (trainer.layer is {layer!r}).") from error
+    kind = next((kind for pattern, kind in _HOOK_KINDS if pattern.search(submodule)), "hook_resid_post")
+    return f"blocks.{number}.{kind}"
+
+
+def load_folder(
+    weights: Path,
+    config: Mapping[str, Any],
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    use_threshold: bool = False,
+    model_name: str | None = None,
+) -> BaseSAE:
+    """One SAE from its `ae.pt` and the content of its `config.json`, decoder norms folded where that is exact.
+
+    Raises:
+        SAELoadError: broken files, missing or unknown tensors, NaN or infinite weights.
+        UnknownNameError: a trainer class this version does not know.
+    """
+    trainer = _trainer_of(config, source=weights)
+    layout = layout_of(trainer)
+    tensors = _to_our_layout(read_torch(weights), layout, trainer, keep_threshold=use_threshold, source=weights)
+    d_in, d_sae = matrix_shape(tensors, "W_enc", source=weights)
+    hook_name = hook_from_config(trainer, source=weights)
+    kwargs: dict[str, Any] = {
+        "d_in": d_in,
+        "d_sae": d_sae,
+        "model_name": model_name or str(trainer.get("lm_name", "")),
+        "hook_layer": int(hook_name.split(".")[1]),
+        "device": "cpu",
+        "dtype": torch.float32,
+        "hook_name": hook_name,
+    }
+    if layout.sae_class in (TopKSAE, BatchTopKSAE):
+        kwargs["k"] = _k_of(tensors, trainer, source=weights)
+        tensors["k"] = torch.tensor(kwargs["k"])
+    if layout.sae_class is TopKSAE:
+        kwargs["use_threshold"] = use_threshold
+    sae = fill(layout.sae_class(**kwargs), tensors, source=weights)
+    buffer = config.get("buffer") or {}
+    sae.cfg = replace(sae.cfg, architecture=layout.architecture, context_size=buffer.get("ctx_len"))
+    fold_decoder_norm(sae)
+    return sae.to(device=device, dtype=dtype)
+
+
+def load_one(request: CompatRequest, expected: type[SAET], *, device: torch.device | str, dtype: torch.dtype) -> SAET:
+    """One SAE of a repository or local directory, checked against model, layer and class.
+
+    Raises:
+        SAELoadError, SAEMismatchError, PrerequisiteError: files are missing or broken, or do not fit the request.
+    """
+    folder = find_repository(request.repo_id, data_dir=None)
+    if not request.filename.endswith(WEIGHTS):
+        raise SAELoadError(f"'{request.filename}' does not name an {WEIGHTS} file.")
+    config_name = request.filename.removesuffix(WEIGHTS) + CONFIG
+    if folder is not None:
+        weights, config_path = folder / request.filename, folder / config_name
+    else:
+        weights = download(request.repo_id, request.filename, local_dir=request.local_dir)
+        config_path = download(request.repo_id, config_name, local_dir=request.local_dir)
+    config = read_json(config_path)
+    trainer = _trainer_of(config, source=config_path)
+    trained_on = str(trainer.get("lm_name", ""))
+    if request.layer is not None and request.layer != int(hook_from_config(trainer, source=config_path).split(".")[1]):
+        raise SAEMismatchError(f"'{config_path}' is of layer {trainer.get('layer')}, layer {request.layer} was asked.")
+    if request.model_name not in trained_on and not same_model(request.model_name, trained_on):
+        raise SAEMismatchError(f"'{config_path}' was trained on '{trained_on}', not on '{request.model_name}'.")
+    found = layout_of(trainer).sae_class
+    if found is not expected:
+        raise SAEMismatchError(f"'{config_path}' is of class {found.__name__}, {expected.__name__} was asked.")
+    sae = load_folder(
+        weights, config, device=device, dtype=dtype, use_threshold=request.use_threshold, model_name=request.model_name
+    )
+    assert isinstance(sae, expected)
+    return sae
+
+
+def layout_of(trainer: Mapping[str, Any]) -> TrainerLayout:
+    """The layout of a trainer class. Raises `UnknownNameError` for one that is not in `TRAINERS`."""
+    name = str(trainer.get("trainer_class"))
+    if name not in TRAINERS:
+        raise UnknownNameError("trainer class", name, TRAINERS)
+    return TRAINERS[name]
+
+
+def _handles(root: Path, *, name: str, repo_id: str | None) -> list[SAEHandle]:
+    handles = []
+    for config_path in sorted(root.rglob(CONFIG), key=_natural):
+        if repo_id is None and not (config_path.parent / WEIGHTS).is_file():
+            continue
+        config = read_json(config_path)
+        if not isinstance(config.get("trainer"), dict):
+            continue
+        location = config_path.parent.relative_to(root).as_posix()
+        handles.append(_handle(config_path, config, release=name, location=location, repo_id=repo_id))
+    if not handles:
+        raise SAELoadError(
+            f"found no SAE in '{repo_id or root}': looked for folders with {WEIGHTS} and a {CONFIG} that has 'trainer'."
+        )
+    return handles
+
+
+def _handle(
+    config_path: Path, config: dict[str, Any], *, release: str, location: str, repo_id: str | None
+) -> SAEHandle:
+    trainer = _trainer_of(config, source=config_path)
+
+    def load(context: LoadContext) -> BaseSAE:
+        if repo_id is None:
+            weights = config_path.parent / WEIGHTS
+        else:
+            weights = download(repo_id, WEIGHTS if location == "." else f"{location}/{WEIGHTS}")
+        return load_folder(weights, config, device=context.device, dtype=context.dtype)
+
+    hook_name = hook_from_config(trainer, source=config_path)
+    sae_id = "custom_sae" if location == "." else location
+    return SAEHandle(release, sae_id, hook_name, str(trainer.get("lm_name") or "") or None, load)
+
+
+def _to_our_layout(
+    raw: dict[str, Tensor], layout: TrainerLayout, trainer: Mapping[str, Any], *, keep_threshold: bool, source: object
+) -> dict[str, Tensor]:
+    """Our tensor names and orientation, training-only tensors left out."""
+    tensors = {_RENAMED.get(key, key): value for key, value in raw.items() if key not in _TRAINING_ONLY}
+    if layout.sae_class is TopKSAE and not keep_threshold:
+        tensors.pop("threshold", None)
+    if layout.linear and "encoder.weight" in raw:
+        for name in ("W_enc", "W_dec"):
+            if name in tensors and tensors[name].ndim == 2:
+                tensors[name] = tensors[name].T
+    if trainer.get("dict_class") == "AutoEncoderNew" or "decoder.bias" in raw:
+        # this class does not subtract b_dec before encoding; ReluSAE does, so the encoder's bias takes it back
+        for name in ("W_enc", "b_enc", "b_dec"):
+            if name not in tensors:
+                raise SAELoadError(f"'{source}' lacks {name}; it has {', '.join(sorted(raw))}.")
+        tensors["b_enc"] = (tensors["b_enc"].double() + tensors["b_dec"].double() @ tensors["W_enc"].double()).float()
+    return tensors
+
+
+def _k_of(tensors: Mapping[str, Tensor], trainer: Mapping[str, Any], *, source: object) -> int:
+    from_config = trainer.get("k")
+    from_weights = int(tensors["k"].item()) if "k" in tensors else None
+    if from_config is not None and from_weights is not None and from_config != from_weights:
+        raise SAELoadError(f"'{source}': k is {from_weights} in the weights and {from_config} in {CONFIG}.")
+    k = from_config if from_weights is None else from_weights
+    return active_latents(k, tensors["W_enc"].shape[1], source=source)
+
+
+def _trainer_of(config: Mapping[str, Any], *, source: object) -> Mapping[str, Any]:
+    trainer = config.get("trainer")
+    if not isinstance(trainer, Mapping):
+        raise SAELoadError(f"the {CONFIG} of '{source}' has no object 'trainer'.")
+    return trainer
+
+
+def _download_configs(repo_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    check_repo_id(repo_id)
+    try:
+        return Path(snapshot_download(repo_id, allow_patterns=[f"*{CONFIG}"]))
+    except Exception as error:  # see `download`
+        raise hub_failed(f"the list of SAEs of '{repo_id}'", error) from error
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key under which trainer_2 comes before trainer_10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.as_posix())]

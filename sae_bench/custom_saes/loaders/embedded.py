@@ -1,0 +1,50 @@
+"""The SAEs that come with the package: `embedded:<name regex>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.loaders.files import read_json
+from sae_bench.custom_saes.loaders.native import config_of, is_native, load_native
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, nothing_matches
+from sae_bench.errors import SAELoadError
+
+SUITE = Path(__file__).resolve().parent.parent / "embedded_suite"
+
+
+def resolve(rest: str, *, data_dir: Path | None = None, suite: Path = SUITE) -> list[SAEHandle]:  # noqa: ARG001
+    """Every SAE of the suite whose whole name matches the regular expression."""
+    pattern = compile_pattern(rest)
+    handles = pair_handles(suite, release="embedded")
+    if not handles:
+        raise SAELoadError(
+            f"this installation has no embedded SAEs ('{suite}' is empty). Install the released package, or train the "
+            "suite with the script that is in the source repository."
+        )
+    chosen = [handle for handle in handles if pattern.fullmatch(handle.sae_id)]
+    if not chosen:
+        raise nothing_matches(rest, [handle.sae_id for handle in handles], "the embedded suite")
+    return chosen
+
+
+def pair_handles(folder: Path, *, release: str) -> list[SAEHandle]:
+    """One handle per `<name>.safetensors` + `<name>.json` of a folder."""
+    handles = []
+    for weights in sorted(folder.glob("*.safetensors")):
+        config_path = weights.with_suffix(".json")
+        if config_path.is_file():
+            config = read_json(config_path)
+            if is_native(config):
+                handles.append(native_handle(weights, config, release=release, sae_id=weights.stem))
+    return handles
+
+
+def native_handle(weights: Path, config: dict[str, object], *, release: str, sae_id: str) -> SAEHandle:
+    """The handle of one SAE in the package's own format."""
+    cfg = config_of(config, source=weights)
+
+    def load(context: LoadContext) -> BaseSAE:
+        return load_native(weights, config, device=context.device, dtype=context.dtype)
+
+    return SAEHandle(release, sae_id, cfg.hook_name, cfg.model_name or None, load)

@@ -1,0 +1,134 @@
+"""SAELens' pretrained SAEs, through SAELens (an optional extra)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from sae_bench.custom_saes.folding import fold_decoder_norm
+from sae_bench.custom_saes.loaders.files import hub_failed
+from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, malformed, nothing_matches
+from sae_bench.errors import PrerequisiteError, SAELoadError
+
+logger = logging.getLogger(__name__)
+
+REQUIREMENT = "sae-lens>=6.0"
+_HOOK_IN_ID = re.compile(
+    r"blocks\.\d+\.(?:attn\.hook_z|mlp\.hook_post|hook_(?:resid_(?:pre|mid|post)|attn_out|mlp_out))"
+)
+_TRANSCODERS = "transcoder"
+_RELEASE_HOOKS = tuple(
+    (re.compile(pattern), hook)
+    for pattern, hook in (
+        (r"^gemma-scope-.*-res(-|$)|^llama_scope_(lxr|r1)|-andyrdt$|^qwen-scope-|^goodfire-", "hook_resid_post"),
+        (r"^gemma-scope-.*-att(-|$)|-hook-z-", "attn.hook_z"),
+        (r"^gemma-scope-.*-mlp(-|$)|^llama_scope_lxm", "hook_mlp_out"),
+        (r"^llama_scope_lxa", "hook_attn_out"),
+    )
+)
+"""Releases whose ids name a layer only, and the hook that all their SAEs have."""
+
+
+def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:  # noqa: ARG001 (one signature for all)
+    """Every SAE of SAELens' directory whose release and id match `<release regex>:<id regex>` as a whole."""
+    parts = re.split(r"(?<!\?):", rest, maxsplit=1)  # not the colon of a group (?:...)
+    if len(parts) != 2 or not all(parts):
+        raise malformed(f"sae_lens:{rest}", "sae_lens")
+    release_pattern, id_pattern = map(compile_pattern, parts)
+    directory = pretrained_directory()
+    releases = [name for name in directory if release_pattern.fullmatch(name)]
+    if not releases:
+        raise nothing_matches(parts[0], directory, "SAELens' list of releases")
+    ids = [(release, sae_id) for release in releases for sae_id in directory[release].saes_map]
+    chosen = [(release, sae_id) for release, sae_id in ids if id_pattern.fullmatch(sae_id)]
+    if not chosen:
+        where = releases[0] if len(releases) == 1 else f"{len(releases)} releases"
+        raise nothing_matches(parts[1], [sae_id for _, sae_id in ids], where)
+    return [_handle(release, sae_id, directory[release].model) for release, sae_id in chosen]
+
+
+def pretrained_directory() -> dict[str, Any]:
+    """SAELens' list: release -> record with `saes_map`, `model`, `repo_id`."""
+    _sae_lens()
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    return get_pretrained_saes_directory()
+
+
+def load_release(release: str, sae_id: str, *, device: torch.device | str, dtype: torch.dtype) -> SAELensAdapter:
+    """One pretrained SAE; SAELens folds its activation scaling, the decoder norms are folded where that is exact.
+
+    Raises:
+        PrerequisiteError: SAELens is missing, or the download failed.
+        SAELoadError: NaN or infinite weights, or no SAE (a transcoder).
+    """
+    lens = _sae_lens()
+    try:
+        loaded = lens.SAE.from_pretrained(release=release, sae_id=sae_id, device="cpu", dtype="float32")
+    except Exception as error:  # the loaders of two dozen formats, and the hub client
+        raise hub_failed(f"'{sae_id}' of '{release}'", error) from error
+    return _ready(loaded, device=device, dtype=dtype)
+
+
+def load_from_disk(folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> SAELensAdapter:
+    """An SAE that SAELens saved, whatever its architecture. Errors as `load_release`."""
+    lens = _sae_lens()
+    try:
+        loaded = lens.SAE.load_from_disk(str(folder), device="cpu", dtype="float32")
+    except Exception as error:  # as above
+        raise SAELoadError(f"SAELens cannot read '{folder}': {error}") from error
+    return _ready(loaded, device=device, dtype=dtype)
+
+
+def _handle(release: str, sae_id: str, model_name: str) -> SAEHandle:
+    def load(context: LoadContext) -> SAELensAdapter:
+        return load_release(release, sae_id, device=context.device, dtype=context.dtype)
+
+    return SAEHandle(release, sae_id, _hook(release, sae_id), model_name or None, load)
+
+
+def _hook(release: str, sae_id: str) -> str | None:
+    """The hook as far as release and id tell it; None where only the SAE's configuration does."""
+    if _TRANSCODERS in release:
+        return None
+    found = _HOOK_IN_ID.search(sae_id)
+    if found is not None:
+        return found[0]
+    if sae_id.startswith("embedding/"):
+        return "hook_embed"
+    layer = re.search(r"layer_?(\d+)|^l(\d+)[rma]|^blocks\.(\d+)\.hook_z", sae_id)
+    kind = next((hook for pattern, hook in _RELEASE_HOOKS if pattern.search(release)), None)
+    if layer is None or kind is None:
+        return None
+    return f"blocks.{next(number for number in layer.groups() if number)}.{kind}"
+
+
+def _ready(loaded: Any, *, device: torch.device | str, dtype: torch.dtype) -> SAELensAdapter:
+    sae = loaded[0] if isinstance(loaded, tuple) else loaded  # (SAE, config, sparsity) before version 6
+    adapter = SAELensAdapter(sae)
+    if _TRANSCODERS in adapter.cfg.architecture:
+        raise SAELoadError("this is a transcoder: it predicts another hook than it reads, and no eval here takes one.")
+    fold_decoder_norm(adapter)
+    if adapter.cfg.normalize_activations == "expected_average_only_in":
+        logger.warning(
+            "%s was trained on rescaled activations and its scaling factor is not known: its codes are computed "
+            "without it and may be far from those in training.",
+            adapter.cfg.hook_name,
+        )
+    return adapter.to(device=device, dtype=dtype)
+
+
+def _sae_lens() -> ModuleType:
+    try:
+        import sae_lens
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"SAELens is needed for this SAE and cannot be imported ({error}): pip install '{REQUIREMENT}'"
+        ) from error
+    return sae_lens

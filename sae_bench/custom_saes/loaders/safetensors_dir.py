@@ -1,0 +1,78 @@
+"""`path:<directory or file>`: whatever known format is found there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sae_bench.custom_saes.loaders import dictionary_learning, sae_lens_files
+from sae_bench.custom_saes.loaders.embedded import native_handle, pair_handles
+from sae_bench.custom_saes.loaders.files import read_json
+from sae_bench.custom_saes.loaders.native import FOLDER_CONFIG, FOLDER_WEIGHTS, is_native, save_sae
+from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
+from sae_bench.custom_saes.spec import SAEHandle
+from sae_bench.errors import SAELoadError
+
+__all__ = ["resolve", "save_sae"]
+
+_LOOKED_FOR = (
+    "<name>.safetensors + <name>.json (written by save_sae)",
+    f"{FOLDER_WEIGHTS} + {FOLDER_CONFIG} (written by save_sae)",
+    f"{sae_lens_files.WEIGHTS} + {sae_lens_files.CONFIG} (SAELens)",
+    f"{dictionary_learning.WEIGHTS} + {dictionary_learning.CONFIG} (dictionary_learning)",
+)
+
+
+def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
+    """All SAEs under a directory, or the one of a `.safetensors` file; relative paths are tried in the mirror too."""
+    candidates = [Path(rest).expanduser(), *([data_dir / rest] if data_dir is not None else [])]
+    path = next((p for p in candidates if p.exists()), None)
+    if path is None:
+        raise SAELoadError(f"there is no '{rest}'.")
+    if path.is_dir():
+        handles = list(_directory(path))
+    elif path.suffix == ".safetensors":
+        handles = _file(path)
+    elif path.name == dictionary_learning.WEIGHTS:
+        handles = dictionary_learning.local_handles(path.parent)
+    else:
+        raise SAELoadError(f"'{path}' is no .safetensors file and no directory.")
+    if not handles:
+        raise SAELoadError(f"found no SAE in '{path}'. Looked, also in its subfolders, for: {'; '.join(_LOOKED_FOR)}.")
+    return handles
+
+
+def _file(path: Path) -> list[SAEHandle]:
+    if path.name in (FOLDER_WEIGHTS, sae_lens_files.WEIGHTS) and (path.parent / FOLDER_CONFIG).is_file():
+        return list(_folder(path.parent, root=path.parent))
+    config_path = path.with_suffix(".json")
+    if not config_path.is_file():
+        raise SAELoadError(f"'{path}' has no '{config_path.name}' beside it, which says what kind of SAE it is.")
+    config = read_json(config_path)
+    if not is_native(config):
+        raise SAELoadError(f"'{config_path}' does not describe an SAE written by save_sae.")
+    return [native_handle(path, config, release=path.stem, sae_id=DEFAULT_ID)]
+
+
+def _directory(root: Path) -> Iterator[SAEHandle]:
+    yield from pair_handles(root, release=_release(root))
+    folders = {path.parent for path in root.rglob(FOLDER_CONFIG)}
+    for folder in sorted(folders):
+        yield from _folder(folder, root=root)
+    if any(root.rglob(dictionary_learning.WEIGHTS)):
+        yield from dictionary_learning.local_handles(root)
+
+
+def _folder(folder: Path, *, root: Path) -> Iterator[SAEHandle]:
+    """The SAE that one folder with a `cfg.json` holds, if it is of a known format."""
+    location = folder.relative_to(root).as_posix()
+    sae_id = DEFAULT_ID if location == "." else location
+    config = read_json(folder / FOLDER_CONFIG)
+    if is_native(config) and (folder / FOLDER_WEIGHTS).is_file():
+        yield native_handle(folder / FOLDER_WEIGHTS, config, release=_release(root), sae_id=sae_id)
+    elif (folder / sae_lens_files.WEIGHTS).is_file():
+        yield sae_lens_files.handle(folder, config, release=_release(root), sae_id=sae_id)
+
+
+def _release(root: Path) -> str:
+    return root.resolve().name

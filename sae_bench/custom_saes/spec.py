@@ -1,0 +1,148 @@
+"""From the text a user writes (`embedded:.*topk.*`) to SAEs that are known but not loaded yet."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sae_bench.custom_saes.interface import SAE
+from sae_bench.errors import SAELoadError, UnknownNameError, UsageError
+from sae_bench.language_models.model import LanguageModel
+
+SPEC_FORMS: dict[str, str] = {
+    "sae_lens": "sae_lens:<release regex>:<id regex>",
+    "dictionary_learning": "dictionary_learning:<hub repository or directory>",
+    "gemma_scope": "gemma_scope:<hub repository or directory>:<path of params.npz>",
+    "path": "path:<directory or .safetensors file>",
+    "baseline": "baseline:identity|pca|random|zero[@<hook name>]",
+    "embedded": "embedded:<name regex>",
+    "python": "python:<module>:<callable>",
+}
+"""Scheme -> its form, as the error messages and `--help` show it."""
+
+_LOADERS: dict[str, str] = {
+    "sae_lens": "sae_lens",
+    "dictionary_learning": "dictionary_learning",
+    "gemma_scope": "gemma_scope",
+    "path": "safetensors_dir",
+    "baseline": "baseline",
+    "embedded": "embedded",
+    "python": "python_callable",
+}
+
+
+@dataclass(frozen=True)
+class LoadContext:
+    """Where and for what an SAE is loaded."""
+
+    device: torch.device
+    dtype: torch.dtype
+    lm: LanguageModel | None = None
+    hook_name: str | None = None
+    """Where baselines sit: they have no hook of their own."""
+    activations: Callable[[str], Iterator[Tensor]] | None = None
+    """Gives batches (N, D) of corpus activations at a hook, for the PCA baseline."""
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class SAEHandle:
+    """One SAE, known but not loaded; its results go to `<release>_<sae_id>_eval_results.json`."""
+
+    release: str
+    sae_id: str
+    hook_name: str | None
+    """None where the SAE takes the run's hook (baselines) or where only loading tells."""
+    model_name: str | None
+    load: Callable[[LoadContext], SAE]
+
+    @property
+    def name(self) -> str:
+        """`<release>_<sae_id>` with `/` as `_`: how result files are called."""
+        return f"{self.release}_{self.sae_id}".replace("/", "_")
+
+
+def resolve_spec(spec: str, *, data_dir: str | Path | None = None) -> list[SAEHandle]:
+    """The SAEs that a spec names, in a stable order; their weights are read by `handle.load` only.
+
+    Args:
+        spec: one of `SPEC_FORMS`.
+        data_dir: a mirror whose `<org>/<name>` folders go before the hub.
+    Raises:
+        UsageError: the spec has none of the forms, its regular expression is invalid, or it matches nothing.
+        UnknownNameError: the scheme is unknown.
+        SAELoadError, PrerequisiteError: files or packages are missing.
+    """
+    scheme, colon, rest = spec.partition(":")
+    if not colon or not rest:
+        raise malformed(spec)
+    if scheme not in SPEC_FORMS:
+        raise UnknownNameError("kind of SAE", scheme, SPEC_FORMS, f"A spec is one of: {_forms()}.")
+    module = importlib.import_module(f"sae_bench.custom_saes.loaders.{_LOADERS[scheme]}")
+    handles = module.resolve(rest, data_dir=None if data_dir is None else Path(data_dir))
+    return [replace(handle, load=_checked(handle)) for handle in handles]
+
+
+def malformed(spec: str, scheme: str | None = None) -> UsageError:
+    """The error for a spec that does not have the form of its scheme (of any scheme, if None)."""
+    forms = _forms() if scheme is None else SPEC_FORMS[scheme]
+    return UsageError(f"'{spec}' is no SAE spec. Allowed: {forms}.")
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """A regular expression that a user wrote. Raises `UsageError` if it is none."""
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise UsageError(
+            f"'{pattern}' is no regular expression: {error}. '.*' matches everything; write '\\.' for a dot."
+        ) from error
+
+
+def nothing_matches(pattern: str, names: Iterable[str], where: str) -> UnknownNameError:
+    """The error for a pattern that matches no name, with the closest names."""
+    all_names = sorted(set(names))
+    kind = f"SAE (searched {len(all_names)} in {where}, the whole name must match)"
+    error = UnknownNameError(kind, pattern, all_names)
+    plain = re.sub(r"\\(.)|\.\*|[$^()]", lambda match: match[1] or "", pattern)
+    near = [name for name in all_names if plain and plain.lower() in name.lower()][:3]
+    if error.close_names or not near:
+        return error
+    return UnknownNameError(kind, pattern, all_names, f"Closest: {', '.join(near)}.")
+
+
+def _checked(handle: SAEHandle) -> Callable[[LoadContext], SAE]:
+    """The handle's loading, then a check that what came out is an SAE."""
+
+    def load(context: LoadContext) -> SAE:
+        sae = handle.load(context)
+        check_shapes(sae, handle.name)
+        return sae
+
+    return load
+
+
+def check_shapes(sae: object, name: str) -> None:
+    """Raise `SAELoadError` if the object lacks what an SAE has or its shapes contradict its configuration."""
+    missing = [a for a in ("cfg", "W_dec", "encode", "decode") if not hasattr(sae, a)]
+    cfg = getattr(sae, "cfg", None)
+    missing += [f"cfg.{a}" for a in ("d_in", "d_sae", "hook_name") if cfg is not None and not hasattr(cfg, a)]
+    if missing:
+        raise SAELoadError(f"'{name}' ({type(sae).__name__}) is no SAE: it has no {', '.join(missing)}.")
+    assert cfg is not None
+    assert isinstance(sae, SAE)
+    if tuple(sae.W_dec.shape) != (cfg.d_sae, cfg.d_in):
+        raise SAELoadError(
+            f"'{name}': W_dec has shape {tuple(sae.W_dec.shape)}, its configuration says (d_sae, d_in) = "
+            f"({cfg.d_sae}, {cfg.d_in})."
+        )
+
+
+def _forms() -> str:
+    return " | ".join(SPEC_FORMS.values())

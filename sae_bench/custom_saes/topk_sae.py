@@ -1,0 +1,92 @@
+"""TopK SAE: the k largest of `relu((x - b_dec) @ W_enc + b_enc)` of each token (Gao et al. 2024, section 2.3)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sae_bench.custom_saes.base_sae import HALF_PRECISION, BaseSAE, affine
+from sae_bench.custom_saes.batch_topk_sae import above_threshold, register_k, register_threshold
+from sae_bench.custom_saes.interface import SparseCodes
+from sae_bench.errors import UsageError
+
+
+class TopKSAE(BaseSAE):
+    """TopK SAE; with `use_threshold`, latents above one learned threshold instead of the k largest.
+
+    `k` and `threshold` are buffers, so they move and save with the weights.
+    """
+
+    architecture = "topk"
+    k: Tensor
+    threshold: Tensor
+
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        k: int,
+        model_name: str,
+        hook_layer: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        use_threshold: bool = False,
+        hook_name: str | None = None,
+    ) -> None:
+        super().__init__(d_in, d_sae, model_name, hook_layer, device, dtype, hook_name)
+        self.n_active = register_k(self, k, d_sae)
+        self.use_threshold = use_threshold
+        if use_threshold:
+            register_threshold(self)
+
+    @property
+    def supports_sparse(self) -> bool:
+        """Whether every token has at most k active latents."""
+        return not self.use_threshold
+
+    def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
+        if self.use_threshold:
+            return above_threshold(self._centred_pre_activations(x), self.threshold)
+        dense_NF = self.encode_sparse(x.reshape(-1, x.shape[-1])).to_dense()
+        return dense_NF.view(*x.shape[:-1], dense_NF.shape[-1])
+
+    def encode_sparse(self, x_ND: Float[Tensor, "N D"]) -> SparseCodes:
+        """The k largest pre-activations of each token, negative ones as 0; no (N, F) tensor beside the product.
+
+        In float32 and wider, `b_dec` is subtracted inside the bias (`b_enc - b_dec @ W_enc`), which differs from
+        `x - b_dec` by rounding only. In half precision that rounding would matter, so the subtraction comes first.
+
+        Raises:
+            UsageError: the SAE was built with `use_threshold`; its number of active latents is not bounded.
+        """
+        if self.use_threshold:
+            raise UsageError("a TopK SAE with a threshold has no fixed number of active latents; use encode().")
+        if self.dtype in HALF_PRECISION:
+            pre_NF = self._centred_pre_activations(x_ND)
+        else:
+            pre_NF = affine(x_ND, self.W_enc, self.b_enc - self.b_dec @ self.W_enc)
+        return largest(pre_NF, self.n_active)
+
+
+def largest(pre_NF: Float[Tensor, "N F"], k: int) -> SparseCodes:
+    """The k largest pre-activations as codes; those that are not positive become 0, as after a ReLU."""
+    top = pre_NF.topk(k, dim=-1, sorted=False)
+    return SparseCodes(torch.relu(top.values), top.indices, pre_NF.shape[-1])
+
+
+def load_dictionary_learning_topk_sae(
+    repo_id: str,
+    filename: str,
+    model_name: str,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    layer: int | None = None,
+    local_dir: str = "downloaded_saes",
+    use_threshold_at_inference: bool = False,
+) -> TopKSAE:
+    """A TopK SAE trained with the dictionary_learning library, from a hub repository or a local directory."""
+    from sae_bench.custom_saes.loaders.dictionary_learning import CompatRequest, load_one
+
+    request = CompatRequest(repo_id, filename, model_name, layer, local_dir, use_threshold_at_inference)
+    return load_one(request, TopKSAE, device=device, dtype=dtype)

@@ -1,0 +1,79 @@
+"""Packing a corpus into rows of equal length."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from sae_bench.errors import DatasetError
+from sae_bench.language_models.model import LanguageModel
+
+_TOKENIZE_AT_ONCE = 256
+
+
+def pack_corpus(
+    texts: Iterable[str],
+    lm: LanguageModel,
+    *,
+    n_rows: int,
+    context_length: int,
+    seed: int | None = None,
+    shuffle_buffer: int = 10_000,
+) -> Int[Tensor, "n_rows context_length"]:
+    """Join documents by token ids and cut them into rows, BOS at position 0 of each row and nowhere else.
+
+    Documents are separated by one EOS token (BOS where the tokenizer has no EOS, or where the two are one token, as
+    in GPT-2: there the separators inside rows are BOS). The first token of every row is
+    replaced by BOS, as the published suite does, if the model takes one.
+
+    Args:
+        texts: documents, read only as far as needed.
+        seed: shuffle the documents through a buffer of `shuffle_buffer`; None keeps their order.
+    Raises:
+        DatasetError: the corpus is too short for `n_rows` rows.
+    """
+    needed = n_rows * context_length
+    tokens: list[int] = []
+    for ids in _document_tokens(shuffled(texts, seed, shuffle_buffer), lm):
+        tokens.extend(ids)
+        if len(tokens) >= needed:
+            break
+    if len(tokens) < needed:
+        raise DatasetError(
+            f"the corpus has {len(tokens):,} tokens, {needed:,} are needed ({n_rows:,} rows of {context_length}). "
+            "Ask for fewer batches or a shorter context, or name a larger corpus."
+        )
+    rows = torch.tensor(tokens[:needed], dtype=torch.long).view(n_rows, context_length)
+    if lm.prepend_bos and lm.bos_token_id is not None:
+        rows[:, 0] = lm.bos_token_id
+    return rows
+
+
+def shuffled(texts: Iterable[str], seed: int | None, buffer_size: int) -> Iterator[str]:
+    """The texts in an order drawn through a buffer: reproducible from the seed, whatever the corpus's length."""
+    source = iter(texts)
+    if seed is None:
+        yield from source
+        return
+    generator = random.Random(seed)
+    buffer = list(islice(source, buffer_size))
+    for text in source:
+        place = generator.randrange(len(buffer))
+        yield buffer[place]
+        buffer[place] = text
+    generator.shuffle(buffer)
+    yield from buffer
+
+
+def _document_tokens(texts: Iterable[str], lm: LanguageModel) -> Iterator[list[int]]:
+    eos = lm.tokenizer.eos_token_id
+    separator = eos if eos is not None else lm.bos_token_id
+    source = iter(texts)
+    while batch := list(islice(source, _TOKENIZE_AT_ONCE)):
+        for ids in lm.tokenizer(batch, add_special_tokens=False, padding=False)["input_ids"]:
+            yield [*ids, separator] if separator is not None else list(ids)

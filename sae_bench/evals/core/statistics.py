@@ -1,0 +1,172 @@
+"""Mergeable sums behind the core metrics: reconstruction, shrinkage, sparsity and densities.
+
+N valid tokens of a batch, D d_model, F latents. Sums are float64, so batches add up exactly enough in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sae_bench.custom_saes.interface import SparseCodes
+
+
+@dataclass
+class InputStatistics:
+    """What depends on the activations alone: shared by all SAEs at a hook.
+
+    `distance_to_batch_mean_N` of the newest batch is kept for the legacy explained variance.
+    """
+
+    n_tokens: int = 0
+    n_batches: int = 0
+    norm: float = 0.0
+    squared_norm: float = 0.0
+    sum_D: Tensor | None = None
+    norm_N: Tensor = field(default_factory=lambda: torch.empty(0))
+    distance_to_batch_mean_N: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def update(self, x_ND: Float[Tensor, "N D"]) -> None:
+        """Add the valid tokens of one batch."""
+        x = x_ND.float()
+        self.n_tokens += len(x)
+        self.n_batches += 1
+        self.norm_N = x.norm(dim=-1)
+        self.distance_to_batch_mean_N = (x - x.mean(dim=0)).pow(2).sum(dim=-1)
+        self.norm += _total(self.norm_N)
+        self.squared_norm += _total(self.norm_N.double().pow(2))
+        total_D = x.sum(dim=0, dtype=_wide(x))
+        self.sum_D = total_D if self.sum_D is None else self.sum_D + total_D
+
+    @property
+    def total_variance(self) -> float:
+        """E|x - E x|^2 over all tokens."""
+        if self.sum_D is None:
+            return float("nan")
+        mean_D = self.sum_D / self.n_tokens
+        return self.squared_norm / self.n_tokens - float(mean_D.pow(2).sum())
+
+
+@dataclass
+class ReconstructionStatistics:
+    """Sums over the tokens of one SAE; `compute` turns them into the published fields."""
+
+    d_sae: int
+    n_tokens: int = 0
+    n_batches: int = 0
+    norm_out: float = 0.0
+    norm_ratio: float = 0.0
+    bias_of_batches: float = 0.0
+    l0: float = 0.0
+    l1: float = 0.0
+    squared_error: float = 0.0
+    squared_error_over_batch_tokens: float = 0.0
+    legacy_explained: float = 0.0
+    cosine: float = 0.0
+    tokens_active_F: Tensor | None = None
+    rows_active_F: Tensor | None = None
+
+    def update(
+        self,
+        inputs: InputStatistics,
+        x_ND: Float[Tensor, "N D"],
+        reconstruction_ND: Float[Tensor, "N D"],
+        codes: SparseCodes | Tensor,
+        row_N: Int[Tensor, "N"],
+        n_rows: int,
+    ) -> None:
+        """Add one batch; `inputs` has just seen the same tokens."""
+        x, x_hat = x_ND.float(), reconstruction_ND.float()
+        self.n_tokens += len(x)
+        self.n_batches += 1
+        norm_out_N = x_hat.norm(dim=-1)
+        error_N = (x - x_hat).pow(2).sum(dim=-1)
+        dot_N = (x * x_hat).sum(dim=-1)
+        safe_norm_N = torch.where(inputs.norm_N < 1e-4, 1.0, inputs.norm_N)
+        self.norm_out += _total(norm_out_N)
+        self.norm_ratio += _total(norm_out_N / safe_norm_N)
+        self.bias_of_batches += _total(norm_out_N.pow(2)) / _total(dot_N) if _total(dot_N) else float("nan")
+        self.squared_error += _total(error_N)
+        self.squared_error_over_batch_tokens += _total(error_N) / len(x)
+        self.legacy_explained += _total(1 - error_N / inputs.distance_to_batch_mean_N)
+        self.cosine += _total(dot_N / (inputs.norm_N * norm_out_N))
+        values = codes.values_NK if isinstance(codes, SparseCodes) else codes
+        self.l0 += float(torch.count_nonzero(values))
+        self.l1 += float(values.sum(dtype=_wide(values)))
+        self._add_densities(active_per_row(codes, row_N, n_rows, self.d_sae))
+
+    def _add_densities(self, active_RF: Int[Tensor, "R F"]) -> None:
+        tokens_F, rows_F = active_RF.sum(dim=0), (active_RF > 0).sum(dim=0)
+        self.tokens_active_F = tokens_F if self.tokens_active_F is None else self.tokens_active_F + tokens_F
+        self.rows_active_F = rows_F if self.rows_active_F is None else self.rows_active_F + rows_F
+
+    def shrinkage(self, inputs: InputStatistics) -> dict[str, float]:
+        """Norms of input and output, and the reconstruction bias averaged over batches."""
+        return {
+            "l2_norm_in": inputs.norm / self.n_tokens,
+            "l2_norm_out": self.norm_out / self.n_tokens,
+            "l2_ratio": self.norm_ratio / self.n_tokens,
+            "relative_reconstruction_bias": self.bias_of_batches / self.n_batches,
+        }
+
+    def sparsity(self) -> dict[str, float]:
+        """Mean L0 and L1 of a token."""
+        return {"l0": self.l0 / self.n_tokens, "l1": self.l1 / self.n_tokens}
+
+    def quality(self, inputs: InputStatistics) -> dict[str, float]:
+        """Explained variance (right and legacy), MSE (published and per token), cosine."""
+        variance = inputs.total_variance
+        mse = self.squared_error / self.n_tokens
+        return {
+            "explained_variance": 1 - mse / variance if variance > 0 else float("nan"),
+            "explained_variance_legacy": self.legacy_explained / self.n_tokens,
+            "mse": self.squared_error_over_batch_tokens / self.n_tokens,
+            "mse_per_token": mse,
+            "cossim": self.cosine / self.n_tokens,
+        }
+
+    def densities(self) -> tuple[Float[Tensor, "F"], Float[Tensor, "F"]]:
+        """Share of tokens on which a latent is positive, and active tokens per row that has any (NaN if none has)."""
+        assert self.tokens_active_F is not None
+        assert self.rows_active_F is not None
+        tokens_F = self.tokens_active_F.double().cpu()
+        return tokens_F / self.n_tokens, tokens_F / self.rows_active_F.double().cpu()
+
+
+def active_per_row(codes: SparseCodes | Tensor, row_N: Int[Tensor, "N"], n_rows: int, d_sae: int) -> Int[Tensor, "R F"]:
+    """In how many tokens of each row a latent is positive; never more than one row's booleans at a time."""
+    if isinstance(codes, SparseCodes):
+        flat_NK = row_N[:, None] * d_sae + codes.indices_NK
+        counts = torch.bincount(flat_NK[codes.values_NK > 0], minlength=n_rows * d_sae)
+        return counts.view(n_rows, d_sae)
+    counts_of_rows = torch.bincount(row_N, minlength=n_rows).tolist()
+    return torch.stack([(part > 0).sum(dim=0) for part in codes.split(counts_of_rows)])
+
+
+def summarise_densities(density_F: Float[Tensor, "F"]) -> dict[str, float]:
+    """The published summaries of the latents' densities."""
+    density = density_F.double()
+    total = float(density.sum())
+
+    def share_of_activity(threshold: float) -> float:
+        return float(density[density > threshold].sum()) / total if total > 0 else 0.0
+
+    return {
+        "frac_alive": float((density > 0).double().mean()),
+        "freq_over_1_percent": float((density > 0.01).double().mean()),
+        "freq_over_10_percent": float((density > 0.1).double().mean()),
+        "normalized_freq_over_1_percent": share_of_activity(0.01),
+        "normalized_freq_over_10_percent": share_of_activity(0.1),
+    }
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """float64 where the device has it."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
+
+
+def _total(x: Tensor) -> float:
+    return float(x.sum(dtype=_wide(x)))

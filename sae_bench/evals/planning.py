@@ -1,0 +1,139 @@
+"""From what a user asks for to a run plan: settings resolved once, seeds, where baselines sit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle
+from sae_bench.datasets import load_corpus
+from sae_bench.datasets.packing import pack_corpus
+from sae_bench.errors import UnknownNameError, UsageError
+from sae_bench.evals.base import EvalSpec
+from sae_bench.evals.base_eval_output import BaseEvalConfig
+from sae_bench.evals.registry import eval_names, get_eval
+from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.load import DTYPES, EMBEDDED, dtype_name
+
+PRESETS = ("paper", "quick")
+FIRST_SEED = 42
+PCA_TOKENS = 32_768
+EMBEDDED_PCA_CORPUS = "embedded_train"
+
+EMBEDDED_DATA: dict[str, dict[str, Any]] = {
+    "core": {"dataset": "embedded"},
+    "sparse_probing": {"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
+}
+"""Settings that keep a run on the embedded model on the embedded data, unless other data are asked for."""
+
+
+def choose_evals(names: Sequence[str]) -> list[EvalSpec]:
+    """Specs of the named evals, each once; `all` stands for every eval."""
+    chosen = [part.strip() for name in names for part in name.split(",") if part.strip()]
+    if not chosen:
+        raise UsageError(f"name at least one eval: {', '.join(eval_names())}, or all.")
+    if chosen == ["all"]:
+        chosen = list(eval_names())
+    return [get_eval(name) for name in dict.fromkeys(chosen)]
+
+
+def resolve_config(
+    spec: EvalSpec, *, preset: str, overrides: Mapping[str, Any], lm: LanguageModel, seed: int = FIRST_SEED
+) -> BaseEvalConfig:
+    """The settings of one eval: defaults, then preset, then embedded data, then what the user set.
+
+    Raises:
+        UsageError: a setting that the eval does not have, or a value that it does not take.
+    """
+    if preset not in PRESETS:
+        raise UnknownNameError("preset", preset, PRESETS)
+    fields = spec.config.model_fields
+    values: dict[str, Any] = {"model_name": lm.name, "llm_dtype": dtype_name(lm.dtype)}
+    if "random_seed" in fields and fields["random_seed"].default is not None:
+        values["random_seed"] = seed
+    values |= spec.presets.get(preset, {})
+    if lm.name == EMBEDDED:
+        values |= EMBEDDED_DATA.get(spec.name, {})
+    values |= overrides
+    return make_config(spec, values)
+
+
+def make_config(spec: EvalSpec, values: Mapping[str, Any]) -> BaseEvalConfig:
+    """Validated settings of one eval."""
+    unknown = [key for key in values if key not in spec.config.model_fields]
+    if unknown:
+        raise UnknownNameError(f"setting of {spec.name}", unknown[0], spec.config.model_fields)
+    try:
+        return spec.config.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{spec.name}.{where}: {first['msg']} (got {first['input']!r}).") from error
+
+
+def seed_list(n: int, first: int = FIRST_SEED) -> tuple[int, ...]:
+    """`n` seeds from `first` on."""
+    if n < 1:
+        raise UsageError(f"--seeds is the number of seeds, 1 or more; got {n}.")
+    return tuple(range(first, first + n))
+
+
+def place_baselines(handles: Sequence[SAEHandle], hook: str | None) -> list[SAEHandle]:
+    """Baselines without a hook sit at `hook`, or wherever the other SAEs of the run sit.
+
+    With SAEs at several hooks, a baseline becomes one baseline per hook, its id naming the hook.
+    """
+    hooks = [hook] if hook else sorted({h.hook_name for h in handles if h.hook_name})
+    placed: list[SAEHandle] = []
+    for handle in handles:
+        if handle.release != "baseline" or handle.hook_name is not None or not hooks:
+            placed.append(handle)
+            continue
+        for name in hooks:
+            sae_id = handle.sae_id if len(hooks) == 1 else f"{handle.sae_id}_{name}"
+            placed.append(dataclasses.replace(handle, sae_id=sae_id, hook_name=name, load=_load_at(handle, name)))
+    return placed
+
+
+def load_context(
+    lm: LanguageModel,
+    *,
+    sae_dtype: str = "auto",
+    hook: str | None = None,
+    data_dir: Path | None = None,
+    pca_corpus: str = EMBEDDED_PCA_CORPUS,
+) -> LoadContext:
+    """How SAEs are loaded for a run: on the model's device, in its dtype unless another is asked for."""
+    if sae_dtype != "auto" and sae_dtype not in DTYPES:
+        raise UnknownNameError("dtype", sae_dtype, [*DTYPES, "auto"])
+    return LoadContext(
+        device=lm.device,
+        dtype=lm.dtype if sae_dtype == "auto" else DTYPES[sae_dtype],
+        lm=lm,
+        hook_name=hook,
+        data_dir=data_dir,
+        activations=lambda name: corpus_activations(lm, name, pca_corpus, data_dir=data_dir),
+    )
+
+
+@torch.no_grad()
+def corpus_activations(
+    lm: LanguageModel, hook: str, corpus: str, *, data_dir: Path | None = None, context_length: int = 128
+) -> Iterator[Tensor]:
+    """Batches (N, D) of activations at a hook on the start of a corpus, special tokens left out."""
+    texts = load_corpus(corpus, data_dir=data_dir)
+    rows = pack_corpus(texts, lm, n_rows=PCA_TOKENS // context_length, context_length=context_length)
+    special = torch.tensor(sorted(lm.special_token_ids))
+    for batch in rows.split(32):
+        valid = ~torch.isin(batch, special)
+        yield lm.capture(batch, [hook])[hook][valid.to(lm.device)].float()
+
+
+def _load_at(handle: SAEHandle, hook: str) -> Callable[[LoadContext], Any]:
+    return lambda context: handle.load(dataclasses.replace(context, hook_name=hook))

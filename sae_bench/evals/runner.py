@@ -1,0 +1,259 @@
+"""The only loop over SAEs: skip what is done, group what fits in memory, run the pass, score, write at once.
+
+Nothing is lost: jobs are prepared before anything is written, every result is written whole as soon as its (SAE, eval)
+is done, an SAE that fails is recorded with its traceback while the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+from sae_bench.activations.one_pass import PassOptions, PassReport, count_tokens, run_pass
+from sae_bench.activations.requests import Request
+from sae_bench.custom_saes.loading import GroupLimits, load_members
+from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle
+from sae_bench.errors import ResultError
+from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
+from sae_bench.evals.base_eval_output import BaseEvalConfig, BaseEvalOutput, Provenance
+from sae_bench.language_models import LanguageModel
+from sae_bench.results import files
+from sae_bench.results.atomic import remove_partial_files, write_text_atomically
+from sae_bench.results.config_dict import config_as_dict
+from sae_bench.results.provenance import describe_run, package_commit, sae_lens_version
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvalRequest:
+    """One eval with its settings."""
+
+    spec: EvalSpec
+    config: BaseEvalConfig
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything a run needs to know.
+
+    Attributes:
+        load_context: device, dtype and what baselines need.
+        seeds: seeds of everything random; published fields are means over them.
+        on_phase: told what happens next and how many tokens it will read (0 if it reads none).
+    """
+
+    lm: LanguageModel
+    evals: Sequence[EvalRequest]
+    handles: Sequence[SAEHandle]
+    output_folder: Path
+    load_context: LoadContext
+    seeds: tuple[int, ...] = (42,)
+    data_dir: Path | None = None
+    force_rerun: bool = False
+    limits: GroupLimits = field(default_factory=lambda: GroupLimits())
+    pass_options: PassOptions = field(default_factory=lambda: PassOptions())
+    on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An (SAE, eval) that could not be done, and the file that holds the traceback."""
+
+    sae: str
+    eval_name: str
+    message: str
+    traceback_file: Path
+
+
+@dataclass
+class RunSummary:
+    """What came of a run."""
+
+    written: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    pass_seconds: dict[str, float] = field(default_factory=dict)
+    n_tokens: int = 0
+
+    @property
+    def results(self) -> list[Path]:
+        """All result files of the request, new and old."""
+        return [*self.skipped, *self.written]
+
+
+def run(plan: RunPlan) -> RunSummary:
+    """Evaluate every SAE of the plan on every eval of the plan.
+
+    Raises:
+        SAEBenchError: something is missing or wrong before the first SAE is touched; nothing has been written then.
+    """
+    return _Run(plan).execute()
+
+
+class _Run:
+    def __init__(self, plan: RunPlan) -> None:
+        self.plan = plan
+        self.summary = RunSummary()
+        self.run_id = str(uuid.uuid4())
+        self.fingerprint = plan.lm.fingerprint()
+        self.jobs: dict[str, Job] = {}
+        self.prepare_seconds: dict[str, float] = {}
+
+    def execute(self) -> RunSummary:
+        pending = self._pending()
+        handles = [h for h in self.plan.handles if any((h.release, h.sae_id, e) in pending for e in self._names())]
+        for handle in handles:
+            if handle.hook_name is not None:
+                self.plan.lm.hook_site(handle.hook_name)
+        if not handles:
+            return self.summary
+        self._start_jobs(handles, pending)
+        for group in self._groups(handles):
+            self._run_group(group, pending)
+        return self.summary
+
+    def _names(self) -> list[str]:
+        return [request.spec.name for request in self.plan.evals]
+
+    def _pending(self) -> set[tuple[str, str, str]]:
+        """(release, id, eval) still to do; results made with other settings stop the run before it starts."""
+        pending: set[tuple[str, str, str]] = set()
+        for request in self.plan.evals:
+            name = request.spec.name
+            remove_partial_files(self.plan.output_folder / name)
+            for handle in self.plan.handles:
+                path = files.result_path(self.plan.output_folder, name, handle.release, handle.sae_id)
+                if not self.plan.force_rerun and files.is_done(path, request.config, list(self.plan.seeds)):
+                    self.summary.skipped.append(path)
+                else:
+                    pending.add((handle.release, handle.sae_id, name))
+        paths = [files.result_path("", "", h.release, h.sae_id) for h in self.plan.handles]
+        if len(set(paths)) < len(paths):
+            twice = sorted({p.name for p in paths if paths.count(p) > 1})
+            raise ResultError(f"several SAEs would write the same result file: {', '.join(twice)}. Give them names.")
+        return pending
+
+    def _start_jobs(self, handles: Sequence[SAEHandle], pending: set[tuple[str, str, str]]) -> None:
+        hooks = tuple(sorted({h.hook_name or self.plan.load_context.hook_name or "" for h in handles} - {""}))
+        context = EvalContext(lm=self.plan.lm, hook_names=hooks, seeds=self.plan.seeds, data_dir=self.plan.data_dir)
+        for request in self.plan.evals:
+            name = request.spec.name
+            if any(key[2] == name for key in pending):
+                self.plan.on_phase(f"preparing {name}", 0)
+                start = perf_counter()
+                self.jobs[name] = request.spec.start(context, request.config)
+                self.prepare_seconds[name] = perf_counter() - start
+
+    def _groups(self, handles: Sequence[SAEHandle]) -> Iterator[list[Member]]:
+        n_texts = sum(len(getattr(r, "token_ids", ())) for job in self.jobs.values() for r in job.requests([]))
+        loaded = load_members(
+            handles,
+            self.plan.load_context,
+            self.plan.lm,
+            limits=self.plan.limits,
+            n_texts=n_texts,
+            on_failure=self._sae_failed,
+        )
+        while True:
+            self.plan.on_phase("loading SAEs", 0)
+            group = next(loaded, None)
+            if group is None:
+                return
+            yield group
+
+    def _run_group(self, group: list[Member], pending: set[tuple[str, str, str]]) -> None:
+        wanted: dict[str, list[Member]] = {
+            name: [m for m in group if (m.release, m.sae_id, name) in pending] for name in self.jobs
+        }
+        requests: list[Request] = []
+        for name, job in self.jobs.items():
+            if wanted[name]:
+                requests.extend(job.requests(wanted[name]))
+        self.plan.on_phase(f"one pass for {len(group)} SAEs", count_tokens(requests))
+        report = run_pass(self.plan.lm, requests, group, self.plan.pass_options)
+        self._add_pass(report)
+        for name, members in wanted.items():
+            self.plan.on_phase(f"scoring {name}", 0)
+            for member in members:
+                if member.key in report.failed:
+                    self._failed(member.release, member.sae_id, name, report.failed[member.key])
+                else:
+                    self._score(name, member, report)
+
+    def _score(self, name: str, member: Member, report: PassReport) -> None:
+        start = perf_counter()
+        try:
+            scores = self.jobs[name].score(member)
+            request = next(r for r in self.plan.evals if r.spec.name == name)
+            seconds = {
+                "prepare (shared)": self.prepare_seconds[name],
+                **{f"{phase} (shared)": value for phase, value in report.seconds.items()},
+                "score": perf_counter() - start,
+            }
+            output = self._output(request, member, scores, self._provenance(request, member, scores, seconds))
+            path = files.result_path(self.plan.output_folder, name, member.release, member.sae_id)
+            files.write_result(path, output)
+        except OSError:
+            raise  # a full disk or a missing permission will not mend itself with the next SAE
+        except Exception as error:
+            self._failed(member.release, member.sae_id, name, error)
+            return
+        files.failure_path(self.plan.output_folder, name, member.release, member.sae_id).unlink(missing_ok=True)
+        self.summary.written.append(path)
+
+    def _output(self, request: EvalRequest, member: Member, scores: Scores, provenance: Provenance) -> BaseEvalOutput:
+        return request.spec.output(
+            eval_type_id=request.spec.name,
+            eval_config=request.config,
+            eval_id=self.run_id,
+            datetime_epoch_millis=int(time.time() * 1000),
+            eval_result_metrics=scores.metrics,
+            eval_result_details=list(scores.details),
+            sae_bench_commit_hash=package_commit() or "Unknown",
+            sae_lens_id=member.sae_id,
+            sae_lens_release_id=member.release,
+            sae_lens_version=sae_lens_version(),
+            sae_cfg_dict=config_as_dict(member.sae.cfg),
+            eval_result_unstructured=scores.unstructured,
+            provenance=provenance,
+            seed_results=scores.seed_results,
+            not_computed=scores.not_computed,
+        )
+
+    def _provenance(
+        self, request: EvalRequest, member: Member, scores: Scores, seconds: dict[str, float]
+    ) -> Provenance:
+        described = describe_run(
+            self.plan.lm, protocol=request.spec.protocol, seeds=list(self.plan.seeds), fingerprint=self.fingerprint
+        )
+        return described.model_copy(
+            update={
+                "sae_dtype": str(member.sae.W_dec.dtype).removeprefix("torch."),
+                "datasets": self.jobs[request.spec.name].datasets,
+                "seconds": {phase: round(value, 4) for phase, value in seconds.items()},
+                "warnings": [*member.warnings, *scores.warnings],
+            }
+        )
+
+    def _add_pass(self, report: PassReport) -> None:
+        self.summary.n_tokens += report.n_tokens
+        for phase, value in report.seconds.items():
+            self.summary.pass_seconds[phase] = self.summary.pass_seconds.get(phase, 0.0) + value
+
+    def _sae_failed(self, handle: SAEHandle, error: Exception) -> None:
+        for name in self._names():
+            self._failed(handle.release, handle.sae_id, name, error)
+
+    def _failed(self, release: str, sae_id: str, name: str, error: Exception) -> None:
+        path = files.failure_path(self.plan.output_folder, name, release, sae_id)
+        write_text_atomically(path, "".join(traceback.format_exception(error)))
+        self.summary.failures.append(Failure(f"{release}_{sae_id}", name, str(error) or type(error).__name__, path))
+        logger.error("%s failed on %s_%s: %s", name, release, sae_id, error)

@@ -1,0 +1,1 @@
+"""Sparse probing: how well few latents of an SAE predict a concept."""

@@ -1,0 +1,16 @@
+"""Language models: find, load, and run them at TransformerLens-style hooks."""
+
+from sae_bench.language_models.hooks import HookPoint, parse_hook_name
+from sae_bench.language_models.interventions import Resume
+from sae_bench.language_models.load import load_language_model, resolve_device, resolve_dtype
+from sae_bench.language_models.model import LanguageModel
+
+__all__ = [
+    "HookPoint",
+    "LanguageModel",
+    "Resume",
+    "load_language_model",
+    "parse_hook_name",
+    "resolve_device",
+    "resolve_dtype",
+]

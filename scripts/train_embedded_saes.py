@@ -1,0 +1,209 @@
+"""Train the SAEs that ship with the package, one per architecture, on one layer of the embedded model.
+
+    pip install --no-deps dictionary-learning==0.1.0 einops
+    python scripts/train_embedded_saes.py --work .work/saes
+
+Trainers are those of the dictionary_learning package. The L1 coefficient of the architectures that have one is steered
+towards the target L0 while they train. Reads the `train` part of the embedded corpus only; explained variance, L0 and
+dead latents in the log are measured on the `held_out` part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import sys
+import time
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sae_bench.datasets.embedded import corpus
+from sae_bench.datasets.packing import pack_corpus
+from sae_bench.language_models import LanguageModel, load_language_model
+
+sys.modules.setdefault("nnsight", types.ModuleType("nnsight"))
+sys.modules["nnsight"].LanguageModel = object  # type: ignore[attr-defined]  # imported by a buffer that is not used here
+
+logger = logging.getLogger("train_embedded_saes")
+
+LAYER = 10
+HOOK = f"blocks.{LAYER}.hook_resid_post"
+D_SAE = 1536
+CONTEXT = 256
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one architecture is trained; `steered` names the trainer attribute that is moved to reach `target_l0`."""
+
+    name: str
+    trainer: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    target_l0: float = 50.0
+    steered: str | None = None
+
+
+def recipes(steps: int) -> list[Recipe]:
+    """One recipe per architecture for a run of `steps` steps."""
+    sparsity_warmup = {"warmup_steps": 200, "sparsity_warmup_steps": 500, "decay_start": int(steps * 0.8)}
+    topk = {
+        "warmup_steps": 200, "decay_start": int(steps * 0.8), "threshold_start_step": 500, "threshold_beta": 0.99,
+        "lr": 1e-3,
+    }  # fmt: skip
+    return [
+        Recipe("topk", "TopKTrainer", {**topk, "k": 40}),
+        Recipe("batch_topk", "BatchTopKTrainer", {**topk, "k": 40}),
+        Recipe(
+            "matryoshka_batch_topk", "MatryoshkaBatchTopKTrainer",
+            {**topk, "k": 44, "group_fractions": [0.125, 0.125, 0.25, 0.5]},
+        ),
+        Recipe("jumprelu", "JumpReluTrainer", {**sparsity_warmup, "lr": 1e-3, "target_l0": 45.0}),
+        Recipe("relu", "StandardTrainer", {**sparsity_warmup, "lr": 1e-3, "l1_penalty": 0.02}, steered="l1_penalty"),
+        Recipe("gated", "GatedSAETrainer", {**sparsity_warmup, "lr": 1e-3, "l1_penalty": 0.02}, steered="l1_penalty"),
+        Recipe(
+            "p_anneal", "PAnnealTrainer",
+            {
+                **sparsity_warmup, "lr": 1e-3, "initial_sparsity_penalty": 0.02, "anneal_start": int(steps * 0.4),
+                "p_end": 0.5, "sparsity_function": "Lp^p",
+            },
+            steered="sparsity_coeff",
+        ),
+    ]  # fmt: skip
+
+
+@torch.no_grad()
+def collect(lm: LanguageModel, split: str, n_tokens: int, path: Path) -> np.ndarray:
+    """Activations (N, D) at the hook as float16, BOS and separators left out; kept in `path`."""
+    if path.exists():
+        return np.load(path, mmap_mode="r")
+    rows = pack_corpus(corpus(split), lm, n_rows=n_tokens // CONTEXT, context_length=CONTEXT, seed=SEED)  # type: ignore[arg-type]
+    special = torch.tensor(sorted(lm.special_token_ids))
+    partial = path.with_suffix(".partial.npy")
+    capacity = rows.numel()
+    out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=(capacity, lm.d_model))
+    n = 0
+    for batch in rows.split(16):
+        x = lm.capture(batch, [HOOK])[HOOK][~torch.isin(batch, special)]
+        out[n : n + len(x)] = x.half().numpy()
+        n += len(x)
+    np.save(path, out[:n])
+    partial.unlink()
+    return np.load(path, mmap_mode="r")
+
+
+def batches(data: np.ndarray, batch_size: int, steps: int, scale: float) -> Iterator[Tensor]:
+    """Random batches (without replacement within an epoch), scaled to unit mean squared norm."""
+    rng = np.random.default_rng(SEED)
+    done = 0
+    while done < steps:
+        order = rng.permutation(len(data))
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            if done == steps:
+                return
+            rows = np.sort(order[start : start + batch_size])
+            yield torch.from_numpy(data[rows].astype(np.float32)) / scale
+            done += 1
+
+
+def train(recipe: Recipe, data: np.ndarray, *, steps: int, batch_size: int, scale: float, log: list[dict]) -> Any:
+    """Train one SAE and return its trainer, biases scaled back to the model's own activations."""
+    import importlib
+
+    from dictionary_learning import trainers  # noqa: F401
+
+    modules = {
+        "TopKTrainer": "top_k", "BatchTopKTrainer": "batch_top_k", "MatryoshkaBatchTopKTrainer": "matryoshka_batch_top_k",
+        "JumpReluTrainer": "jumprelu", "StandardTrainer": "standard", "GatedSAETrainer": "gdm", "PAnnealTrainer": "p_anneal",
+    }  # fmt: skip
+    cls = getattr(importlib.import_module(f"dictionary_learning.trainers.{modules[recipe.trainer]}"), recipe.trainer)
+    torch.manual_seed(SEED)
+    trainer = cls(
+        steps=steps, activation_dim=data.shape[1], dict_size=D_SAE, layer=LAYER, lm_name="embedded", device="cpu",
+        seed=SEED, submodule_name=f"resid_post_layer_{LAYER}", **recipe.settings,
+    )  # fmt: skip
+    start = time.time()
+    for step, x in enumerate(batches(data, batch_size, steps, scale)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.name != "jumprelu"):
+            trainer.update(step, x)
+        if step % 25 == 0:
+            with torch.no_grad():
+                l0 = (trainer.ae.encode(x) != 0).float().sum(-1).mean().item()
+            if recipe.steered and step > recipe.settings["sparsity_warmup_steps"] // 2:
+                error = max(-0.5, min(0.5, math.log(max(l0, 1.0) / recipe.target_l0)))
+                setattr(trainer, recipe.steered, getattr(trainer, recipe.steered) * math.exp(0.3 * error))
+        if step % 250 == 0 or step == steps - 1:
+            entry = {"sae": recipe.name, "step": step, **evaluate(trainer.ae, x), "seconds": round(time.time() - start)}
+            if recipe.steered:
+                entry[recipe.steered] = getattr(trainer, recipe.steered)
+            log.append(entry)
+            logger.info("%s", entry)
+    trainer.ae.scale_biases(scale)
+    return trainer
+
+
+@torch.no_grad()
+def evaluate(ae: Any, x: Tensor) -> dict[str, float]:
+    """Explained variance, L0 and share of dead latents of a dictionary_learning autoencoder on x (N, D)."""
+    total = residual = l0 = 0.0
+    mean = x.mean(0)
+    fired = torch.zeros(D_SAE, dtype=torch.bool)
+    for batch in x.split(8192):
+        code = ae.encode(batch)
+        residual += (batch - ae.decode(code)).pow(2).sum().item()
+        total += (batch - mean).pow(2).sum().item()
+        l0 += (code != 0).sum().item()
+        fired |= (code != 0).any(0)
+    return {
+        "explained_variance": round(1 - residual / total, 4),
+        "l0": round(l0 / len(x), 2),
+        "dead": round(1 - fired.float().mean().item(), 4),
+    }
+
+
+def save(trainer: Any, folder: Path) -> None:
+    """Write ae.pt and config.json as dictionary_learning does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save({k: v.cpu() for k, v in trainer.ae.state_dict().items()}, folder / "ae.pt")
+    (folder / "config.json").write_text(json.dumps({"trainer": trainer.config}, indent=1, default=float))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path(".work/saes"), help="folder for activations and checkpoints")
+    parser.add_argument("--tokens", type=int, default=2_099_200, help="distinct training tokens")
+    parser.add_argument("--steps", type=int, default=1500, help="optimiser steps")
+    parser.add_argument("--batch-size", type=int, default=2048, help="tokens per step")
+    parser.add_argument("--only", nargs="*", default=[], help="architectures to train; all by default")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    args.work.mkdir(parents=True, exist_ok=True)
+
+    lm = load_language_model("embedded", dtype="bfloat16")
+    data = collect(lm, "train", args.tokens, args.work / "train.npy")
+    held_out = torch.from_numpy(collect(lm, "held_out", 102_400, args.work / "held_out.npy").astype(np.float32))
+    scale = float(np.sqrt(np.mean(np.sum(data[:100_000].astype(np.float32) ** 2, axis=1))))
+    log: list[dict] = []
+    for recipe in recipes(args.steps):
+        if args.only and recipe.name not in args.only:
+            continue
+        trainer = train(recipe, data, steps=args.steps, batch_size=args.batch_size, scale=scale, log=log)
+        save(trainer, args.work / recipe.name)
+        log.append({"sae": recipe.name, "held_out": evaluate(trainer.ae, held_out)})
+        logger.info("%s", log[-1])
+        with (args.work / "log.jsonl").open("a") as file:
+            file.writelines(json.dumps(entry) + "\n" for entry in log)
+        log.clear()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Logits and losses against the model's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from lm_families import FAMILIES, family_model, token_rows, variant
+from torch import nn
+from transformers import AutoModelForCausalLM, CohereConfig, GraniteConfig
+
+from sae_bench.errors import ModelError
+from sae_bench.language_models import LanguageModel
+from sae_bench.testing.tiny_models import tiny_model
+
+_SIZES: dict[str, Any] = {
+    "vocab_size": 320,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.3,
+    "pad_token_id": 2,
+}
+
+
+def scaled_models() -> dict[str, Any]:
+    return {
+        "cohere": CohereConfig(**_SIZES, logit_scale=0.25),
+        "granite": GraniteConfig(**_SIZES, logits_scaling=4.0),
+    }
+
+
+def hf_losses(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    rows = [
+        nn.functional.cross_entropy(row[:-1], target[1:], reduction="none")
+        for row, target in zip(logits.float(), ids, strict=True)
+    ]
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("chunk_tokens", [5, 512])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_and_loss_are_the_models_own(family: str, chunk_tokens: int):
+    lm = family_model(family)
+    ids = token_rows(lm)
+    output = lm.model(input_ids=ids, labels=ids)
+    hidden = lm.final_hidden(ids)
+    assert torch.equal(lm.unembed(hidden), output.logits)
+    losses = lm.next_token_loss(hidden, ids, chunk_tokens=chunk_tokens)
+    assert losses.shape == (3, 11)
+    torch.testing.assert_close(losses, hf_losses(output.logits, ids))
+    torch.testing.assert_close(losses.mean(), output.loss)
+
+
+@pytest.mark.parametrize("family", ["cohere", "granite"])
+def test_logit_scales(family: str):
+    model = AutoModelForCausalLM.from_config(scaled_models()[family]).float()
+    lm = LanguageModel(model, None, name=family)
+    ids = token_rows(lm)
+    hidden = lm.final_hidden(ids)
+    torch.testing.assert_close(lm.unembed(hidden), model(ids).logits)
+    assert not torch.allclose(lm.unembed(hidden), model.get_output_embeddings()(hidden), rtol=0.1)
+
+
+def test_final_soft_cap():
+    lm = family_model("gemma2")
+    hidden = lm.final_hidden(token_rows(lm))
+    raw = lm.model.get_output_embeddings()(hidden)
+    assert raw.abs().max() > 2.0 >= lm.unembed(hidden).abs().max()
+    uncapped = variant(tiny_model("gemma2"), final_logit_softcapping=None)
+    assert uncapped.unembed(hidden).abs().max() > 2.0
+
+
+def test_unembed_takes_any_number_of_leading_axes():
+    lm = family_model("llama")
+    hidden = lm.final_hidden(token_rows(lm))
+    logits = lm.unembed(hidden)
+    torch.testing.assert_close(lm.unembed(hidden[1, 3]), logits[1, 3])
+    torch.testing.assert_close(lm.unembed(hidden[:, -1]), logits[:, -1])
+
+
+def test_a_row_of_one_token_has_no_next_token():
+    lm = family_model("gpt2")
+    ids = token_rows(lm, length=1)
+    assert lm.next_token_loss(lm.final_hidden(ids), ids).shape == (3, 0)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.05])
+def test_a_head_that_does_something_unknown_is_refused(factor: float):
+    """Also where all logits are small, as in a freshly initialised model."""
+    model = tiny_model("llama").model
+    model.lm_head.weight.mul_(1e-3)
+
+    class OddHead(type(model)):  # type: ignore[misc]
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            output = super().forward(*args, **kwargs)
+            output.logits = output.logits * factor
+            return output
+
+    model.__class__ = OddHead
+    with pytest.raises(ModelError, match=r"'odd' \(OddHead\): logits rebuilt from its final hidden states differ"):
+        LanguageModel(model, None, name="odd")
