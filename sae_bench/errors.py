@@ -60,6 +60,10 @@ class ContractError(SAEBenchError):
     """A user's SAE does not behave as the evals rely on; the message lists every finding."""
 
 
+class IncompleteRunError(SAEBenchError):
+    """Some (SAE, eval) failed while the others were done; the message lists each with the file of its traceback."""
+
+
 class ResultError(SAEBenchError):
     """A result file that is broken, foreign, or made with other settings."""
 

@@ -4,13 +4,17 @@
     python scripts/train_embedded_saes.py --work .work/saes
 
 Trainers are those of the dictionary_learning package. The L1 coefficient of the architectures that have one is steered
-towards the target L0 while they train. Reads the `train` part of the embedded corpus only; explained variance, L0 and
-dead latents in the log are measured on the `held_out` part.
+towards the target L0 while they train. L1 shrinks activations, so where a recipe says so the decoder is fitted once
+more by ridge regression on the finished codes (the encoder, and with it L0, stays as it is).
+
+Reads the `train` part of the embedded corpus only; explained variance, L0 and dead latents in the log are measured on
+the `held_out` part.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import logging
 import math
@@ -40,6 +44,15 @@ HOOK = f"blocks.{LAYER}.hook_resid_post"
 D_SAE = 1536
 CONTEXT = 256
 SEED = 0
+TRAINER_MODULES = {
+    "TopKTrainer": "top_k",
+    "BatchTopKTrainer": "batch_top_k",
+    "MatryoshkaBatchTopKTrainer": "matryoshka_batch_top_k",
+    "JumpReluTrainer": "jumprelu",
+    "StandardTrainer": "standard",
+    "GatedSAETrainer": "gdm",
+    "PAnnealTrainer": "p_anneal",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ class Recipe:
     settings: dict[str, Any] = field(default_factory=dict)
     target_l0: float = 50.0
     steered: str | None = None
+    refit_decoder: bool = False
 
 
 def recipes(steps: int) -> list[Recipe]:
@@ -68,15 +82,18 @@ def recipes(steps: int) -> list[Recipe]:
             {**topk, "k": 44, "group_fractions": [0.125, 0.125, 0.25, 0.5]},
         ),
         Recipe("jumprelu", "JumpReluTrainer", {**sparsity_warmup, "lr": 1e-3, "target_l0": 45.0}),
-        Recipe("relu", "StandardTrainer", {**sparsity_warmup, "lr": 1e-3, "l1_penalty": 0.02}, steered="l1_penalty"),
+        Recipe(
+            "relu", "StandardTrainer", {**sparsity_warmup, "lr": 7e-4, "l1_penalty": 0.02}, target_l0=54.0,
+            steered="l1_penalty", refit_decoder=True,
+        ),
         Recipe("gated", "GatedSAETrainer", {**sparsity_warmup, "lr": 1e-3, "l1_penalty": 0.02}, steered="l1_penalty"),
         Recipe(
             "p_anneal", "PAnnealTrainer",
             {
-                **sparsity_warmup, "lr": 1e-3, "initial_sparsity_penalty": 0.02, "anneal_start": int(steps * 0.4),
+                **sparsity_warmup, "lr": 7e-4, "initial_sparsity_penalty": 0.02, "anneal_start": int(steps * 0.4),
                 "p_end": 0.5, "sparsity_function": "Lp^p",
             },
-            steered="sparsity_coeff",
+            target_l0=54.0, steered="sparsity_coeff", refit_decoder=True,
         ),
     ]  # fmt: skip
 
@@ -117,20 +134,17 @@ def batches(data: np.ndarray, batch_size: int, steps: int, scale: float) -> Iter
 
 def train(recipe: Recipe, data: np.ndarray, *, steps: int, batch_size: int, scale: float, log: list[dict]) -> Any:
     """Train one SAE and return its trainer, biases scaled back to the model's own activations."""
-    import importlib
-
-    from dictionary_learning import trainers  # noqa: F401
-
-    modules = {
-        "TopKTrainer": "top_k", "BatchTopKTrainer": "batch_top_k", "MatryoshkaBatchTopKTrainer": "matryoshka_batch_top_k",
-        "JumpReluTrainer": "jumprelu", "StandardTrainer": "standard", "GatedSAETrainer": "gdm", "PAnnealTrainer": "p_anneal",
-    }  # fmt: skip
-    cls = getattr(importlib.import_module(f"dictionary_learning.trainers.{modules[recipe.trainer]}"), recipe.trainer)
+    module = importlib.import_module(f"dictionary_learning.trainers.{TRAINER_MODULES[recipe.trainer]}")
+    cls = getattr(module, recipe.trainer)
     torch.manual_seed(SEED)
     trainer = cls(
         steps=steps, activation_dim=data.shape[1], dict_size=D_SAE, layer=LAYER, lm_name="embedded", device="cpu",
         seed=SEED, submodule_name=f"resid_post_layer_{LAYER}", **recipe.settings,
     )  # fmt: skip
+    if hasattr(trainer.ae, "bias"):  # the default biases are larger than any pre-activation: a third would never fire
+        with torch.no_grad():
+            trainer.ae.bias.copy_(torch.from_numpy(data[:100_000].astype(np.float32)).mean(0) / scale)
+            trainer.ae.encoder.bias.zero_()
     start = time.time()
     for step, x in enumerate(batches(data, batch_size, steps, scale)):
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.name != "jumprelu"):
@@ -148,7 +162,24 @@ def train(recipe: Recipe, data: np.ndarray, *, steps: int, batch_size: int, scal
             log.append(entry)
             logger.info("%s", entry)
     trainer.ae.scale_biases(scale)
+    if recipe.refit_decoder:
+        refit_decoder(trainer.ae, torch.from_numpy(data[:200_000].astype(np.float32)))
     return trainer
+
+
+@torch.no_grad()
+def refit_decoder(ae: Any, x: Tensor, ridge: float = 1e-4) -> None:
+    """Least-squares decoder for the codes the encoder gives on x (N, D); latents that never fire keep their row."""
+    gram_FF = torch.zeros(D_SAE, D_SAE)
+    target_FD = torch.zeros(D_SAE, x.shape[1])
+    for batch in x.split(8192):
+        code = ae.encode(batch)
+        gram_FF += code.T @ code
+        target_FD += code.T @ (batch - ae.bias)
+    alive = gram_FF.diagonal() > 0
+    gram_FF += ridge * gram_FF.diagonal().mean() * torch.eye(D_SAE)
+    fitted_FD = torch.linalg.solve(gram_FF, target_FD)
+    ae.decoder.weight[:, alive] = fitted_FD.T[:, alive]
 
 
 @torch.no_grad()

@@ -21,13 +21,13 @@ class ActivationBatch:
         rows: index of each of the B texts in the request it belongs to.
         ids_BL: token ids, right-padded.
         valid_BL: True at real tokens that are not BOS, EOS or PAD.
-        x_BLD: activations at the hook, one entry per hook name.
+        x_BLD: activations, one entry per hook name; hooks may differ in width.
     """
 
     rows: tuple[int, ...]
     ids_BL: Int[Tensor, "B L"]
     valid_BL: Bool[Tensor, "B L"]
-    x_BLD: dict[str, Float[Tensor, "B L D"]] = field(repr=False)
+    x_BLD: dict[str, Float[Tensor, "B L _"]] = field(repr=False)
 
     @cached_property
     def text_of_token_N(self) -> Int[Tensor, "N"]:

@@ -7,9 +7,10 @@ their batches. An SAE that fails is dropped with its exception, the others go on
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from time import perf_counter
 
 import torch
@@ -19,8 +20,9 @@ from sae_bench.activations.batches import ActivationBatch, bucket_by_length, pad
 from sae_bench.activations.pooled import PooledActivations, PooledCodes
 from sae_bench.activations.requests import PooledTexts, Request, TokenRows
 from sae_bench.activations.store import ActivationStore
-from sae_bench.custom_saes.interface import SparseCodes, encode_tokens
+from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_tokens
 from sae_bench.custom_saes.members import Member
+from sae_bench.errors import SAEMismatchError
 from sae_bench.language_models import LanguageModel
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class PassOptions:
 
 @dataclass
 class PassReport:
-    """What happened: failed SAEs, tokens, and seconds in the model, in the SAEs and in the consumers."""
+    """What happened: failed SAEs, tokens (padding left out), and seconds in the model, the SAEs and the consumers."""
 
     failed: dict[str, Exception] = field(default_factory=dict)
     n_texts: int = 0
@@ -79,7 +81,6 @@ class _Pass:
     def __init__(self, lm: LanguageModel, members: list[Member], options: PassOptions) -> None:
         self.lm = lm
         self.members = members
-        self.hooks = sorted({m.hook_name for m in members})
         self.options = options
         self.report = PassReport()
 
@@ -90,57 +91,85 @@ class _Pass:
             rows = [row_of.setdefault(tuple(ids), len(row_of)) for ids in request.token_ids]
             request.index_T = torch.tensor(rows, dtype=torch.long)
         texts = list(row_of)
+        members = self._wanted_by(requests)
+        hooks = sorted({m.hook_name for m in members})
         activations: dict[str, PooledActivations] = {}
-        codes = {m.key: PooledCodes(len(texts), int(m.sae.cfg.d_sae)) for m in self.members}
-        for batch in self._text_batches(texts):
-            for hook in self.hooks:
+        codes = {m.key: PooledCodes(len(texts), int(m.sae.cfg.d_sae)) for m in members}
+
+        def add_codes(batch: ActivationBatch, member: Member, code: SparseCodes | Tensor) -> None:
+            codes[member.key].update(batch, code)
+
+        for batch in self._text_batches(texts, hooks):
+            for hook in hooks:
                 if hook not in activations:
                     activations[hook] = PooledActivations(len(texts), batch.x_BLD[hook].shape[-1])
                 activations[hook].update(batch, hook)
-            for member, code in self._encode(batch):
-                codes[member.key].update(batch, code)
-        empty = max((a.empty for a in activations.values()), default=0)
-        if empty:
-            logger.warning("%d texts have no token besides special ones; their pooled vectors are zero", empty)
-        finished = {m.key: codes[m.key].finish() for m in self.members}
+            self._encode(batch, members, add_codes, on_drop=lambda member: codes.pop(member.key))
+        finished = {key: code.finish() for key, code in codes.items()}
         for request in requests:
             request.activations = {hook: a.mean_TD for hook, a in activations.items()}
             request.codes = finished
 
     def feed(self, request: TokenRows) -> None:
-        """Run packed rows in their own batches."""
+        """Run packed rows in their own batches, as long as an SAE that wants them is left."""
         consumer = request.consumer
-        special = torch.tensor(sorted(self.lm.special_token_ids), dtype=torch.long)
+        members = self._wanted_by([request])
+        hooks = list(dict.fromkeys([*sorted({m.hook_name for m in members}), *request.extra_hooks]))
         for start in range(0, len(request.rows_NL), request.batch_rows):
+            if not self._alive(members):
+                return
             ids = request.rows_NL[start : start + request.batch_rows]
-            hooks = [*self.hooks, *(h for h in request.extra_hooks if h not in self.hooks)]
-            batch = self._capture(range(start, start + len(ids)), ids, ~torch.isin(ids, special), hooks)
-            self._timed("consume", partial(consumer.on_activations, batch))
-            for member, code in self._encode(batch, on_drop=consumer.drop):
-                try:
-                    self._timed("consume", partial(consumer.on_codes, batch, member, code))
-                except Exception as error:
-                    self._drop(member, error)
-                    consumer.drop(member)
-            self._timed("consume", partial(consumer.on_batch_end, batch))
+            valid = self._is_text(ids)
+            if not bool(valid.any()):
+                self._count(0, ids.numel())
+                continue
+            batch = self._capture(range(start, start + len(ids)), ids, valid, hooks, n_tokens=ids.numel())
+            with self._timed("consume"):
+                consumer.on_activations(batch)
+            self._encode(batch, members, consumer.on_codes, on_drop=consumer.drop)
+            with self._timed("consume"):
+                consumer.on_batch_end(batch)
 
-    def _text_batches(self, texts: list[tuple[int, ...]]) -> Iterator[ActivationBatch]:
-        lengths = [len(t) for t in texts]
-        buckets = bucket_by_length(lengths, max_tokens=self.options.max_tokens, max_texts=self.options.max_texts)
-        for rows in buckets:
+    def _wanted_by(self, requests: Sequence[Request]) -> list[Member]:
+        """The SAEs that any of the requests wants, without those that have failed before."""
+        wanted = [m for m in self.members if any(r.sae_keys is None or m.key in r.sae_keys for r in requests)]
+        return self._alive(wanted)
+
+    def _alive(self, members: list[Member]) -> list[Member]:
+        return [m for m in members if m.key not in self.report.failed]
+
+    def _is_text(self, ids: Tensor) -> Tensor:
+        return ~torch.isin(ids, torch.tensor(sorted(self.lm.special_token_ids), dtype=torch.long))
+
+    def _text_batches(self, texts: list[tuple[int, ...]], hooks: Sequence[str]) -> Iterator[ActivationBatch]:
+        special = self.lm.special_token_ids
+        full = [row for row, ids in enumerate(texts) if not special.issuperset(ids)]
+        if len(full) < len(texts):
+            n_empty = len(texts) - len(full)
+            logger.warning("%d texts have no token besides special ones; their pooled vectors are zero", n_empty)
+            self._count(n_empty, sum(map(len, texts)) - sum(len(texts[row]) for row in full))
+        lengths = [len(texts[row]) for row in full]
+        options = self.options
+        for places in bucket_by_length(lengths, max_tokens=options.max_tokens, max_texts=options.max_texts):
+            rows = [full[place] for place in places]
             ids, valid = pad([texts[r] for r in rows], self.lm)
-            yield self._capture(rows, ids, valid, self.hooks)
+            yield self._capture(rows, ids, valid, hooks, n_tokens=sum(len(texts[r]) for r in rows))
 
-    def _capture(self, rows: Sequence[int], ids_BL: Tensor, valid_BL: Tensor, hooks: Sequence[str]) -> ActivationBatch:
-        start = perf_counter()
-        values = self._activations(ids_BL, hooks)
-        self.report.seconds["lm_pass"] += perf_counter() - start
-        self.report.n_texts += len(rows)
-        self.report.n_tokens += ids_BL.numel()
-        if self.options.on_progress is not None:
-            self.options.on_progress(int(ids_BL.numel()))
+    def _capture(
+        self, rows: Sequence[int], ids_BL: Tensor, valid_BL: Tensor, hooks: Sequence[str], *, n_tokens: int
+    ) -> ActivationBatch:
+        with self._timed("lm_pass"):
+            values = self._activations(ids_BL, hooks)
+        self._count(len(rows), n_tokens)
         device = self.lm.device
         return ActivationBatch(tuple(rows), ids_BL.to(device), valid_BL.to(device), values)
+
+    def _count(self, n_texts: int, n_tokens: int) -> None:
+        """`n_tokens` are those of the texts; padding does not count."""
+        self.report.n_texts += n_texts
+        self.report.n_tokens += n_tokens
+        if self.options.on_progress is not None:
+            self.options.on_progress(n_tokens)
 
     def _activations(self, ids_BL: Tensor, hooks: Sequence[str]) -> dict[str, Tensor]:
         store = self.options.store
@@ -152,32 +181,35 @@ class _Pass:
         return values
 
     def _encode(
-        self, batch: ActivationBatch, on_drop: Callable[[Member], None] | None = None
-    ) -> Iterator[tuple[Member, SparseCodes | Tensor]]:
-        tokens = {hook: batch.tokens(hook) for hook in self.hooks}
-        for member in list(self.members):
-            start = perf_counter()
+        self,
+        batch: ActivationBatch,
+        members: list[Member],
+        consume: Callable[[ActivationBatch, Member, SparseCodes | Tensor], None],
+        on_drop: Callable[[Member], object],
+    ) -> None:
+        """Encode the batch with every SAE and hand the codes on; an SAE that fails in either is left out."""
+        alive = self._alive(members)
+        tokens = {hook: batch.tokens(hook) for hook in {m.hook_name for m in alive}}
+        for member in alive:
             try:
-                code = encode_tokens(member.sae, tokens[member.hook_name].to(member.sae.W_dec.dtype))
+                with self._timed("sae_encode"):
+                    codes = encode_with_halving(member.sae, tokens[member.hook_name])
+                    _check_shape(codes, len(tokens[member.hook_name]), member)
+                with self._timed("consume"):
+                    consume(batch, member, codes)
             except Exception as error:
-                self._drop(member, error)
-                if on_drop is not None:
-                    on_drop(member)
-                continue
-            finally:
-                self.report.seconds["sae_encode"] += perf_counter() - start
-            yield member, code
+                traceback.clear_frames(error.__traceback__)  # its lines stay, the tensors of its frames go
+                logger.error("%s failed and is left out: %s", member.key, error)
+                self.report.failed[member.key] = error
+                on_drop(member)
 
-    def _drop(self, member: Member, error: Exception) -> None:
-        """An SAE's own failure must not stop the others; the exception is reported with its traceback."""
-        logger.error("%s failed and is left out: %s", member.key, error)
-        self.report.failed[member.key] = error
-        self.members.remove(member)
-
-    def _timed(self, phase: str, call: Callable[[], None]) -> None:
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
         start = perf_counter()
-        call()
-        self.report.seconds[phase] += perf_counter() - start
+        try:
+            yield
+        finally:
+            self.report.seconds[phase] += perf_counter() - start
 
 
 def capture_with_halving(lm: LanguageModel, ids_BL: Tensor, hooks: Sequence[str]) -> dict[str, Tensor]:
@@ -192,3 +224,28 @@ def capture_with_halving(lm: LanguageModel, ids_BL: Tensor, hooks: Sequence[str]
     torch.cuda.empty_cache()
     parts = [capture_with_halving(lm, part, hooks) for part in (ids_BL[:half], ids_BL[half:])]
     return {hook: torch.cat([part[hook] for part in parts]) for hook in hooks}
+
+
+def encode_with_halving(sae: SAE, x_ND: Tensor) -> SparseCodes | Tensor:
+    """Encode tokens; when the device runs out of memory, the two halves of them one after the other."""
+    try:
+        return encode_tokens(sae, x_ND)
+    except torch.OutOfMemoryError:
+        if len(x_ND) <= 1:
+            raise
+    logger.warning("out of memory on encoding %d tokens; going on with halves", len(x_ND))
+    torch.cuda.empty_cache()
+    first, second = (encode_with_halving(sae, part) for part in x_ND.tensor_split(2))
+    if isinstance(first, SparseCodes) and isinstance(second, SparseCodes):
+        values_NK = torch.cat([first.values_NK, second.values_NK])
+        return SparseCodes(values_NK, torch.cat([first.indices_NK, second.indices_NK]), first.d_sae)
+    assert isinstance(first, Tensor)
+    assert isinstance(second, Tensor)
+    return torch.cat([first, second])
+
+
+def _check_shape(codes: SparseCodes | Tensor, n_tokens: int, member: Member) -> None:
+    expected = (n_tokens, int(member.sae.cfg.d_sae))
+    found = (len(codes.values_NK), codes.d_sae) if isinstance(codes, SparseCodes) else tuple(codes.shape)
+    if found != expected:
+        raise SAEMismatchError(f"'{member.key}' encodes to codes of shape {found}; it has to be {expected}.")

@@ -20,11 +20,18 @@ DENSE_LIMIT_BYTES = 1 << 30
 
 
 class CodeMatrix:
-    """Pooled codes of T texts and F latents in float32, dense or as compressed sparse rows inside."""
+    """Pooled codes of T texts and F latents in float32, dense or as compressed sparse rows inside.
 
-    def __init__(self, matrix_TF: Tensor | sparse.csr_matrix) -> None:
-        self._matrix = matrix_TF
-        self.shape: tuple[int, int] = tuple(matrix_TF.shape)
+    Args:
+        matrix: a dense (T, F) tensor, or sparse rows in any order.
+        position_T: which sparse row holds each text; None where they stand in the order of the texts.
+    """
+
+    def __init__(self, matrix: Tensor | sparse.csr_matrix, position_T: np.ndarray | None = None) -> None:
+        self._matrix = matrix
+        self._position_T = position_T
+        n_texts = matrix.shape[0] if position_T is None else len(position_T)
+        self.shape: tuple[int, int] = (int(n_texts), int(matrix.shape[1]))
 
     @classmethod
     def from_dense(cls, x_TF: Float[Tensor, "T F"]) -> CodeMatrix:
@@ -40,45 +47,49 @@ class CodeMatrix:
         """Bytes held."""
         if isinstance(self._matrix, Tensor):
             return self._matrix.nbytes
-        return self._matrix.data.nbytes + self._matrix.indices.nbytes + self._matrix.indptr.nbytes
+        order = 0 if self._position_T is None else self._position_T.nbytes
+        return self._matrix.data.nbytes + self._matrix.indices.nbytes + self._matrix.indptr.nbytes + order
 
     def rows(self, index_T: Int[Tensor, "T"]) -> Float[Tensor, "T F"]:
         """Dense rows of the given texts."""
         if isinstance(self._matrix, Tensor):
             return self._matrix[index_T]
-        return torch.from_numpy(self._matrix[index_T.numpy()].toarray())
+        return torch.from_numpy(self._sparse_rows(index_T).toarray())
 
     def columns(self, index_T: Int[Tensor, "T"], latents_K: Int[Tensor, "K"]) -> Float[Tensor, "T K"]:
         """Dense values of the given latents in the given texts."""
         if isinstance(self._matrix, Tensor):
             return self._matrix[index_T[:, None], latents_K[None, :]]
-        return torch.from_numpy(self._matrix[index_T.numpy()][:, latents_K.numpy()].toarray())
+        return torch.from_numpy(self._sparse_rows(index_T)[:, latents_K.numpy()].toarray())
 
     def mean(self, index_T: Int[Tensor, "T"]) -> Float[Tensor, "F"]:
-        """float64 mean over the given texts of every latent."""
+        """float64 mean over the given texts of every latent; NaN where no text is given."""
         if isinstance(self._matrix, Tensor):
             return self._matrix[index_T].mean(dim=0, dtype=torch.float64)
-        total = self._matrix[index_T.numpy()].sum(axis=0, dtype=np.float64)
-        return torch.from_numpy(np.asarray(total).ravel() / max(len(index_T), 1))
+        rows = self._sparse_rows(index_T)
+        total_F = np.bincount(rows.indices, weights=rows.data, minlength=self.shape[1])  # sums in float64
+        return torch.from_numpy(total_F) / len(index_T)
+
+    def _sparse_rows(self, index_T: Int[Tensor, "T"]) -> sparse.csr_matrix:
+        wanted_T = index_T.numpy()
+        return self._matrix[wanted_T if self._position_T is None else self._position_T[wanted_T]]
 
 
 class PooledActivations:
-    """Accumulates m_i over batches; rows of texts with no valid token stay 0 and are counted in `empty`."""
+    """Accumulates m_i over batches; rows of texts with no valid token, or that no batch held, stay 0."""
 
     def __init__(self, n_texts: int, d: int) -> None:
         self.mean_TD = torch.zeros(n_texts, d)
-        self.empty = 0
 
     def update(self, batch: ActivationBatch, hook: str) -> None:
         """Add one batch."""
         count_B = batch.valid_BL.sum(dim=1)
-        self.empty += int((count_B == 0).sum())
         sums = _sum_by_text(batch.tokens(hook), batch.text_of_token_N, len(batch.rows))
         self.mean_TD[list(batch.rows)] = (sums / count_B.clamp(min=1)[:, None]).cpu()
 
 
 class PooledCodes:
-    """Accumulates a_i of one SAE over batches; `finish` hands out the matrix."""
+    """Accumulates a_i of one SAE over batches; `finish` hands out the matrix. Texts that no batch held stay 0."""
 
     def __init__(self, n_texts: int, d_sae: int, *, dense_limit_bytes: int = DENSE_LIMIT_BYTES) -> None:
         self._shape = (n_texts, d_sae)
@@ -113,32 +124,18 @@ class PooledCodes:
         if self._dense is not None:
             matrix, self._dense = self._dense, None
             return CodeMatrix(matrix)
-        counts = np.concatenate(self._counts)
-        values = _drain(self._values)
-        latents = _drain(self._latents)
+        counts = np.concatenate([*self._counts, [0]])  # one empty row at the end stands for texts never seen
+        values, latents = _drain(self._values, np.float32), _drain(self._latents, np.int32)
         indptr = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        arrived = sparse.csr_matrix((values, latents, indptr), shape=self._shape, copy=False)
-        position = np.empty(len(self._order), dtype=np.int64)
+        arrived = sparse.csr_matrix((values, latents, indptr), shape=(len(counts), self._shape[1]), copy=False)
+        position = np.full(self._shape[0], len(self._order), dtype=np.int64)
         position[self._order] = np.arange(len(self._order))
-        return CodeMatrix(arrived if (np.diff(position) == 1).all() else _ReorderedRows(arrived, position))
+        return CodeMatrix(arrived, position)
 
 
-class _ReorderedRows:
-    """Sparse rows that arrived in another order than asked for: row indices are translated, nothing is copied."""
-
-    def __init__(self, matrix: sparse.csr_matrix, position_T: np.ndarray) -> None:
-        self._matrix = matrix
-        self._position_T = position_T
-        self.shape = matrix.shape
-        self.data, self.indices, self.indptr = matrix.data, matrix.indices, matrix.indptr
-
-    def __getitem__(self, index_T: np.ndarray) -> sparse.csr_matrix:
-        return self._matrix[self._position_T[index_T]]
-
-
-def _drain(blocks: list[np.ndarray]) -> np.ndarray:
+def _drain(blocks: list[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
     """Concatenate and let the parts go."""
-    whole = np.concatenate(blocks)
+    whole = np.concatenate([np.empty(0, dtype), *blocks])
     blocks.clear()
     return whole
 

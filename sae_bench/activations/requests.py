@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Int
 from torch import Tensor
@@ -21,17 +21,20 @@ class PooledTexts:
 
     Attributes:
         token_ids: one list of token ids per text; texts that several requests share are run and encoded once.
+        sae_keys: keys of the SAEs that it wants codes of; None wants all of the pass.
         activations: hook name -> (T, D) means, filled by the pass.
         codes: SAE key -> pooled codes, filled by the pass.
         index_T: row of each text of this request in those matrices.
     """
 
     token_ids: Sequence[Sequence[int]]
+    sae_keys: frozenset[str] | None = None
     activations: dict[str, Tensor] = field(default_factory=dict, init=False)
     codes: dict[str, CodeMatrix] = field(default_factory=dict, init=False)
     index_T: Tensor = field(init=False)
 
 
+@runtime_checkable
 class BatchConsumer(Protocol):
     """Reads packed rows batch by batch while the pass goes over them."""
 
@@ -52,13 +55,14 @@ class BatchConsumer(Protocol):
 class TokenRows:
     """Asks for packed rows in batches of exactly `batch_rows`, in order, handed to `consumer`.
 
-    `extra_hooks` are captured besides those of the SAEs.
+    `extra_hooks` are captured besides those of the SAEs; only the SAEs in `sae_keys` are encoded (None: all).
     """
 
     rows_NL: Int[Tensor, "N L"]
     batch_rows: int
     consumer: BatchConsumer
     extra_hooks: tuple[str, ...] = ()
+    sae_keys: frozenset[str] | None = None
 
 
 Request = PooledTexts | TokenRows

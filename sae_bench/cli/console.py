@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -48,38 +50,34 @@ def run_progress() -> Iterator[RunProgress]:
         yield RunProgress(progress)
 
 
-def results_table(specs: Sequence[EvalSpec], results: Sequence[Path]) -> Table:
-    """One row per SAE, the headline metrics of every eval as columns."""
-    table = Table(title="Results", title_justify="left", header_style="bold")
+def results_table(spec: EvalSpec, contents: Sequence[Mapping[str, Any]]) -> Table:
+    """The headline metrics of one eval, one row per SAE."""
+    table = Table(title=spec.title, title_justify="left", header_style="bold")
     table.add_column("SAE", overflow="fold")
-    contents = [json.loads(path.read_text(encoding="utf-8")) for path in results]
-    columns = [(spec, metric) for spec in specs for metric in spec.metrics]
-    for _, metric in columns:
+    for metric in spec.metrics:
         arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
         table.add_column(f"{metric.title}{arrow}", justify="right")
-    names = dict.fromkeys((c["sae_lens_release_id"], c["sae_lens_id"]) for c in contents)
-    for release, sae_id in sorted(names):
-        of_sae = {
-            c["eval_type_id"]: c["eval_result_metrics"]
-            for c in contents
-            if (c["sae_lens_release_id"], c["sae_lens_id"]) == (release, sae_id)
-        }
-        cells = [_cell(metric.read(of_sae.get(spec.name, {}))) for spec, metric in columns]
-        table.add_row(f"{release}:{sae_id}", *cells)
+    for content in contents:
+        cells = [_cell(metric.read(content["eval_result_metrics"])) for metric in spec.metrics]
+        table.add_row(escape(f"{content['sae_lens_release_id']}:{content['sae_lens_id']}"), *cells)
     return table
 
 
 def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: Path, seconds: float) -> None:
-    """The final table on standard output, then what was written, skipped and lost."""
-    if summary.results:
-        Console().print(results_table(specs, summary.results))
+    """One table per eval on standard output, then what was written, skipped and lost."""
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(summary.results)]
+    for spec in specs:
+        of_eval = [content for content in contents if content["eval_type_id"] == spec.name]
+        if of_eval:
+            Console().print(results_table(spec, of_eval))
     done = f"{len(summary.written)} results written to {output_folder}, {len(summary.skipped)} were there already"
     spent = ", ".join(f"{phase} {value:.1f} s" for phase, value in summary.pass_seconds.items())
-    err.print(f"{done}; {seconds:.0f} s in all" + (f" ({spent}, {summary.n_tokens:,} tokens)." if spent else "."))
+    spent = f" ({spent}, {summary.n_tokens:,} tokens)" if spent else ""
+    err.print(escape(f"{done}; {seconds:.0f} s in all{spent}."), soft_wrap=True)
     for failure in summary.failures:
         err.print(
-            f"[red]failed[/red] {failure.eval_name} on {failure.sae}: {failure.message} "
-            f"(traceback in {failure.traceback_file})",
+            "[red]failed[/red] "
+            + escape(f"{failure.eval_name} on {failure.sae}: {failure.message} (traceback: {failure.traceback_file})"),
             soft_wrap=True,
         )
 

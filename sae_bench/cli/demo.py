@@ -6,9 +6,6 @@ from pathlib import Path
 
 import click
 
-from sae_bench.cli.console import show_summary
-from sae_bench.cli.run import evaluate
-
 DEMO_SAES = ("embedded:.*", "baseline:identity", "baseline:pca", "baseline:random")
 DEMO_SETTINGS = (
     "core.n_eval_reconstruction_batches=4",
@@ -31,27 +28,18 @@ DEMO_SETTINGS = (
 @click.option("--force-rerun", is_flag=True, help="Compute again what is there already.")
 def demo(output_folder: Path, seeds: int, device: str, force_rerun: bool) -> None:
     """Evaluate the SAEs that come with the package, beside identity, PCA and random baselines; needs no network."""
-    seconds, summary, specs = evaluate(
-        model="embedded",
-        sae_specs=DEMO_SAES,
-        evals=("all",),
-        preset="quick",
-        settings=DEMO_SETTINGS,
-        seeds=seeds,
-        random_seed=42,
-        output_folder=output_folder,
-        data_dir=None,
-        dataset_files=(),
-        hook=None,
-        pca_corpus="embedded_train",
-        device=device,
-        llm_dtype="auto",
-        sae_dtype="auto",
-        batch_tokens=4096,
-        max_saes=None,
-        cache_activations=None,
-        force_rerun=force_rerun,
+    from sae_bench.cli.evaluation import RunOptions, evaluate_and_show
+
+    evaluate_and_show(
+        RunOptions(
+            model="embedded",
+            sae_specs=DEMO_SAES,
+            evals=("all",),
+            preset="quick",
+            settings=DEMO_SETTINGS,
+            seeds=seeds,
+            output_folder=output_folder,
+            device=device,
+            force_rerun=force_rerun,
+        )
     )
-    show_summary(specs, summary, output_folder, seconds)
-    if summary.failures:
-        raise SystemExit(1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sae_bench.errors import PrerequisiteError, UsageError
@@ -34,7 +35,7 @@ def list_command(kind: str, pattern: str) -> None:
     for title in header:
         table.add_column(title, overflow="fold")
     for row in kept:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     Console().print(table)
 
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import click
-import yaml
-
-from sae_bench.cli.console import run_progress, show_summary
-from sae_bench.errors import UsageError
 
 EXAMPLES = """\b
 Examples:
@@ -99,98 +93,6 @@ def run(**options: Any) -> None:
       baseline:identity|pca|random|zero        embedded:<name regex>
       python:<module>:<callable>
     """
-    seconds, summary, specs = evaluate(**options)
-    show_summary(specs, summary, options["output_folder"], seconds)
-    if summary.failures:
-        raise SystemExit(1)
+    from sae_bench.cli.evaluation import RunOptions, evaluate_and_show
 
-
-def evaluate(
-    *,
-    model: str,
-    sae_specs: Sequence[str],
-    evals: Sequence[str],
-    preset: str,
-    settings: Sequence[str],
-    seeds: int,
-    random_seed: int,
-    output_folder: Path,
-    data_dir: Path | None,
-    dataset_files: Sequence[Path],
-    hook: str | None,
-    pca_corpus: str,
-    device: str,
-    llm_dtype: str,
-    sae_dtype: str,
-    batch_tokens: int,
-    max_saes: int | None,
-    cache_activations: Path | None,
-    force_rerun: bool,
-) -> tuple[float, Any, list[Any]]:
-    """Plan and run; returns seconds, the run's summary and the specs of its evals."""
-    from sae_bench.activations.one_pass import PassOptions
-    from sae_bench.activations.store import ActivationStore
-    from sae_bench.custom_saes.loading import GroupLimits
-    from sae_bench.custom_saes.spec import resolve_spec
-    from sae_bench.datasets import register_yaml
-    from sae_bench.evals import planning
-    from sae_bench.evals.runner import EvalRequest, RunPlan
-    from sae_bench.evals.runner import run as run_plan
-    from sae_bench.language_models import load_language_model
-
-    start = perf_counter()
-    specs = planning.choose_evals(evals)
-    overrides = parse_settings(settings, [spec.name for spec in specs])
-    for path in dataset_files:
-        register_yaml(path)
-    handles = [handle for text in sae_specs for handle in resolve_spec(text, data_dir=data_dir)]
-    handles = list({handle.name: handle for handle in planning.place_baselines(handles, hook)}.values())
-    seed_values = planning.seed_list(seeds, random_seed)
-    with run_progress() as progress:
-        progress.phase(f"loading {model}", 0)
-        lm = load_language_model(model, device=device, dtype=llm_dtype, data_dir=data_dir)
-        requests = [
-            EvalRequest(
-                spec,
-                planning.resolve_config(
-                    spec, preset=preset, overrides=overrides.get(spec.name, {}), lm=lm, seed=random_seed
-                ),
-            )
-            for spec in specs
-        ]
-        store = ActivationStore(cache_activations) if cache_activations else None
-        summary = run_plan(
-            RunPlan(
-                lm=lm,
-                evals=requests,
-                handles=handles,
-                output_folder=output_folder,
-                load_context=planning.load_context(
-                    lm, sae_dtype=sae_dtype, hook=hook, data_dir=data_dir, pca_corpus=pca_corpus
-                ),
-                seeds=seed_values,
-                data_dir=data_dir,
-                force_rerun=force_rerun,
-                limits=GroupLimits(max_saes=max_saes),
-                pass_options=PassOptions(max_tokens=batch_tokens, store=store, on_progress=progress.advance),
-                on_phase=progress.phase,
-            )
-        )
-    return perf_counter() - start, summary, specs
-
-
-def parse_settings(settings: Sequence[str], names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """`eval.field=value` texts as eval -> field -> value; values are read as YAML."""
-    parsed: dict[str, dict[str, Any]] = {}
-    for text in settings:
-        left, equals, value = text.partition("=")
-        name, dot, field = left.strip().partition(".")
-        if not equals or not dot:
-            raise UsageError(f"--set {text}: write EVAL.FIELD=VALUE, e.g. core.context_size=256.")
-        if name not in names:
-            raise UsageError(f"--set {text}: '{name}' is not among the evals of this run ({', '.join(names)}).")
-        try:
-            parsed.setdefault(name, {})[field.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UsageError(f"--set {text}: cannot read the value ({error}).") from error
-    return dict(parsed)
+    evaluate_and_show(RunOptions(**options))

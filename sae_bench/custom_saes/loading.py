@@ -82,13 +82,13 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
         SAELoadError, SAEMismatchError, HookError: it cannot be loaded, does not fit, or its hook does not exist.
     """
     hook = handle.hook_name or context.hook_name
-    if hook is None:
-        raise UsageError(
-            f"'{handle.release}:{handle.sae_id}' does not say where it sits; add --hook or write e.g. "
-            f"'baseline:{handle.sae_id}@blocks.{lm.n_layers // 3}.hook_resid_post'."
-        )
     sae = handle.load(dataclasses.replace(context, lm=lm, hook_name=hook))
     hook = getattr(sae.cfg, "hook_name", None) or hook
+    if hook is None:
+        raise UsageError(
+            f"'{handle.release}:{handle.sae_id}' does not say where it sits (its cfg.hook_name is empty); add --hook, "
+            f"e.g. --hook blocks.{lm.n_layers // 3}.hook_resid_post."
+        )
     lm.hook_site(hook)
     check_finite(sae)
     d_hook = hook_width(lm, hook)

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from sae_bench.custom_saes.spec import LoadContext, SAEHandle
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle, resolve_spec
 from sae_bench.datasets import load_corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import UnknownNameError, UsageError
@@ -33,31 +33,49 @@ EMBEDDED_DATA: dict[str, dict[str, Any]] = {
 """Settings that keep a run on the embedded model on the embedded data, unless other data are asked for."""
 
 
+NAMED_ONCE = ("embedded", "sae_lens", "baseline")
+"""Kinds of SAE whose release and id name one SAE wherever they are written; elsewhere they come from folders."""
+
+
 def choose_evals(names: Sequence[str]) -> list[EvalSpec]:
     """Specs of the named evals, each once; `all` stands for every eval."""
     chosen = [part.strip() for name in names for part in name.split(",") if part.strip()]
     if not chosen:
         raise UsageError(f"name at least one eval: {', '.join(eval_names())}, or all.")
-    if chosen == ["all"]:
+    if "all" in chosen:
         chosen = list(eval_names())
     return [get_eval(name) for name in dict.fromkeys(chosen)]
 
 
+def resolve_saes(specs: Sequence[str], *, data_dir: Path | None = None) -> list[SAEHandle]:
+    """The SAEs of all specs in order; one that several specs name is taken once.
+
+    Raises:
+        SAEBenchError: as `resolve_spec`.
+    """
+    found: dict[tuple[str, str, str], SAEHandle] = {}
+    for text in dict.fromkeys(specs):
+        scheme = text.partition(":")[0]
+        for handle in resolve_spec(text, data_dir=data_dir):
+            found.setdefault((scheme if scheme in NAMED_ONCE else text, handle.release, handle.sae_id), handle)
+    return list(found.values())
+
+
 def resolve_config(
-    spec: EvalSpec, *, preset: str, overrides: Mapping[str, Any], lm: LanguageModel, seed: int = FIRST_SEED
+    spec: EvalSpec, *, preset: str | None, overrides: Mapping[str, Any], lm: LanguageModel, seed: int = FIRST_SEED
 ) -> BaseEvalConfig:
-    """The settings of one eval: defaults, then preset, then embedded data, then what the user set.
+    """The settings of one eval: defaults, then preset (None: none), then embedded data, then what the user set.
 
     Raises:
         UsageError: a setting that the eval does not have, or a value that it does not take.
     """
-    if preset not in PRESETS:
+    if preset is not None and preset not in PRESETS:
         raise UnknownNameError("preset", preset, PRESETS)
     fields = spec.config.model_fields
     values: dict[str, Any] = {"model_name": lm.name, "llm_dtype": dtype_name(lm.dtype)}
     if "random_seed" in fields and fields["random_seed"].default is not None:
         values["random_seed"] = seed
-    values |= spec.presets.get(preset, {})
+    values |= spec.presets.get(preset, {}) if preset is not None else {}
     if lm.name == EMBEDDED:
         values |= EMBEDDED_DATA.get(spec.name, {})
     values |= overrides

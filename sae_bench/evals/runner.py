@@ -11,16 +11,17 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
 from sae_bench.activations.one_pass import PassOptions, PassReport, count_tokens, run_pass
-from sae_bench.activations.requests import Request
+from sae_bench.activations.requests import Request, TokenRows
 from sae_bench.custom_saes.loading import GroupLimits, load_members
 from sae_bench.custom_saes.members import Member
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
-from sae_bench.errors import ResultError
+from sae_bench.errors import HookError, ResultError, UsageError
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
 from sae_bench.evals.base_eval_output import BaseEvalConfig, BaseEvalOutput, Provenance
 from sae_bench.language_models import LanguageModel
@@ -30,6 +31,9 @@ from sae_bench.results.config_dict import config_as_dict
 from sae_bench.results.provenance import describe_run, package_commit, sae_lens_version
 
 logger = logging.getLogger(__name__)
+
+BASELINE = "baseline"
+"""Release of the SAEs that need a hook from the run."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class RunPlan:
     """Everything a run needs to know.
 
     Attributes:
+        output_folder: where results go.
+        folder_per_eval: whether each eval has its own folder there, or all files go straight into it.
         load_context: device, dtype and what baselines need.
         seeds: seeds of everything random; published fields are means over them.
         on_phase: told what happens next and how many tokens it will read (0 if it reads none).
@@ -57,10 +63,15 @@ class RunPlan:
     load_context: LoadContext
     seeds: tuple[int, ...] = (42,)
     data_dir: Path | None = None
+    folder_per_eval: bool = True
     force_rerun: bool = False
     limits: GroupLimits = field(default_factory=lambda: GroupLimits())
     pass_options: PassOptions = field(default_factory=lambda: PassOptions())
     on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
+
+    def eval_folder(self, name: str) -> Path:
+        """Where the results of an eval go."""
+        return self.output_folder / name if self.folder_per_eval else self.output_folder
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,20 @@ class RunSummary:
         """All result files of the request, new and old."""
         return [*self.skipped, *self.written]
 
+    @property
+    def n_asked(self) -> int:
+        """How many (SAE, eval) the request has."""
+        return len(self.results) + len(self.failures)
+
+    def add(self, other: RunSummary) -> None:
+        """Take in what came of another run of the same request."""
+        self.written += other.written
+        self.skipped += other.skipped
+        self.failures += other.failures
+        self.n_tokens += other.n_tokens
+        for phase, seconds in other.pass_seconds.items():
+            self.pass_seconds[phase] = self.pass_seconds.get(phase, 0.0) + seconds
+
 
 def run(plan: RunPlan) -> RunSummary:
     """Evaluate every SAE of the plan on every eval of the plan.
@@ -106,51 +131,88 @@ class _Run:
         self.fingerprint = plan.lm.fingerprint()
         self.jobs: dict[str, Job] = {}
         self.prepare_seconds: dict[str, float] = {}
+        self._pending: set[tuple[str, str, str]] = set()
 
     def execute(self) -> RunSummary:
-        pending = self._pending()
-        handles = [h for h in self.plan.handles if any((h.release, h.sae_id, e) in pending for e in self._names())]
-        for handle in handles:
-            if handle.hook_name is not None:
-                self.plan.lm.hook_site(handle.hook_name)
+        self._check_plan()
+        handles = [handle for handle in self.plan.handles if self._pending_evals(handle.release, handle.sae_id)]
         if not handles:
             return self.summary
-        self._start_jobs(handles, pending)
+        self._check_hooks(handles)
+        self._start_jobs(handles)
         for group in self._groups(handles):
-            self._run_group(group, pending)
+            self._run_group(group)
+            group.clear()  # the SAEs of one group leave the memory before those of the next enter it
         return self.summary
+
+    # ---- before the first SAE is touched
+
+    def _check_plan(self) -> None:
+        """Find what is still to do; whatever stands in the way of writing it stops the run here."""
+        paths = [files.result_path("", h.release, h.sae_id) for h in self.plan.handles]
+        if len(set(paths)) < len(paths):
+            twice = sorted({p.name for p in paths if paths.count(p) > 1})
+            raise ResultError(
+                f"several SAEs would write the same result file: {', '.join(twice)}. Next: give the SAEs different "
+                "names (rename a folder, say), or evaluate them into different output folders."
+            )
+        for request in self.plan.evals:
+            name, folder = request.spec.name, self.plan.eval_folder(request.spec.name)
+            files.check_writable(folder)
+            made = files.Made(name, request.spec.protocol, request.config, self.plan.seeds, self.fingerprint)
+            for handle in self.plan.handles:
+                path = files.result_path(folder, handle.release, handle.sae_id)
+                if not self.plan.force_rerun and files.is_done(path, made):
+                    self.summary.skipped.append(path)
+                else:
+                    self._pending.add((handle.release, handle.sae_id, name))
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        """Delete what a killed run was writing."""
+        folders = [folder for name in self._names() for folder in self._result_folders(name)]
+        if self.plan.pass_options.store is not None:
+            folders += self.plan.pass_options.store.folder.glob("*/*")
+        for folder in folders:
+            remove_partial_files(folder)
+
+    def _result_folders(self, name: str) -> tuple[Path, Path]:
+        folder = self.plan.eval_folder(name)
+        return folder, files.failure_path(folder, name, "", "").parent
 
     def _names(self) -> list[str]:
         return [request.spec.name for request in self.plan.evals]
 
-    def _pending(self) -> set[tuple[str, str, str]]:
-        """(release, id, eval) still to do; results made with other settings stop the run before it starts."""
-        pending: set[tuple[str, str, str]] = set()
-        for request in self.plan.evals:
-            name = request.spec.name
-            remove_partial_files(self.plan.output_folder / name)
-            for handle in self.plan.handles:
-                path = files.result_path(self.plan.output_folder, name, handle.release, handle.sae_id)
-                if not self.plan.force_rerun and files.is_done(path, request.config, list(self.plan.seeds)):
-                    self.summary.skipped.append(path)
-                else:
-                    pending.add((handle.release, handle.sae_id, name))
-        paths = [files.result_path("", "", h.release, h.sae_id) for h in self.plan.handles]
-        if len(set(paths)) < len(paths):
-            twice = sorted({p.name for p in paths if paths.count(p) > 1})
-            raise ResultError(f"several SAEs would write the same result file: {', '.join(twice)}. Give them names.")
-        return pending
+    def _pending_evals(self, release: str, sae_id: str) -> tuple[str, ...]:
+        return tuple(name for name in self._names() if (release, sae_id, name) in self._pending)
 
-    def _start_jobs(self, handles: Sequence[SAEHandle], pending: set[tuple[str, str, str]]) -> None:
+    def _check_hooks(self, handles: Sequence[SAEHandle]) -> None:
+        """Every hook that is known without loading has to exist in this model."""
+        for handle in handles:
+            hook = handle.hook_name or self.plan.load_context.hook_name
+            if hook is not None:
+                try:
+                    self.plan.lm.hook_site(hook)
+                except HookError as error:
+                    raise HookError(f"{handle.release}:{handle.sae_id}: {error}") from error
+            elif handle.release == BASELINE:
+                raise UsageError(
+                    f"the baseline '{handle.sae_id}' has no place in the model. Next: name a hook, e.g. --hook "
+                    f"blocks.{self.plan.lm.n_layers // 3}.hook_resid_post, or choose it beside an SAE that has one."
+                )
+
+    def _start_jobs(self, handles: Sequence[SAEHandle]) -> None:
         hooks = tuple(sorted({h.hook_name or self.plan.load_context.hook_name or "" for h in handles} - {""}))
         context = EvalContext(lm=self.plan.lm, hook_names=hooks, seeds=self.plan.seeds, data_dir=self.plan.data_dir)
         for request in self.plan.evals:
             name = request.spec.name
-            if any(key[2] == name for key in pending):
+            if any(key[2] == name for key in self._pending):
                 self.plan.on_phase(f"preparing {name}", 0)
                 start = perf_counter()
                 self.jobs[name] = request.spec.start(context, request.config)
                 self.prepare_seconds[name] = perf_counter() - start
+
+    # ---- group by group
 
     def _groups(self, handles: Sequence[SAEHandle]) -> Iterator[list[Member]]:
         n_texts = sum(len(getattr(r, "token_ids", ())) for job in self.jobs.values() for r in job.requests([]))
@@ -169,24 +231,35 @@ class _Run:
                 return
             yield group
 
-    def _run_group(self, group: list[Member], pending: set[tuple[str, str, str]]) -> None:
-        wanted: dict[str, list[Member]] = {
-            name: [m for m in group if (m.release, m.sae_id, name) in pending] for name in self.jobs
-        }
-        requests: list[Request] = []
-        for name, job in self.jobs.items():
-            if wanted[name]:
-                requests.extend(job.requests(wanted[name]))
+    def _run_group(self, group: Sequence[Member]) -> None:
+        """One pass for the SAEs of a group, then the scores that each of them lacks."""
+        lacking = {
+            name: [m for m in group if (m.release, m.sae_id, name) in self._pending] for name in self.jobs
+        }  # not all alike when a run that was cut short is taken up again
+        requests = [request for name, members in lacking.items() for request in self._requests(name, members)]
         self.plan.on_phase(f"one pass for {len(group)} SAEs", count_tokens(requests))
         report = run_pass(self.plan.lm, requests, group, self.plan.pass_options)
         self._add_pass(report)
-        for name, members in wanted.items():
+        for name, members in lacking.items():
             self.plan.on_phase(f"scoring {name}", 0)
             for member in members:
                 if member.key in report.failed:
                     self._failed(member.release, member.sae_id, name, report.failed[member.key])
                 else:
                     self._score(name, member, report)
+
+    def _requests(self, name: str, members: Sequence[Member]) -> Iterator[Request]:
+        """What a job wants for these SAEs and no others.
+
+        A job without SAEs in a group still places its texts: jobs rely on a text having the same row in every pass.
+        """
+        keys = frozenset(member.key for member in members)
+        for request in self.jobs[name].requests(members):
+            if isinstance(request, TokenRows):
+                yield replace(request, sae_keys=keys)
+            else:
+                request.sae_keys = keys  # the job keeps this object and reads from it
+                yield request
 
     def _score(self, name: str, member: Member, report: PassReport) -> None:
         start = perf_counter()
@@ -199,14 +272,20 @@ class _Run:
                 "score": perf_counter() - start,
             }
             output = self._output(request, member, scores, self._provenance(request, member, scores, seconds))
-            path = files.result_path(self.plan.output_folder, name, member.release, member.sae_id)
-            files.write_result(path, output)
-        except OSError:
-            raise  # a full disk or a missing permission will not mend itself with the next SAE
         except Exception as error:
             self._failed(member.release, member.sae_id, name, error)
             return
-        files.failure_path(self.plan.output_folder, name, member.release, member.sae_id).unlink(missing_ok=True)
+        self._write(name, member, output)
+
+    def _write(self, name: str, member: Member, output: BaseEvalOutput) -> None:
+        """A full disk or a missing permission will not mend itself with the next SAE: it ends the run."""
+        folder = self.plan.eval_folder(name)
+        path = files.result_path(folder, member.release, member.sae_id)
+        files.write_result(path, output)
+        failure = files.failure_path(folder, name, member.release, member.sae_id)
+        failure.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or it still holds the failures of other SAEs
+            failure.parent.rmdir()
         self.summary.written.append(path)
 
     def _output(self, request: EvalRequest, member: Member, scores: Scores, provenance: Provenance) -> BaseEvalOutput:
@@ -249,11 +328,11 @@ class _Run:
             self.summary.pass_seconds[phase] = self.summary.pass_seconds.get(phase, 0.0) + value
 
     def _sae_failed(self, handle: SAEHandle, error: Exception) -> None:
-        for name in self._names():
+        for name in self._pending_evals(handle.release, handle.sae_id):
             self._failed(handle.release, handle.sae_id, name, error)
 
     def _failed(self, release: str, sae_id: str, name: str, error: Exception) -> None:
-        path = files.failure_path(self.plan.output_folder, name, release, sae_id)
+        path = files.failure_path(self.plan.eval_folder(name), name, release, sae_id)
         write_text_atomically(path, "".join(traceback.format_exception(error)))
         self.summary.failures.append(Failure(f"{release}_{sae_id}", name, str(error) or type(error).__name__, path))
         logger.error("%s failed on %s_%s: %s", name, release, sae_id, error)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_WRITER = re.compile(r"\.(?P<host>[\w-]+)-(?P<pid>\d+)\.[^.]*\.partial$")
+"""How the name of a partial file ends: the machine and the process that writes it."""
 
 
 @contextmanager
@@ -16,7 +21,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     A crash, a full disk or a kill leaves either the old file or the new one, and at worst a `.partial` file that no
     reader looks at.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".partial", dir=path.parent)
+    prefix = f".{path.name[:80]}.{_host()}-{os.getpid()}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".partial", dir=path.parent)
     os.close(handle)
     partial = Path(name)
     try:
@@ -37,11 +43,35 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def remove_partial_files(folder: Path) -> list[Path]:
-    """Delete what a killed run left behind in `folder`; returns what was deleted."""
-    leftovers = sorted(folder.glob(".*.partial")) if folder.is_dir() else []
+    """Delete what a killed run left behind in `folder`; returns what was deleted.
+
+    Files that another process is writing right now are left alone; of another machine's processes nothing is known,
+    so their files stay.
+    """
+    leftovers = [path for path in sorted(folder.glob(".*.partial")) if _is_abandoned(path)]
     for path in leftovers:
         path.unlink(missing_ok=True)
     return leftovers
+
+
+def _is_abandoned(path: Path) -> bool:
+    writer = _WRITER.search(path.name)
+    if writer is None or writer["host"] != _host():
+        return False
+    pid = int(writer["pid"])
+    if pid == os.getpid():
+        return True
+    try:
+        os.kill(pid, 0)  # sends nothing: asks whether the process is there
+    except ProcessLookupError:
+        return True
+    except OSError:  # it is there, and another user's
+        return False
+    return False
+
+
+def _host() -> str:
+    return re.sub(r"[^\w-]", "_", socket.gethostname())
 
 
 def _umask() -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +12,71 @@ from sae_bench.errors import ResultError
 from sae_bench.evals.base_eval_output import BaseEvalConfig, BaseEvalOutput
 from sae_bench.results.atomic import write_text_atomically
 
-
-def result_path(output_folder: str | Path, eval_name: str, release: str, sae_id: str) -> Path:
-    """`<output-folder>/<eval>/<release>_<id>_eval_results.json`, with '/' written as '_'."""
-    return Path(output_folder) / eval_name / _file_name(release, sae_id, "_eval_results.json")
+CHANGES_NO_NUMBER = frozenset({"verbose", "llm_batch_size", "sae_batch_size"})
+"""Settings of how a result is computed and shown; results that differ in them alone are the same result."""
 
 
-def failure_path(output_folder: str | Path, eval_name: str, release: str, sae_id: str) -> Path:
+@dataclass(frozen=True)
+class Made:
+    """What a result is made of, as far as it is known before any SAE is loaded."""
+
+    eval_name: str
+    protocol: str
+    config: BaseEvalConfig
+    seeds: tuple[int, ...]
+    model_fingerprint: str
+
+    def provenance(self) -> dict[str, Any]:
+        """The part that a result file keeps under `provenance`."""
+        return {"protocol": self.protocol, "seeds": list(self.seeds), "model_fingerprint": self.model_fingerprint}
+
+
+def result_path(eval_folder: str | Path, release: str, sae_id: str) -> Path:
+    """`<folder of the eval>/<release>_<id>_eval_results.json`, with '/' written as '_'."""
+    return Path(eval_folder) / _file_name(release, sae_id, "_eval_results.json")
+
+
+def failure_path(eval_folder: str | Path, eval_name: str, release: str, sae_id: str) -> Path:
     """Where the traceback of a failed (SAE, eval) goes."""
-    return Path(output_folder) / eval_name / "failed" / _file_name(release, sae_id, ".txt")
+    return Path(eval_folder) / "failed" / _file_name(release, sae_id, f"_{eval_name}.txt")
 
 
-def is_done(path: Path, config: BaseEvalConfig, seeds: list[int]) -> bool:
-    """Whether `path` holds a result made with these very settings.
+def check_writable(folder: Path) -> None:
+    """Find out before the work starts whether `folder` can be written to; creates nothing.
 
     Raises:
-        ResultError: the file holds a result of other settings, or is no result: overwriting it would lose something.
+        ResultError: it, or the existing folder above it, is a file or is read-only.
+    """
+    existing = folder.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ResultError(f"results cannot go to '{folder}': '{existing}' is a file. Next: another --output-folder.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ResultError(
+            f"results cannot go to '{folder}': '{existing}' is not writable. Next: another --output-folder, or "
+            "change its permissions."
+        )
+
+
+def is_done(path: Path, made: Made) -> bool:
+    """Whether `path` holds a result of this eval, made with these very settings, seeds, definition and model.
+
+    Raises:
+        ResultError: the file holds another result, or is no result: overwriting it would lose something.
     """
     if not path.exists():
         return False
     found = read_result(path)
-    wanted = config.model_dump(mode="json")
-    differing = _differing_settings(found.get("eval_config") or {}, wanted)
-    found_seeds = (found.get("provenance") or {}).get("seeds")
-    if found_seeds is not None and found_seeds != seeds:
-        differing.append(f"seeds: {found_seeds} there, {seeds} asked for")
+    if found.get("eval_type_id", made.eval_name) != made.eval_name:
+        raise ResultError(
+            f"'{path}' is a result of {found['eval_type_id']}, not of {made.eval_name}. Next: another folder."
+        )
+    differing = _differing_settings(found.get("eval_config") or {}, made.config)
+    provenance = found.get("provenance") or {}
+    for key, wanted in made.provenance().items():
+        if provenance.get(key) not in (None, wanted):
+            differing.append(f"{key}: {provenance[key]!r} there, {wanted!r} asked for")
     if differing:
         raise ResultError(
             f"'{path}' was made with other settings ({'; '.join(differing[:4])}). "
@@ -69,6 +111,14 @@ def _file_name(release: str, sae_id: str, ending: str) -> str:
     return f"{release}_{sae_id}{ending}".replace("/", "_")
 
 
-def _differing_settings(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    keys = sorted(k for k in wanted if k in found and found[k] != wanted[k])
-    return [f"{k}: {found[k]!r} there, {wanted[k]!r} asked for" for k in keys]
+def _differing_settings(found: dict[str, Any], config: BaseEvalConfig) -> list[str]:
+    """Settings whose values differ; one that the file lacks (it is older) had its default."""
+    wanted = config.model_dump(mode="json")
+    there = {**_defaults(config), **found}
+    keys = sorted(key for key in wanted.keys() - CHANGES_NO_NUMBER if there.get(key) != wanted[key])
+    return [f"{key}: {there.get(key)!r} there, {wanted[key]!r} asked for" for key in keys]
+
+
+def _defaults(config: BaseEvalConfig) -> dict[str, Any]:
+    needed = {name: getattr(config, name) for name, field in type(config).model_fields.items() if field.is_required()}
+    return type(config)(**needed).model_dump(mode="json")

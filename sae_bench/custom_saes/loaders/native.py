@@ -6,7 +6,6 @@ A folder may hold one SAE as `sae.safetensors` + `cfg.json` instead.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from sae_bench.custom_saes.pca_sae import PCASAE
 from sae_bench.custom_saes.relu_sae import ReluSAE
 from sae_bench.custom_saes.topk_sae import TopKSAE
 from sae_bench.errors import SAELoadError, UsageError
+from sae_bench.results.atomic import atomic_path
 
 FORMAT, VERSION = "sae_bench", 1
 FOLDER_WEIGHTS, FOLDER_CONFIG = "sae.safetensors", "cfg.json"
@@ -151,13 +151,6 @@ def _pair(path: Path) -> tuple[Path, Path]:
 def _write_both(weights_path: Path, tensors: dict[str, Tensor], config_path: Path, config: str) -> None:
     from safetensors.torch import save_file
 
-    partial_weights = weights_path.with_name(f".{weights_path.name}.{os.getpid()}.tmp")
-    partial_config = config_path.with_name(f".{config_path.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_path(weights_path) as partial_weights, atomic_path(config_path) as partial_config:
         save_file(tensors, partial_weights)
         partial_config.write_text(config, encoding="utf-8")
-        os.replace(partial_weights, weights_path)
-        os.replace(partial_config, config_path)
-    finally:
-        partial_weights.unlink(missing_ok=True)
-        partial_config.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Next-token loss and KL divergence of several branches against the original model, logits in chunks.
 
-With p the original next-token distribution and l a branch's logits, KL(p || branch) = sum p log p - p.l + logsumexp(l)
-and the branch's loss is logsumexp(l) - l[target]: one product with the unembedding per branch, no second copy.
+With p the original next-token distribution and l a branch's logits, KL(p || branch) = sum p (log p - l) + logsumexp(l)
+and the branch's loss is logsumexp(l) - l[target]: one product with the unembedding per branch, one chunk at a time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ STREAMS_BETWEEN_LAYERS = ("hook_resid_pre", "hook_resid_post")
 
 CHUNK_BYTES = 64 << 20
 """Size of one chunk of float32 logits."""
+
+ROUNDING = {False: 1e-4, True: 3e-2}
+"""How far equal hidden states may lie apart, relative to the largest entry, in full and in half precision."""
 
 
 @dataclass
@@ -75,19 +78,23 @@ def compare_branches(
         totals.loss += _sum((normaliser - logits.gather(1, target)[:, 0])[counts])
         log_p = logits.sub_(normaliser[:, None])
         p = log_p.exp()
-        negative_entropy = _dot(p, log_p)
         for name, h in hidden.items():
             branch = lm.unembed(h[part]).float()
             branch_normaliser = torch.logsumexp(branch, dim=-1)
-            sums[name].kl += _sum(negative_entropy - _dot(p, branch) + branch_normaliser)
             sums[name].loss += _sum((branch_normaliser - branch.gather(1, target)[:, 0])[counts])
+            sums[name].kl += _sum(_expected_difference(p, log_p, branch) + branch_normaliser)
         for name, (z, z_normaliser) in constants.items():
-            sums[name].kl += _sum(negative_entropy - p @ z + z_normaliser)
             sums[name].loss += _sum((z_normaliser - z[target[:, 0]])[counts])
+            sums[name].kl += _sum(_expected_difference(p, log_p, z[None]) + z_normaliser)
 
 
-def resume_point(hook: HookPoint, x_BLD: Mapping[str, Tensor]) -> Resume:
-    """Where a branch starts: the stream that enters the first layer affected by a change at `hook`."""
+def resume_point(hook: HookPoint, x_BLD: Mapping[str, Tensor]) -> Resume | None:
+    """Where a branch starts: the stream that enters the first layer affected by a change at `hook`.
+
+    None for the embedding: nothing comes before it.
+    """
+    if hook.kind == EMBED:
+        return None
     if hook.kind in STREAMS_BETWEEN_LAYERS:
         return Resume(hook.first_downstream_layer, x_BLD[hook.name])
     return Resume(hook.first_downstream_layer, x_BLD[stream_before(hook)])
@@ -95,39 +102,45 @@ def resume_point(hook: HookPoint, x_BLD: Mapping[str, Tensor]) -> Resume:
 
 def stream_before(hook: HookPoint) -> str:
     """Name of the residual stream that enters the layer of `hook`."""
-    return f"blocks.{max(hook.layer, 0)}.hook_resid_pre"
+    return f"blocks.{hook.layer}.hook_resid_pre"
 
 
 def run_branch(
     lm: LanguageModel,
     hook: HookPoint,
     ids_BL: Int[Tensor, "B L"],
-    start: Resume,
+    start: Resume | None,
     value_BLW: Float[Tensor, "B L W"],
 ) -> Float[Tensor, "B L D"]:
     """Final hidden states when `value_BLW` takes the place of the value at `hook`; earlier layers do not run."""
     if hook.kind in STREAMS_BETWEEN_LAYERS:
-        return lm.final_hidden(ids_BL, resume=Resume(start.layer, value_BLW))
-    replace = {hook.name: lambda _original: value_BLW}
-    return lm.final_hidden(ids_BL, resume=None if hook.kind == EMBED else start, replace=replace)
+        return lm.final_hidden(ids_BL, resume=Resume(hook.first_downstream_layer, value_BLW))
+    return lm.final_hidden(ids_BL, resume=start, replace={hook.name: lambda _original: value_BLW})
 
 
-def zero_stream_logits(lm: LanguageModel, hook: str) -> Float[Tensor, "V"]:
+def zero_stream_logits(lm: LanguageModel, hook: str) -> Float[Tensor, "V"] | None:
     """Logits when a residual stream is all zeros: the same at every position of every text.
 
     From a zero stream on, all positions hold the same vector, so attention averages equal values whatever its
-    weights and positions are: one token stands for all.
+    weights and positions are: one vector stands for all. Models for which that does not hold (attention sinks, inputs
+    to each layer that depend on the token) are found by trying eight tokens; they get None.
     """
     point = parse_hook_name(hook)
-    ids = torch.zeros((1, 1), dtype=torch.long, device=lm.device)
-    zeros = torch.zeros((1, 1, lm.d_model), dtype=lm.dtype, device=lm.device)
+    ids = torch.arange(8, device=lm.device).view(2, 4)
+    zeros = torch.zeros((2, 4, lm.d_model), dtype=lm.dtype, device=lm.device)
     start = Resume(point.first_downstream_layer, zeros)
-    return lm.unembed(run_branch(lm, point, ids, start, zeros)[0, 0])
+    hidden_BLD = run_branch(lm, point, ids, start, zeros)
+    tolerance = ROUNDING[lm.dtype in (torch.bfloat16, torch.float16)] * float(hidden_BLD.abs().max())
+    if float((hidden_BLD - hidden_BLD[0, 0]).abs().max()) > tolerance:
+        return None
+    return lm.unembed(hidden_BLD[0, 0])
 
 
-def _dot(a: Float[Tensor, "N V"], b: Float[Tensor, "N V"]) -> Float[Tensor, "N"]:
-    """Row-wise dot products without a temporary of their size."""
-    return torch.bmm(a[:, None, :], b[:, :, None])[:, 0, 0]
+def _expected_difference(
+    p_NV: Float[Tensor, "N V"], log_p_NV: Float[Tensor, "N V"], logits_NV: Float[Tensor, "_ V"]
+) -> Float[Tensor, "N"]:
+    """sum p (log p - l), the difference taken first: the terms of equal branches cancel exactly."""
+    return (log_p_NV - logits_NV).mul_(p_NV).sum(dim=-1)
 
 
 def _sum(x: Tensor) -> float:

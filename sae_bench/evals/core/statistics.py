@@ -24,30 +24,35 @@ class InputStatistics:
     n_tokens: int = 0
     n_batches: int = 0
     norm: float = 0.0
-    squared_norm: float = 0.0
+    distance_to_batch_means: float = 0.0
+    squared_batch_means: float = 0.0
     sum_D: Tensor | None = None
     norm_N: Tensor = field(default_factory=lambda: torch.empty(0))
     distance_to_batch_mean_N: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def update(self, x_ND: Float[Tensor, "N D"]) -> None:
-        """Add the valid tokens of one batch."""
+        """Add the valid tokens of one batch, of which there must be some."""
         x = x_ND.float()
         self.n_tokens += len(x)
         self.n_batches += 1
         self.norm_N = x.norm(dim=-1)
         self.distance_to_batch_mean_N = (x - x.mean(dim=0)).pow(2).sum(dim=-1)
         self.norm += _total(self.norm_N)
-        self.squared_norm += _total(self.norm_N.double().pow(2))
+        self.distance_to_batch_means += _total(self.distance_to_batch_mean_N)
         total_D = x.sum(dim=0, dtype=_wide(x))
+        self.squared_batch_means += _total(total_D.pow(2)) / len(x)
         self.sum_D = total_D if self.sum_D is None else self.sum_D + total_D
 
     @property
     def total_variance(self) -> float:
-        """E|x - E x|^2 over all tokens."""
+        """E|x - E x|^2 over all tokens: the variance within batches and that of their means.
+
+        Not E|x|^2 - |E x|^2, which loses every digit where a few dimensions are large and constant.
+        """
         if self.sum_D is None:
             return float("nan")
-        mean_D = self.sum_D / self.n_tokens
-        return self.squared_norm / self.n_tokens - float(mean_D.pow(2).sum())
+        between = self.squared_batch_means - _total(self.sum_D.pow(2)) / self.n_tokens
+        return (self.distance_to_batch_means + max(between, 0.0)) / self.n_tokens
 
 
 @dataclass

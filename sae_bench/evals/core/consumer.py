@@ -1,0 +1,128 @@
+"""Reads the packed rows of the pass: sums of reconstruction and sparsity, and the branches of the loss metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sae_bench.activations.batches import ActivationBatch
+from sae_bench.custom_saes.interface import SparseCodes, decode_tokens, encode_tokens
+from sae_bench.custom_saes.members import Member
+from sae_bench.evals.core import loss as branches
+from sae_bench.evals.core.eval_config import CoreEvalConfig
+from sae_bench.evals.core.loss import BranchSums, LossSums
+from sae_bench.evals.core.statistics import InputStatistics, ReconstructionStatistics
+from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.hooks import EMBED, parse_hook_name
+
+
+class CoreConsumer:
+    """Reads the packed rows of the pass and keeps the sums of every SAE."""
+
+    def __init__(self, lm: LanguageModel, config: CoreEvalConfig, members: Sequence[Member]) -> None:
+        self.lm = lm
+        self.config = config
+        self.hooks = {m.hook_name: parse_hook_name(m.hook_name) for m in members}
+        self.inputs = {hook: InputStatistics() for hook in self.hooks}
+        self.statistics = {m.key: ReconstructionStatistics(int(m.sae.cfg.d_sae)) for m in members}
+        self.losses = LossSums()
+        self.sae_sums = {m.key: BranchSums() for m in members}
+        self.ablation_sums = {hook: BranchSums() for hook in self.hooks}
+        self.constant_ablations = self._constant_ablations()
+        self._branch_hidden: dict[str, Tensor] = {}
+
+    @property
+    def n_loss_rows(self) -> int:
+        """How many rows, from the first, the loss metrics read."""
+        wanted = self.config.compute_kl or self.config.compute_ce_loss
+        return self.config.n_eval_reconstruction_batches * self.config.batch_size_prompts if wanted else 0
+
+    @property
+    def n_statistics_rows(self) -> int:
+        """How many rows, from the first, all other metrics read."""
+        c = self.config
+        wanted = (
+            c.compute_l2_norms
+            or c.compute_sparsity_metrics
+            or c.compute_variance_metrics
+            or c.compute_featurewise_density_statistics
+        )
+        return c.n_eval_sparsity_variance_batches * c.batch_size_prompts if wanted else 0
+
+    def _constant_ablations(self) -> dict[str, Tensor]:
+        """Logits with a whole residual stream at zero, for the hooks where that takes no forward pass."""
+        names = [name for name, point in self.hooks.items() if point.is_residual and self.n_loss_rows]
+        logits = {name: branches.zero_stream_logits(self.lm, name) for name in names}
+        return {name: value for name, value in logits.items() if value is not None}
+
+    def extra_hooks(self) -> tuple[str, ...]:
+        """Residual streams that branches at other hooks start from."""
+        if not self.n_loss_rows:
+            return ()
+        needed = (p for p in self.hooks.values() if p.kind not in (*branches.STREAMS_BETWEEN_LAYERS, EMBED))
+        return tuple(dict.fromkeys(branches.stream_before(p) for p in needed))
+
+    def on_activations(self, batch: ActivationBatch) -> None:
+        self._branch_hidden = {}
+        if batch.rows[0] < self.n_statistics_rows:
+            for hook, statistics in self.inputs.items():
+                statistics.update(batch.tokens(hook))
+
+    def on_codes(self, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor) -> None:
+        hook = member.hook_name
+        reconstruction_ND = decode_tokens(member.sae, codes)
+        if batch.rows[0] < self.n_statistics_rows:
+            self.statistics[member.key].update(
+                self.inputs[hook], batch.tokens(hook), reconstruction_ND, codes, batch.text_of_token_N, len(batch.rows)
+            )
+        if batch.rows[0] < self.n_loss_rows:
+            value_BLD = self._replacement(batch, member, reconstruction_ND)
+            start = branches.resume_point(self.hooks[hook], batch.x_BLD)
+            self._branch_hidden[member.key] = branches.run_branch(
+                self.lm, self.hooks[hook], batch.ids_BL, start, value_BLD
+            )
+
+    def on_batch_end(self, batch: ActivationBatch) -> None:
+        if batch.rows[0] >= self.n_loss_rows:
+            return
+        ablated: dict[str, Tensor] = {}
+        for name, point in self.hooks.items():
+            if name not in self.constant_ablations:
+                start = branches.resume_point(point, batch.x_BLD)
+                zeros = torch.zeros_like(batch.x_BLD[name])
+                ablated[name] = branches.run_branch(self.lm, point, batch.ids_BL, start, zeros)
+        branches.compare_branches(
+            self.lm,
+            self._original(batch),
+            {**self._branch_hidden, **ablated},
+            self.constant_ablations,
+            batch.ids_BL,
+            batch.valid_BL,
+            self.losses,
+            {**self.sae_sums, **self.ablation_sums},
+        )
+        self._branch_hidden = {}
+
+    def drop(self, member: Member) -> None:
+        self._branch_hidden.pop(member.key, None)
+
+    def _original(self, batch: ActivationBatch) -> Tensor:
+        """Final hidden states of the untouched model, resumed from the deepest stream that was captured."""
+        points = [parse_hook_name(name) for name in batch.x_BLD]
+        streams = [p for p in points if p.kind in branches.STREAMS_BETWEEN_LAYERS]
+        if not streams:
+            return self.lm.final_hidden(batch.ids_BL)
+        deepest = max(streams, key=lambda p: p.first_downstream_layer)
+        return self.lm.final_hidden(batch.ids_BL, resume=branches.resume_point(deepest, batch.x_BLD))
+
+    def _replacement(self, batch: ActivationBatch, member: Member, reconstruction_ND: Tensor) -> Tensor:
+        """The reconstruction at every token, special ones included unless the configuration leaves them alone."""
+        value = batch.x_BLD[member.hook_name].clone()
+        value[batch.valid_BL] = reconstruction_ND.to(value.dtype)
+        special = ~batch.valid_BL
+        if not self.config.exclude_special_tokens_from_reconstruction and bool(special.any()):
+            x = batch.x_BLD[member.hook_name][special].to(member.sae.W_dec.dtype)
+            value[special] = decode_tokens(member.sae, encode_tokens(member.sae, x)).to(value.dtype)
+        return value

@@ -1,0 +1,260 @@
+"""What stands behind the `run_eval` functions and `main` modules of each eval: thin adapters over the one engine."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sae_bench.activations.one_pass import PassOptions, run_pass
+from sae_bench.activations.store import ActivationStore
+from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
+from sae_bench.custom_saes.loading import load_member
+from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle, check_shapes, compile_pattern, resolve_spec
+from sae_bench.errors import IncompleteRunError, UsageError
+from sae_bench.evals import planning
+from sae_bench.evals.base import EvalContext, EvalSpec, Scores
+from sae_bench.evals.base_eval_output import BaseEvalConfig
+from sae_bench.evals.runner import EvalRequest, RunPlan, RunSummary, run
+from sae_bench.language_models import LanguageModel, load_language_model
+from sae_bench.language_models.load import dtype_name
+from sae_bench.results.files import read_result
+
+SelectedSAE = tuple[str, Any]
+"""(release, id) of a pretrained SAE, or (name, SAE object)."""
+
+EMBEDDED_RELEASE = "embedded"
+
+
+@dataclass(frozen=True)
+class EntryOptions:
+    """What the published functions take beside the config and the SAEs.
+
+    Attributes:
+        output_path: results go straight into this folder.
+        artifacts_path: the model's activations are kept in `<artifacts_path>/<eval>`; None keeps none.
+        clean_up_activations: delete what was kept there for this model at the end.
+        n_seeds: seeds from the config's `random_seed` on.
+    """
+
+    output_path: Path
+    device: str = "auto"
+    force_rerun: bool = False
+    artifacts_path: Path | None = None
+    clean_up_activations: bool = False
+    n_seeds: int = 1
+    data_dir: Path | None = None
+    on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
+    on_tokens: Callable[[int], None] = lambda _tokens: None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one eval before the model is known.
+
+    Attributes:
+        model_name: empty takes the model that each SAE names.
+        llm_dtype: empty or `auto` chooses by hardware.
+        resolve: the config for a loaded model.
+    """
+
+    model_name: str
+    llm_dtype: str
+    resolve: Callable[[LanguageModel], BaseEvalConfig]
+
+
+# ---- which SAEs
+
+
+def select_saes(release_pattern: str, id_pattern: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
+    """SAEs whose release and id match as a whole.
+
+    A release pattern that matches `embedded` selects the SAEs that come with the package; any other is looked up
+    among SAELens' releases.
+
+    Raises:
+        UsageError: a pattern is no regular expression, or nothing matches.
+        PrerequisiteError: SAELens is needed and not installed.
+    """
+    if compile_pattern(release_pattern).fullmatch(EMBEDDED_RELEASE):
+        return resolve_spec(f"embedded:{id_pattern}", data_dir=data_dir)
+    return resolve_spec(f"sae_lens:{release_pattern}:{id_pattern}", data_dir=data_dir)
+
+
+def handles_of(selected_saes: Sequence[SelectedSAE], *, data_dir: Path | None = None) -> list[SAEHandle]:
+    """Handles for (release, id) and (name, SAE object) pairs.
+
+    Raises:
+        UsageError: there are none, or an id is unknown.
+    """
+    if not selected_saes:
+        raise UsageError("no SAEs were selected: give pairs (release, id) or (name, SAE object).")
+    handles: list[SAEHandle] = []
+    for name, sae in selected_saes:
+        if isinstance(sae, str):
+            handles.extend(select_saes(re.escape(name), re.escape(sae), data_dir=data_dir))
+        else:
+            handles.append(object_handle(name, sae))
+    return handles
+
+
+def object_handle(name: str, sae: Any) -> SAEHandle:
+    """A handle for an SAE that the caller holds; loading copies it where it would have to be changed."""
+    if type(sae).__module__.split(".")[0] == "sae_lens":
+        sae = SAELensAdapter(sae)
+    check_shapes(sae, name)
+
+    def load(context: LoadContext) -> Any:
+        if _is_usable_as_it_is(sae, context):
+            return sae
+        own = copy.deepcopy(sae)
+        move = getattr(own, "to", None)
+        moved = None if move is None else move(device=context.device, dtype=context.dtype)
+        return own if moved is None else moved
+
+    return SAEHandle(name, DEFAULT_ID, sae.cfg.hook_name, getattr(sae.cfg, "model_name", None) or None, load)
+
+
+@torch.no_grad()
+def _is_usable_as_it_is(sae: Any, context: LoadContext) -> bool:
+    """Whether neither moving, casting nor folding decoder norms would change it."""
+    W_dec_FD = sae.W_dec
+    if W_dec_FD.device != context.device or W_dec_FD.dtype != context.dtype:
+        return False
+    return bool(((W_dec_FD.float().norm(dim=1) - 1).abs() <= 1e-6).all())
+
+
+# ---- running
+
+
+def settings_of(config: BaseEvalConfig) -> Settings:
+    """The settings that a caller's config object stands for; the config itself is not changed."""
+    named: Any = config
+    return Settings(named.model_name, named.llm_dtype, lambda lm: _for_model(config, lm))
+
+
+def evaluate_selected(
+    spec: EvalSpec, handles: Sequence[SAEHandle], settings: Settings, options: EntryOptions
+) -> RunSummary:
+    """Evaluate SAEs on one eval, model after model.
+
+    Raises:
+        SAEBenchError: something is wrong or missing before the first SAE of a model is touched.
+    """
+    by_model: dict[str, list[SAEHandle]] = {}
+    for handle in handles:
+        name = settings.model_name or handle.model_name
+        if not name:
+            raise UsageError(
+                f"'{handle.release}:{handle.sae_id}' does not say which model it belongs to. Next: give model_name."
+            )
+        by_model.setdefault(name, []).append(handle)
+    summary = RunSummary()
+    for name, group in by_model.items():
+        options.on_phase(f"loading {name}", 0)
+        lm = load_language_model(
+            name, device=options.device, dtype=settings.llm_dtype or "auto", data_dir=options.data_dir
+        )
+        summary.add(_run_on(lm, spec, group, settings.resolve(lm), options))
+        del lm  # before the next one is loaded
+    return summary
+
+
+def _run_on(
+    lm: LanguageModel, spec: EvalSpec, handles: Sequence[SAEHandle], config: BaseEvalConfig, options: EntryOptions
+) -> RunSummary:
+    store = None if options.artifacts_path is None else ActivationStore(options.artifacts_path / spec.name)
+    try:
+        return run(
+            RunPlan(
+                lm=lm,
+                evals=[EvalRequest(spec, config)],
+                handles=handles,
+                output_folder=options.output_path,
+                folder_per_eval=False,
+                load_context=planning.load_context(lm, data_dir=options.data_dir),
+                seeds=_seeds(config, options.n_seeds),
+                data_dir=options.data_dir,
+                force_rerun=options.force_rerun,
+                pass_options=_pass_options(config, store, options.on_tokens),
+                on_phase=options.on_phase,
+            )
+        )
+    finally:
+        if store is not None and options.clean_up_activations:
+            shutil.rmtree(store.folder / lm.fingerprint(), ignore_errors=True)
+
+
+def run_eval(
+    spec: EvalSpec, config: BaseEvalConfig, selected_saes: Sequence[SelectedSAE], options: EntryOptions
+) -> dict[str, dict[str, Any]]:
+    """`<release>_<id>` -> the content of its result file, for all selected SAEs, newly computed or there before.
+
+    Raises:
+        SAEBenchError: as `evaluate_selected`.
+        IncompleteRunError: some SAEs failed; the results of the others are written.
+    """
+    handles = handles_of(selected_saes, data_dir=options.data_dir)
+    return finished(evaluate_selected(spec, handles, settings_of(config), options))
+
+
+def finished(summary: RunSummary) -> dict[str, dict[str, Any]]:
+    """The results of a run by name of the SAE. Raises `IncompleteRunError` if some failed."""
+    if summary.failures:
+        listed = "; ".join(f"{f.eval_name} on {f.sae}: {f.message} ({f.traceback_file})" for f in summary.failures)
+        raise IncompleteRunError(f"{len(summary.failures)} of {summary.n_asked} failed, the rest is written. {listed}")
+    contents = [read_result(path) for path in summary.results]
+    return {f"{c['sae_lens_release_id']}_{c['sae_lens_id']}": c for c in contents}
+
+
+def score_single_sae(
+    spec: EvalSpec,
+    config: BaseEvalConfig,
+    sae: Any,
+    model: LanguageModel | str,
+    *,
+    device: str = "auto",
+    artifacts_path: Path | None = None,
+) -> Scores:
+    """The scores of one SAE object; nothing is written but activations, if a folder for them is given.
+
+    Raises:
+        SAEBenchError, or whatever the SAE itself raises.
+    """
+    lm = model
+    if not isinstance(lm, LanguageModel):
+        lm = load_language_model(lm, device=device, dtype=settings_of(config).llm_dtype or "auto")
+    config = _for_model(config, lm)
+    member = load_member(object_handle("sae", sae), planning.load_context(lm), lm)
+    job = spec.start(EvalContext(lm, (member.hook_name,), _seeds(config, 1)), config)
+    store = None if artifacts_path is None else ActivationStore(artifacts_path)
+    report = run_pass(lm, job.requests([member]), [member], _pass_options(config, store))
+    if member.key in report.failed:
+        raise report.failed[member.key]
+    return job.score(member)
+
+
+def _for_model(config: BaseEvalConfig, lm: LanguageModel) -> BaseEvalConfig:
+    return config.model_copy(update={"model_name": lm.name, "llm_dtype": dtype_name(lm.dtype)})
+
+
+def _seeds(config: BaseEvalConfig, n_seeds: int) -> tuple[int, ...]:
+    first = getattr(config, "random_seed", None)
+    return planning.seed_list(n_seeds, planning.FIRST_SEED if first is None else first)
+
+
+def _pass_options(
+    config: BaseEvalConfig, store: ActivationStore | None, on_tokens: Callable[[int], None] | None = None
+) -> PassOptions:
+    """Batches of the size that the config asks for, if it does."""
+    n_texts, length = getattr(config, "llm_batch_size", None), getattr(config, "context_length", None)
+    if n_texts is None or length is None:
+        return PassOptions(store=store, on_progress=on_tokens)
+    return PassOptions(max_texts=n_texts, max_tokens=n_texts * length, store=store, on_progress=on_tokens)

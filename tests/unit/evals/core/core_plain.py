@@ -1,0 +1,148 @@
+"""The core eval done the slow way: full forwards, full logits, everything kept, float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sae_bench.activations.one_pass import run_pass
+from sae_bench.custom_saes.members import Member
+from sae_bench.evals.base import EvalContext, Scores
+from sae_bench.evals.core.eval_config import CoreEvalConfig
+from sae_bench.evals.core.evaluate import CoreJob
+from sae_bench.language_models import LanguageModel
+
+LENGTH = 10
+
+
+def corpus_rows(lm: LanguageModel, n: int, *, seed: int = 0, length: int = LENGTH) -> Tensor:
+    """Rows with BOS first and a few EOS inside, so that batches hold unequal numbers of valid tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(10, lm.d_vocab, (n, length), generator=generator)
+    rows[:, 0] = lm.bos_token_id
+    rows[::3, 4:6] = lm.tokenizer.eos_token_id
+    return rows
+
+
+def settings(**changes: Any) -> CoreEvalConfig:
+    base = {
+        "batch_size_prompts": 2,
+        "n_eval_reconstruction_batches": 2,
+        "n_eval_sparsity_variance_batches": 2,
+        "context_size": LENGTH,
+    }
+    return CoreEvalConfig(**(base | changes))
+
+
+def run_core(lm: LanguageModel, config: CoreEvalConfig, rows: Tensor, members: list[Member]) -> list[Scores]:
+    job = CoreJob(EvalContext(lm, tuple(m.hook_name for m in members), (42,)), config, rows_NL=rows)
+    report = run_pass(lm, job.requests(members), members)
+    for error in report.failed.values():
+        raise error
+    return [job.score(m) for m in members]
+
+
+def flat(scores: Scores) -> dict[str, float | None]:
+    """Field name -> value of all scalar metrics."""
+    return {k: v for group in scores.metrics.model_dump().values() for k, v in group.items()}
+
+
+def valid_tokens(lm: LanguageModel, ids: Tensor) -> Tensor:
+    return ~torch.isin(ids, torch.tensor(sorted(lm.special_token_ids)))
+
+
+def plain_core(lm: LanguageModel, config: CoreEvalConfig, rows: Tensor, sae: Any, hook: str) -> dict[str, float]:
+    size = config.batch_size_prompts
+    loss_rows = rows[: config.n_eval_reconstruction_batches * size]
+    other_rows = rows[: config.n_eval_sparsity_variance_batches * size]
+    found: dict[str, float] = {}
+    if len(loss_rows):
+        found |= plain_losses(lm, loss_rows, sae, hook, config.exclude_special_tokens_from_reconstruction)
+    if len(other_rows):
+        batches = []
+        for ids in other_rows.split(size):
+            x, keep = lm.capture(ids, [hook])[hook], valid_tokens(lm, ids)
+            batches.append((x[keep], sae.encode(x[keep]), keep.nonzero()[:, 0]))
+        found |= plain_statistics(sae, batches)
+    return found
+
+
+def plain_losses(lm: LanguageModel, ids: Tensor, sae: Any, hook: str, keep_special: bool) -> dict[str, float]:
+    keep = valid_tokens(lm, ids)
+
+    def reconstruct(x: Tensor) -> Tensor:
+        x_hat = sae.decode(sae.encode(x))
+        return torch.where(keep[..., None], x_hat, x) if keep_special else x_hat
+
+    log_p = log_probabilities(lm, lm.final_hidden(ids))
+    log_sae = log_probabilities(lm, lm.final_hidden(ids, replace={hook: reconstruct}))
+    log_zero = log_probabilities(lm, lm.final_hidden(ids, replace={hook: torch.zeros_like}))
+    kl_sae, kl_zero = (divergence(log_p, q)[keep].mean().item() for q in (log_sae, log_zero))
+    loss, loss_sae, loss_zero = (cross_entropy(q, ids)[keep[:, :-1]].mean().item() for q in (log_p, log_sae, log_zero))
+    return {
+        "kl_div_with_sae": kl_sae,
+        "kl_div_with_ablation": kl_zero,
+        "kl_div_score": (kl_zero - kl_sae) / kl_zero,
+        "ce_loss_without_sae": loss,
+        "ce_loss_with_sae": loss_sae,
+        "ce_loss_with_ablation": loss_zero,
+        "ce_loss_score": (loss_zero - loss_sae) / (loss_zero - loss),
+    }
+
+
+def log_probabilities(lm: LanguageModel, hidden: Tensor) -> Tensor:
+    return torch.log_softmax(lm.unembed(hidden).double(), dim=-1)
+
+
+def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def cross_entropy(log_q: Tensor, ids: Tensor) -> Tensor:
+    return -log_q[:, :-1].gather(-1, ids[:, 1:, None])[..., 0]
+
+
+def plain_statistics(sae: Any, batches: list[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
+    """From (x, codes, row of each token) of every batch; densities come from `plain_densities`."""
+    legacy, mse, bias = [], [], []
+    for x, codes, _ in batches:
+        x, x_hat = x.double(), sae.decode(codes).double()
+        error = (x - x_hat).pow(2).sum(-1)
+        legacy.append(1 - error / (x - x.mean(0)).pow(2).sum(-1))
+        mse.append(error / len(x))
+        bias.append(x_hat.pow(2).sum(-1).mean() / (x * x_hat).sum(-1).mean())
+    x = torch.cat([b[0] for b in batches]).double()
+    codes = torch.cat([b[1] for b in batches])
+    x_hat = sae.decode(codes).double()
+    error = (x - x_hat).pow(2).sum(-1)
+    density, _ = plain_densities(batches)
+    return {
+        "explained_variance": float(1 - error.mean() / (x - x.mean(0)).pow(2).sum(-1).mean()),
+        "explained_variance_legacy": float(torch.cat(legacy).mean()),
+        "mse": float(torch.cat(mse).mean()),
+        "mse_per_token": float(error.mean()),
+        "cossim": float(((x * x_hat).sum(-1) / x.norm(dim=-1) / x_hat.norm(dim=-1)).mean()),
+        "l2_norm_in": float(x.norm(dim=-1).mean()),
+        "l2_norm_out": float(x_hat.norm(dim=-1).mean()),
+        "l2_ratio": float((x_hat.norm(dim=-1) / x.norm(dim=-1)).mean()),
+        "relative_reconstruction_bias": float(torch.stack(bias).mean()),
+        "l0": float((codes != 0).sum(-1).double().mean()),
+        "l1": float(codes.double().sum(-1).mean()),
+        "frac_alive": float((density > 0).double().mean()),
+        "freq_over_1_percent": float((density > 0.01).double().mean()),
+        "freq_over_10_percent": float((density > 0.1).double().mean()),
+        "normalized_freq_over_1_percent": float(density[density > 0.01].sum() / density.sum()),
+        "normalized_freq_over_10_percent": float(density[density > 0.1].sum() / density.sum()),
+    }
+
+
+def plain_densities(batches: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    n_tokens, tokens, rows = 0, 0.0, 0.0
+    for _, codes, row_of_token in batches:
+        n_tokens += len(codes)
+        tokens = tokens + (codes > 0).double().sum(0)
+        for row in range(int(row_of_token.max()) + 1):
+            rows = rows + (codes[row_of_token == row] > 0).any(0).double()
+    return tokens / n_tokens, tokens / rows

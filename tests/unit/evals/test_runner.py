@@ -1,0 +1,400 @@
+"""The loop over SAEs: what is written, what is skipped, what a failure costs, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_runs import HOOK, SETTINGS, files, handle, read
+
+from sae_bench.activations.one_pass import PassOptions
+from sae_bench.activations.store import ActivationStore
+from sae_bench.errors import DatasetError, HookError, ResultError, UsageError
+from sae_bench.evals.planning import load_context
+from sae_bench.evals.registry import get_eval
+from sae_bench.evals.runner import RunPlan, run
+from sae_bench.language_models import LanguageModel
+from sae_bench.results import files as result_files
+from sae_bench.testing.tiny_models import tiny_sae
+
+Plan = Callable[..., RunPlan]
+EVALS = ("core", "sparse_probing")
+
+
+@contextmanager
+def counted_forwards(lm: LanguageModel) -> Iterator[list[int]]:
+    calls: list[int] = []
+    hook = lm.embedding.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        yield calls
+    finally:
+        hook.remove()
+
+
+def names(*saes: str) -> set[str]:
+    return {name for e in EVALS for name in (e, *(f"{e}/tiny_{sae}_eval_results.json" for sae in saes))}
+
+
+def broken(*, encode: bool = False, decode: bool = False, nan: bool = False) -> Callable[[Any], Any]:
+    def load(_context: Any) -> Any:
+        sae = tiny_sae("relu")
+        if nan:
+            sae.W_dec[3, 4] = float("nan")
+
+        def fail(*_: Any) -> Any:
+            raise ZeroDivisionError("planted")
+
+        if encode:
+            sae.encode = fail
+        if decode:
+            sae.decode, sae.decoder_is_linear = fail, False
+        return sae
+
+    return load
+
+
+# ---- what is written
+
+
+def test_every_sae_and_eval_has_a_result_that_validates(make_plan: Plan, lm: LanguageModel, tmp_path: Path):
+    plan = make_plan([handle("a"), handle("b", "relu"), handle("c", "gated")], seeds=(42, 43))
+    configs = [request.config.model_dump() for request in plan.evals]
+    summary = run(plan)
+    assert files(plan.output_folder) == names("a", "b", "c")
+    assert len(summary.written) == 6
+    assert not summary.failures
+    assert not summary.skipped
+    assert configs == [request.config.model_dump() for request in plan.evals]
+    for path in summary.written:
+        text = path.read_text()
+        assert "NaN" not in text
+        assert "Infinity" not in text
+        output = get_eval(path.parent.name).output.model_validate_json(text)
+        assert output.eval_type_id == path.parent.name
+        assert output.sae_lens_release_id == "tiny"
+        assert output.sae_cfg_dict["hook_name"] == HOOK
+        made = output.provenance
+        assert (made.seeds, made.llm_dtype, made.sae_dtype, made.device) == ([42, 43], "float32", "float32", "cpu")
+        assert made.protocol == get_eval(path.parent.name).protocol
+        assert made.model_fingerprint == lm.fingerprint()
+        assert made.torch_version == torch.__version__
+        assert all(origin["source"] == "path" for origin in made.datasets.values())
+        assert set(made.seconds) >= {"prepare (shared)", "lm_pass (shared)", "sae_encode (shared)", "score"}
+        assert [seed.seed for seed in output.seed_results] == [42, 43]
+
+
+def test_the_published_fields_are_means_over_seeds(make_plan: Plan):
+    path = run(make_plan([handle("a")], evals=["sparse_probing"], seeds=(1, 2, 3))).written[0]
+    content = json.loads(path.read_text())
+    values = [seed["metrics"]["sae.sae_top_1_test_accuracy"] for seed in content["seed_results"]]
+    assert len(values) == 3
+    mean = content["eval_result_metrics"]["sae"]["sae_top_1_test_accuracy"]
+    assert mean == pytest.approx(math.fsum(values) / 3, abs=1e-12)
+
+
+def test_results_do_not_depend_on_the_order_or_the_grouping_of_saes(make_plan: Plan, tmp_path: Path):
+    handles = [
+        handle("a"),
+        handle("b", "jumprelu"),
+        handle("c", "batch_topk"),
+        handle("d", hook="blocks.0.hook_mlp_out"),
+    ]
+    runs = {
+        "one group": make_plan(handles, out=tmp_path / "1"),
+        "reversed": make_plan(handles[::-1], out=tmp_path / "2"),
+        "one by one": make_plan(handles, out=tmp_path / "3", max_saes=1),
+        "alone": make_plan(handles[1:2], out=tmp_path / "4"),
+    }
+    found = {name: {p.name: (p.parent.name, read(p)) for p in run(plan).written} for name, plan in runs.items()}
+    for name, results in found.items():
+        for file, result in results.items():
+            assert result == found["one group"][file], name
+
+
+def test_results_can_go_straight_into_the_folder(make_plan: Plan):
+    plan = make_plan([handle("a")], evals=["core"], folder_per_eval=False)
+    run(plan)
+    assert files(plan.output_folder) == {"tiny_a_eval_results.json"}
+    other = make_plan([handle("a")], evals=["sparse_probing"], folder_per_eval=False)
+    with pytest.raises(ResultError, match="is a result of core, not of sparse_probing"):
+        run(other)
+
+
+# ---- what is skipped
+
+
+def test_the_same_request_again_runs_nothing(make_plan: Plan, lm: LanguageModel):
+    plan = make_plan([handle("a"), handle("b", "relu")])
+    before = {path: path.read_bytes() for path in run(plan).written}
+    with counted_forwards(lm) as calls:
+        summary = run(plan)
+    assert calls == []
+    assert sorted(summary.skipped) == sorted(before)
+    assert summary.written == []
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_only_what_is_missing_is_computed(make_plan: Plan):
+    plan = make_plan([handle("a"), handle("b", "relu"), handle("c", "gated")])
+    first = {path: read(path) for path in run(plan).written}
+    missing = [p for p in first if (p.parent.name, p.name[5]) in {("core", "a"), ("sparse_probing", "b")}]
+    kept = {path: path.read_bytes() for path in first if path not in missing}
+    for path in missing:
+        path.unlink()
+    summary = run(plan)
+    assert not summary.failures
+    assert sorted(summary.written) == sorted(missing)
+    assert all(read(path) == first[path] for path in missing)
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"settings": {"core": {"context_size": 8}}}, "context_size: 16 there, 8 asked for"),
+        ({"seeds": (7,)}, r"seeds: \[42\] there, \[7\] asked for"),
+    ],
+)
+def test_other_settings_stop_the_run_before_it_starts(make_plan: Plan, lm: LanguageModel, changes: dict, named: str):
+    plan = make_plan([handle("a")])
+    run(plan)
+    before = {path: path.read_bytes() for path in plan.output_folder.rglob("*.json")}
+    with counted_forwards(lm) as calls, pytest.raises(ResultError, match=named) as error:
+        run(make_plan([handle("new"), handle("a")], **changes))
+    assert "--force-rerun" in str(error.value)
+    assert calls == []
+    assert {path: path.read_bytes() for path in plan.output_folder.rglob("*.json")} == before
+
+
+@pytest.mark.parametrize(("key", "value"), [("protocol", "core-0"), ("model_fingerprint", "0123456789abcdef")])
+def test_a_result_of_another_definition_or_model_is_not_reused(make_plan: Plan, key: str, value: str):
+    plan = make_plan([handle("a")], evals=["core"])
+    path = run(plan).written[0]
+    content = json.loads(path.read_text())
+    content["provenance"][key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ResultError, match=f"{key}: '{value}' there"):
+        run(plan)
+
+
+def test_settings_that_an_older_result_lacks_had_their_defaults(make_plan: Plan):
+    plan = make_plan([handle("a")], evals=["core"])
+    path = run(plan).written[0]
+    content = json.loads(path.read_text())
+    del content["eval_config"]["compute_kl"], content["eval_config"]["verbose"]
+    path.write_text(json.dumps(content))
+    assert run(plan).skipped == [path]
+    with pytest.raises(ResultError, match="compute_kl: True there, False asked for"):
+        run(make_plan([handle("a")], evals=["core"], settings={"core": {"compute_kl": False}}))
+    assert run(make_plan([handle("a")], evals=["core"], settings={"core": {"verbose": True}})).skipped == [path]
+
+
+def test_force_rerun_replaces_the_result(make_plan: Plan):
+    path = run(make_plan([handle("a")], evals=["core"])).written[0]
+    changed = {"core": {"context_size": 8}}
+    run(make_plan([handle("a")], evals=["core"], settings=changed, force_rerun=True))
+    assert json.loads(path.read_text())["eval_config"]["context_size"] == 8
+
+
+@pytest.mark.parametrize("content", ['{"eval_type_id": "core", "eval', "", "[]", '{"a": 1}', "\udcff"])
+def test_a_broken_result_file_is_named(make_plan: Plan, content: str):
+    plan = make_plan([handle("a")], evals=["core"])
+    path = plan.output_folder / "core" / "tiny_a_eval_results.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(ResultError) as error:
+        run(plan)
+    assert str(path) in str(error.value)
+    assert "Next:" in str(error.value)
+    assert files(plan.output_folder) == {"core", "core/tiny_a_eval_results.json"}
+    plan = make_plan([handle("a")], evals=["core"], force_rerun=True)
+    assert run(plan).written == [path]
+
+
+# ---- failures
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (broken(nan=True), "W_dec of this SAE holds 1 NaN"),
+        (broken(encode=True), "planted"),
+        (broken(decode=True), "planted"),
+        (lambda _context: tiny_sae("relu", d_in=24), "reads vectors of 24 numbers"),
+        (lambda _context: Path("/no/such/file").read_bytes(), "No such file"),
+    ],
+    ids=["nan", "encode", "decode", "width", "load"],
+)
+def test_one_failing_sae_does_not_stop_the_others(make_plan: Plan, bad: Callable, message: str):
+    plan = make_plan([handle("a"), handle("bad", load=bad), handle("c", "relu")])
+    summary = run(plan)
+    assert {path.name for path in summary.written} == {"tiny_a_eval_results.json", "tiny_c_eval_results.json"}
+    assert len(summary.written) == 4
+    assert {(f.sae, f.eval_name) for f in summary.failures} == {("tiny_bad", name) for name in EVALS}
+    for failure in summary.failures:
+        assert message in failure.message
+        assert "Traceback" in failure.traceback_file.read_text()
+        assert message in failure.traceback_file.read_text()
+    alone = run(make_plan([handle("a")], out=plan.output_folder.parent / "alone")).written
+    assert [read(p) for p in alone] == [read(p) for p in summary.written if "tiny_a" in p.name]
+
+
+def test_a_failure_is_recorded_only_for_what_was_still_to_do(make_plan: Plan):
+    run(make_plan([handle("a")], evals=["core"]))
+    summary = run(make_plan([handle("a", load=broken(nan=True))]))
+    assert [failure.eval_name for failure in summary.failures] == ["sparse_probing"]
+
+
+def test_the_traceback_goes_away_when_the_sae_is_done(make_plan: Plan):
+    plan = make_plan([handle("a", load=broken(nan=True)), handle("b")])
+    assert (plan.output_folder / "core" / "failed").is_dir() is False
+    failure = run(plan).failures[0]
+    assert failure.traceback_file.is_file()
+    run(make_plan([handle("a"), handle("b")]))
+    assert files(plan.output_folder) == names("a", "b")
+
+
+def test_a_score_that_raises_an_os_error_is_that_saes_failure(make_plan: Plan, monkeypatch: pytest.MonkeyPatch):
+    from sae_bench.evals.sparse_probing.evaluate import SparseProbingJob
+
+    score = SparseProbingJob.score
+
+    def flaky(self: Any, member: Any) -> Any:
+        if member.sae_id == "a":
+            raise ConnectionError("judge is away")
+        return score(self, member)
+
+    monkeypatch.setattr(SparseProbingJob, "score", flaky)
+    summary = run(make_plan([handle("a"), handle("b")]))
+    assert [(f.sae, f.eval_name) for f in summary.failures] == [("tiny_a", "sparse_probing")]
+    assert len(summary.written) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"core": {"dataset": "no/such-corpus"}}, "no/such-corpus"),
+        ({"core": {"n_eval_sparsity_variance_batches": 5000}}, "are needed"),
+        ({"sparse_probing": {"probe_train_set_size": 4000}}, "tiny/words"),
+    ],
+)
+def test_what_cannot_start_writes_nothing(make_plan: Plan, settings: dict, message: str):
+    plan = make_plan([handle("a")], settings=settings)
+    with pytest.raises((DatasetError, UsageError), match=message):
+        run(plan)
+    assert not plan.output_folder.exists()
+
+
+def test_two_saes_with_the_same_result_name(make_plan: Plan, lm: LanguageModel):
+    with counted_forwards(lm) as calls, pytest.raises(ResultError, match=r"tiny_a_b_eval_results\.json"):
+        run(make_plan([handle("a/b"), handle("a_b", "relu")]))
+    assert calls == []
+
+
+def test_a_hook_that_the_model_lacks_is_named_with_its_sae(make_plan: Plan):
+    plan = make_plan([handle("a"), handle("deep", hook="blocks.9.hook_resid_post")])
+    with pytest.raises(HookError, match=r"tiny:deep: .*blocks\.9"):
+        run(plan)
+    assert not plan.output_folder.exists()
+
+
+def test_an_sae_whose_hook_only_loading_tells(make_plan: Plan):
+    known_late = handle("a", load=lambda _context: tiny_sae("topk", hook_name=HOOK), hook=None)
+    assert len(run(make_plan([known_late], evals=["core"])).written) == 1
+
+
+# ---- writing
+
+
+def test_a_folder_that_is_a_file_is_found_before_the_work(make_plan: Plan, lm: LanguageModel, tmp_path: Path):
+    (tmp_path / "results").write_text("mine")
+    with counted_forwards(lm) as calls, pytest.raises(ResultError, match="is a file"):
+        run(make_plan([handle("a")]))
+    assert calls == []
+
+
+def test_a_read_only_folder_is_found_before_the_work(make_plan: Plan, lm: LanguageModel, monkeypatch):
+    monkeypatch.setattr(result_files.os, "access", lambda *_: False)  # what a plain user sees; tests may run as root
+    with counted_forwards(lm) as calls, pytest.raises(ResultError, match="is not writable"):
+        run(make_plan([handle("a")]))
+    assert calls == []
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_done(make_plan: Plan, monkeypatch: pytest.MonkeyPatch):
+    plan = make_plan([handle("a"), handle("b", "relu")], evals=["core"])
+    write = result_files.write_text_atomically
+
+    def full(path: Path, text: str) -> None:
+        if "tiny_b" in path.name:
+            raise OSError(28, "No space left on device", str(path))
+        write(path, text)
+
+    monkeypatch.setattr(result_files, "write_text_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(plan)
+    assert files(plan.output_folder) == {"core", "core/tiny_a_eval_results.json"}
+    monkeypatch.undo()
+    assert len(run(plan).skipped) == 1
+
+
+def test_leftovers_of_a_killed_run_are_removed(make_plan: Plan, tmp_path: Path):
+    store = ActivationStore(tmp_path / "store")
+    plan = make_plan([handle("a")], pass_options=PassOptions(max_tokens=256, store=store))
+    run(plan)
+    dead = f".x.{result_partial_host()}-999999999.abc.partial"
+    alive = f".x.{result_partial_host()}-{os.getppid()}.abc.partial"
+    places = [plan.output_folder / "core", *(tmp_path / "store").glob("*/*")]
+    (plan.output_folder / "core" / "failed").mkdir()
+    places.append(plan.output_folder / "core" / "failed")
+    for place in places:
+        (place / dead).touch()
+        (place / alive).touch()
+    run(plan)
+    for place in places:
+        assert not (place / dead).exists()
+        assert (place / alive).exists(), "another process is writing it"
+
+
+def result_partial_host() -> str:
+    from sae_bench.results import atomic
+
+    return atomic._host()
+
+
+def test_a_kept_activation_saves_the_pass_and_changes_nothing(make_plan: Plan, lm: LanguageModel, tmp_path: Path):
+    store = ActivationStore(tmp_path / "store")
+    options = PassOptions(max_tokens=256, store=store)
+    plain = run(make_plan([handle("a")], evals=["sparse_probing"], out=tmp_path / "plain")).written
+    run(make_plan([handle("a")], evals=["sparse_probing"], out=tmp_path / "1", pass_options=options))
+    plan = make_plan([handle("a")], evals=["sparse_probing"], out=tmp_path / "2", pass_options=options)
+    with counted_forwards(lm) as calls:
+        again = run(plan).written
+    assert len(calls) <= 1  # the width of the hook
+    assert read(again[0]) == read(plain[0])
+
+
+def test_the_baseline_needs_a_place(make_plan: Plan, lm: LanguageModel):
+    from sae_bench.custom_saes.spec import resolve_spec
+
+    plan = make_plan(resolve_spec("baseline:identity"), evals=["core"])
+    with pytest.raises(UsageError, match="--hook"):
+        run(plan)
+    assert not plan.output_folder.exists()
+    placed = make_plan(resolve_spec("baseline:identity"), evals=["core"], load_context=load_context(lm, hook=HOOK))
+    metrics = read(run(placed).written[0])["eval_result_metrics"]
+    assert metrics["model_performance_preservation"]["ce_loss_score"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_phases_are_told_with_their_tokens(make_plan: Plan):
+    phases: list[tuple[str, int]] = []
+    run(make_plan([handle("a")], on_phase=lambda name, tokens: phases.append((name, tokens))))
+    told = dict(phases)
+    assert told["one pass for 1 SAEs"] > 8 * SETTINGS["core"]["context_size"]
+    assert {"preparing core", "preparing sparse_probing", "scoring core", "loading SAEs"} <= set(told)
