@@ -212,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path(".work/saes"), help="folder for activations and checkpoints")
     parser.add_argument("--tokens", type=int, default=2_099_200, help="distinct training tokens")
-    parser.add_argument("--steps", type=int, default=1500, help="optimiser steps")
+    parser.add_argument("--steps", type=int, default=1200, help="optimiser steps")
     parser.add_argument("--batch-size", type=int, default=2048, help="tokens per step")
     parser.add_argument("--only", nargs="*", default=[], help="architectures to train; all by default")
     args = parser.parse_args()

@@ -87,9 +87,10 @@ class _Pass:
     def pool(self, requests: list[PooledTexts]) -> None:
         """Run the union of the texts and hand every request its rows of it."""
         row_of: dict[tuple[int, ...], int] = {}
-        for request in requests:
-            rows = [row_of.setdefault(tuple(ids), len(row_of)) for ids in request.token_ids]
-            request.index_T = torch.tensor(rows, dtype=torch.long)
+        places = [
+            torch.tensor([row_of.setdefault(tuple(ids), len(row_of)) for ids in request.token_ids], dtype=torch.long)
+            for request in requests
+        ]
         texts = list(row_of)
         members = self._wanted_by(requests)
         hooks = sorted({m.hook_name for m in members})
@@ -106,9 +107,13 @@ class _Pass:
                 activations[hook].update(batch, hook)
             self._encode(batch, members, add_codes, on_drop=lambda member: codes.pop(member.key))
         finished = {key: code.finish() for key, code in codes.items()}
-        for request in requests:
-            request.activations = {hook: a.mean_TD for hook, a in activations.items()}
-            request.codes = finished
+        for request, places_T in zip(requests, places, strict=True):
+            request.activations = {hook: a.mean_TD[places_T] for hook, a in activations.items()}
+            request.codes = {
+                key: matrix.select(places_T)
+                for key, matrix in finished.items()
+                if request.sae_keys is None or key in request.sae_keys
+            }
 
     def feed(self, request: TokenRows) -> None:
         """Run packed rows in their own batches, as long as an SAE that wants them is left."""

@@ -23,14 +23,14 @@ class CodeMatrix:
     """Pooled codes of T texts and F latents in float32, dense or as compressed sparse rows inside.
 
     Args:
-        matrix: a dense (T, F) tensor, or sparse rows in any order.
-        position_T: which sparse row holds each text; None where they stand in the order of the texts.
+        matrix: a dense (., F) tensor or sparse rows; it may hold more rows than there are texts, in any order.
+        row_of_T: which row of the matrix holds each text; None where they stand in the order of the texts.
     """
 
-    def __init__(self, matrix: Tensor | sparse.csr_matrix, position_T: np.ndarray | None = None) -> None:
+    def __init__(self, matrix: Tensor | sparse.csr_matrix, row_of_T: Int[Tensor, "T"] | None = None) -> None:
         self._matrix = matrix
-        self._position_T = position_T
-        n_texts = matrix.shape[0] if position_T is None else len(position_T)
+        self._row_of_T = row_of_T
+        n_texts = matrix.shape[0] if row_of_T is None else len(row_of_T)
         self.shape: tuple[int, int] = (int(n_texts), int(matrix.shape[1]))
 
     @classmethod
@@ -45,34 +45,40 @@ class CodeMatrix:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
+        order = 0 if self._row_of_T is None else self._row_of_T.nbytes
         if isinstance(self._matrix, Tensor):
-            return self._matrix.nbytes
-        order = 0 if self._position_T is None else self._position_T.nbytes
+            return self._matrix.nbytes + order
         return self._matrix.data.nbytes + self._matrix.indices.nbytes + self._matrix.indptr.nbytes + order
+
+    def select(self, texts_T: Int[Tensor, "T"]) -> CodeMatrix:
+        """The given texts in the given order, over the same memory."""
+        return CodeMatrix(self._matrix, self._rows_of(texts_T))
 
     def rows(self, index_T: Int[Tensor, "T"]) -> Float[Tensor, "T F"]:
         """Dense rows of the given texts."""
+        rows_T = self._rows_of(index_T)
         if isinstance(self._matrix, Tensor):
-            return self._matrix[index_T]
-        return torch.from_numpy(self._sparse_rows(index_T).toarray())
+            return self._matrix[rows_T]
+        return torch.from_numpy(self._matrix[rows_T.numpy()].toarray())
 
     def columns(self, index_T: Int[Tensor, "T"], latents_K: Int[Tensor, "K"]) -> Float[Tensor, "T K"]:
         """Dense values of the given latents in the given texts."""
+        rows_T = self._rows_of(index_T)
         if isinstance(self._matrix, Tensor):
-            return self._matrix[index_T[:, None], latents_K[None, :]]
-        return torch.from_numpy(self._sparse_rows(index_T)[:, latents_K.numpy()].toarray())
+            return self._matrix[rows_T[:, None], latents_K[None, :]]
+        return torch.from_numpy(self._matrix[rows_T.numpy()][:, latents_K.numpy()].toarray())
 
     def mean(self, index_T: Int[Tensor, "T"]) -> Float[Tensor, "F"]:
         """float64 mean over the given texts of every latent; NaN where no text is given."""
+        rows_T = self._rows_of(index_T)
         if isinstance(self._matrix, Tensor):
-            return self._matrix[index_T].mean(dim=0, dtype=torch.float64)
-        rows = self._sparse_rows(index_T)
+            return self._matrix[rows_T].mean(dim=0, dtype=torch.float64)
+        rows = self._matrix[rows_T.numpy()]
         total_F = np.bincount(rows.indices, weights=rows.data, minlength=self.shape[1])  # sums in float64
         return torch.from_numpy(total_F) / len(index_T)
 
-    def _sparse_rows(self, index_T: Int[Tensor, "T"]) -> sparse.csr_matrix:
-        wanted_T = index_T.numpy()
-        return self._matrix[wanted_T if self._position_T is None else self._position_T[wanted_T]]
+    def _rows_of(self, index_T: Int[Tensor, "T"]) -> Int[Tensor, "T"]:
+        return index_T if self._row_of_T is None else self._row_of_T[index_T]
 
 
 class PooledActivations:
@@ -128,9 +134,9 @@ class PooledCodes:
         values, latents = _drain(self._values, np.float32), _drain(self._latents, np.int32)
         indptr = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         arrived = sparse.csr_matrix((values, latents, indptr), shape=(len(counts), self._shape[1]), copy=False)
-        position = np.full(self._shape[0], len(self._order), dtype=np.int64)
-        position[self._order] = np.arange(len(self._order))
-        return CodeMatrix(arrived, position)
+        row_of_T = torch.full((self._shape[0],), len(self._order), dtype=torch.long)
+        row_of_T[self._order] = torch.arange(len(self._order))
+        return CodeMatrix(arrived, row_of_T)
 
 
 def _drain(blocks: list[np.ndarray], dtype: type[np.generic]) -> np.ndarray:

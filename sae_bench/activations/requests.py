@@ -22,16 +22,14 @@ class PooledTexts:
     Attributes:
         token_ids: one list of token ids per text; texts that several requests share are run and encoded once.
         sae_keys: keys of the SAEs that it wants codes of; None wants all of the pass.
-        activations: hook name -> (T, D) means, filled by the pass.
-        codes: SAE key -> pooled codes, filled by the pass.
-        index_T: row of each text of this request in those matrices.
+        activations: hook name -> (T, D) means in the order of `token_ids`, filled by the pass.
+        codes: SAE key -> pooled codes in the same order, filled by the pass.
     """
 
     token_ids: Sequence[Sequence[int]]
     sae_keys: frozenset[str] | None = None
     activations: dict[str, Tensor] = field(default_factory=dict, init=False)
     codes: dict[str, CodeMatrix] = field(default_factory=dict, init=False)
-    index_T: Tensor = field(init=False)
 
 
 @runtime_checkable

@@ -134,5 +134,6 @@ def parse_settings(settings: Sequence[str], names: Sequence[str]) -> dict[str, M
         try:
             parsed.setdefault(name, {})[field.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UsageError(f"--set {text}: cannot read the value ({error}).") from error
+            problem = getattr(error, "problem", None) or "it is no YAML"
+            raise UsageError(f"--set {text}: cannot read the value ({problem}).") from error
     return dict(parsed)

@@ -51,10 +51,15 @@ class HookPoint:
 
 @dataclass(frozen=True)
 class HookSite:
-    """The module whose input or output is the value of a hook."""
+    """The module whose input or output is the value of a hook.
+
+    `carrier` is set where the value also goes on beside the module, through a skip connection: the module at whose
+    output a change has to be added as well.
+    """
 
     module: nn.Module
     side: Side
+    carrier: nn.Module | None = None
 
 
 def parse_hook_name(name: str) -> HookPoint:
@@ -125,12 +130,12 @@ def _resid_mid(layer: nn.Module) -> HookSite | None:
         return None
     if _has_sandwich_norms(layer):
         norm = getattr(layer, "pre_feedforward_layernorm", None)
-        return HookSite(norm, "input") if norm is not None else HookSite(_first(layer, _MLP) or layer, "input")
+        return HookSite(norm if norm is not None else _first(layer, _MLP) or layer, "input", carrier=layer)
     if hasattr(layer, "fc2"):  # OPT: the norm before the MLP is called final_layer_norm
         norm = _first(layer, ("final_layer_norm",)) if getattr(layer, "do_layer_norm_before", True) else None
     else:
         norm = _first(layer, ("post_attention_layernorm", "ln_2"))
-    return HookSite(norm, "input") if norm is not None else None
+    return HookSite(norm, "input", carrier=layer) if norm is not None else None
 
 
 def _attention_output(layer: nn.Module) -> HookSite | None:

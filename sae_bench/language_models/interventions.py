@@ -37,14 +37,30 @@ class Resume:
 def intervene(site: HookSite, function: Replacement, *, batch_shape: torch.Size) -> Iterator[None]:
     """While open, the value at `site` passes through `function` as a (B, L, d) tensor.
 
+    Where a skip connection carries the value on beside the module, the change is added to what it arrives at.
+
     Args:
         batch_shape: (B, L); some modules (the MLP of OPT) see their tokens as one row of B * L.
     """
 
+    changes: list[Tensor] = []
+
     def apply(value: Tensor) -> Tensor:
         if value.ndim == 2:
-            return function(value.unflatten(0, batch_shape)).flatten(0, 1)
-        return function(value)
+            new = function(value.unflatten(0, batch_shape)).flatten(0, 1)
+        else:
+            new = function(value)
+        if site.carrier is not None and new is not value:
+            changes.append(new - value)
+        return new
+
+    def add_change(_module: nn.Module, _args: object, output: Any) -> Any:
+        if not changes:
+            return output
+        change = changes.pop()
+        if isinstance(output, tuple):
+            return (output[0] + change.view_as(output[0]), *output[1:])
+        return output + change.view_as(output)
 
     def on_output(_module: nn.Module, _args: object, output: Any) -> Any:
         if isinstance(output, tuple):
@@ -60,10 +76,13 @@ def intervene(site: HookSite, function: Replacement, *, batch_shape: torch.Size)
         handle = site.module.register_forward_hook(on_output)
     else:
         handle = site.module.register_forward_pre_hook(on_input, with_kwargs=True)
+    carried = site.carrier.register_forward_hook(add_change) if site.carrier is not None else None
     try:
         yield
     finally:
         handle.remove()
+        if carried is not None:
+            carried.remove()
 
 
 @contextmanager

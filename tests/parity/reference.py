@@ -30,7 +30,7 @@ def reference_python() -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, TORCH], check=True)
-        subprocess.run([*pip, "-c", str(SIDE / "constraints.txt"), "-r", str(SIDE / "requirements.txt")], check=True)
+        subprocess.run([*pip, "--no-deps", "-r", str(SIDE / "requirements.txt")], check=True)
         (folder / "complete").touch()
     return python
 

@@ -29,21 +29,12 @@ def run_eval(
 
 
 def multiple_evals(
-    selected_saes: Sequence[SelectedSAE],
-    n_eval_reconstruction_batches: int,
-    n_eval_sparsity_variance_batches: int,
-    eval_batch_size_prompts: int = 8,
-    compute_featurewise_density_statistics: bool = False,
-    compute_featurewise_weight_based_metrics: bool = False,
-    exclude_special_tokens_from_reconstruction: bool = False,
-    dataset: str = "Skylion007/openwebtext",
-    context_size: int = 128,
-    output_folder: str | Path = "eval_results",
-    verbose: bool = False,
-    dtype: str = "float32",
-    device: str = "auto",
-    force_rerun: bool = False,
-) -> list[dict[str, Any]]:
+    selected_saes: Sequence[SelectedSAE], n_eval_reconstruction_batches: int, n_eval_sparsity_variance_batches: int,
+    eval_batch_size_prompts: int = 8, compute_featurewise_density_statistics: bool = False,
+    compute_featurewise_weight_based_metrics: bool = False, exclude_special_tokens_from_reconstruction: bool = False,
+    dataset: str = "Skylion007/openwebtext", context_size: int = 128, output_folder: str | Path = "eval_results",
+    verbose: bool = False, dtype: str = "float32", device: str = "auto", force_rerun: bool = False,
+) -> list[dict[str, Any]]:  # fmt: skip
     """`run_eval` in the published form: each SAE on the model that it names, one record per SAE."""
     config = CoreEvalConfig(
         llm_dtype=dtype,

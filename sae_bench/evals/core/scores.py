@@ -143,7 +143,7 @@ def _why_null(config: CoreEvalConfig, switch: str) -> str:
     return f"{batches} is 0" if switch != _WEIGHTS and getattr(config, batches) == 0 else UNDEFINED
 
 
-def _finite_or_none(value: float | int) -> float | None:
+def _finite_or_none(value: float | int) -> float | int | None:
     return value if math.isfinite(value) else None
 
 

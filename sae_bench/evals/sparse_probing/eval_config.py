@@ -51,13 +51,13 @@ class SparseProbingEvalConfig(BaseEvalConfig):
     sae_batch_size: int = Field(
         default=125,
         title="SAE Batch Size",
-        description="Texts that the SAE encodes at once.",
+        description="Kept for published scripts; the shared pass encodes each of its batches at once.",
         ge=1,
     )
     llm_batch_size: int | None = Field(
         default=None,
         title="LLM Batch Size",
-        description="Texts that the language model reads at once; null chooses by model and memory.",
+        description="Largest number of texts the language model reads at once; null leaves it to the pass.",
         ge=1,
     )
     llm_dtype: str = Field(

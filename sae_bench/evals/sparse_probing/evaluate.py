@@ -50,8 +50,8 @@ class SparseProbingJob:
     def datasets(self) -> dict[str, dict[str, str]]:
         return {texts.name: texts.provenance for texts in self.labelled}
 
-    def requests(self, members: Sequence[Member]) -> Sequence[Request]:  # noqa: ARG002 (the same for any group)
-        self._request = PooledTexts(self._token_ids)
+    def requests(self, members: Sequence[Member]) -> Sequence[Request]:
+        self._request = PooledTexts(self._token_ids, frozenset(member.key for member in members))
         return [self._request]
 
     def score(self, member: Member) -> Scores:
@@ -86,18 +86,15 @@ class SparseProbingJob:
         return places
 
     def _prepare(self, hook: str, request: PooledTexts) -> list[PreparedDataset]:
-        """Draws and residual-stream baselines at a hook; computed once, however many groups of SAEs follow.
-
-        Later passes give every text the same row, since the request is the same.
-        """
+        """Draws and residual-stream baselines at a hook; computed once, however many groups of SAEs follow."""
         if hook not in self._prepared:
             self._prepared[hook] = [
                 probing.prepare_dataset(
                     PooledDataset(
                         texts.name,
                         texts.classes,
-                        {name: request.index_T[places] for name, places in train.items()},
-                        {name: request.index_T[places] for name, places in test.items()},
+                        train,
+                        test,
                     ),
                     request.activations[hook],
                     self.config,

@@ -77,7 +77,7 @@ def failing(error: Exception, *, calls: int = 0) -> Member:
 
 
 def rows_of(request: PooledTexts, key: str) -> Tensor:
-    return request.codes[key].rows(request.index_T)
+    return request.codes[key].rows(torch.arange(len(request.token_ids)))
 
 
 def test_pooled_texts_equal_each_text_alone(lm):
@@ -87,7 +87,7 @@ def test_pooled_texts_equal_each_text_alone(lm):
     report = run_pass(lm, [request], members, PassOptions(max_texts=5, max_tokens=60))
     assert not report.failed
     expected = torch.stack([plain_mean(lm, ids) for ids in texts])
-    found = request.activations[HOOK][request.index_T].double()
+    found = request.activations[HOOK].double()
     torch.testing.assert_close(found, expected, atol=ROUNDING, rtol=0)
     for m in members:
         expected = torch.stack([plain_code_mean(lm, ids, m.sae) for ids in texts])
@@ -119,7 +119,7 @@ def test_several_hooks_at_once(lm, monkeypatch):
     for m in members:
         means = torch.stack([plain_mean(lm, ids, m.hook_name) for ids in texts])
         codes = torch.stack([plain_code_mean(lm, ids, m.sae, m.hook_name) for ids in texts])
-        found = request.activations[m.hook_name][request.index_T].double()
+        found = request.activations[m.hook_name].double()
         torch.testing.assert_close(found, means, atol=ROUNDING, rtol=0)
         torch.testing.assert_close(rows_of(request, m.key).double(), codes, atol=ROUNDING, rtol=0)
 
@@ -250,7 +250,7 @@ def test_texts_without_a_token_of_their_own_are_zero(lm, max_texts: int, caplog)
     report = run_pass(lm, requests, [member("topk")], PassOptions(max_texts=max_texts))
     assert not report.failed
     assert rows_of(request, "tiny_topk_0").abs().sum(1).gt(0).tolist() == [False, True, False, False]
-    assert request.activations[HOOK][request.index_T].abs().sum(1).gt(0).tolist() == [False, True, False, False]
+    assert request.activations[HOOK].abs().sum(1).gt(0).tolist() == [False, True, False, False]
     assert [batch.rows for batch in consumer.batches] == [(1,)]
     assert "3 texts" in caplog.text
 
