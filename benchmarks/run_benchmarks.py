@@ -144,8 +144,8 @@ one run, summed over its SAEs (it evaluates one after the other).
 {table}
 
 core: a + b batches of 16 rows of 128 tokens for the loss and for all other metrics; sparse_probing: two data sets (4
-and 3 classes), {TRAIN_SIZE} training and {TEST_SIZE} test texts per task, context 128, k = 1, 2, 5 and the probes on all features; the
-published package with its activation cache on.
+and 3 classes), {TRAIN_SIZE} training and {TEST_SIZE} test texts per task, context 128, k = 1, 2, 5 and the probes on
+all features; the published package with its activation cache on.
 
 ## Where the time goes
 

@@ -46,10 +46,7 @@ def intervene(site: HookSite, function: Replacement, *, batch_shape: torch.Size)
     changes: list[Tensor] = []
 
     def apply(value: Tensor) -> Tensor:
-        if value.ndim == 2:
-            new = function(value.unflatten(0, batch_shape)).flatten(0, 1)
-        else:
-            new = function(value)
+        new = function(value.unflatten(0, batch_shape)).flatten(0, 1) if value.ndim == 2 else function(value)
         if site.carrier is not None and new is not value:
             changes.append(new - value)
         return new

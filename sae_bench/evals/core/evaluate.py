@@ -16,11 +16,12 @@ from sae_bench.datasets import corpus_provenance, load_corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
-from sae_bench.evals.base_eval_output import SeedResult
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreEvalOutput
 from sae_bench.evals.core.scores import score_sae
+
+NOTHING_RANDOM = "core draws nothing at random from its rows: more seeds change no number and give no error bar"
 
 
 class CoreJob:
@@ -53,14 +54,12 @@ class CoreJob:
     def score(self, member: Member) -> Scores:
         assert self.consumer is not None
         metrics, details, not_computed = score_sae(self.consumer, member)
-        categories = metrics.model_dump(exclude={"token_stats"}, exclude_unset=True)
-        flat = {f"{category}.{key}": value for category, group in categories.items() for key, value in group.items()}
         return Scores(
             metrics=metrics,
             details=details,
             unstructured={},
             not_computed=not_computed,
-            seed_results=[SeedResult(seed=seed, metrics=flat) for seed in self.seeds],
+            warnings=[NOTHING_RANDOM] if len(self.seeds) > 1 else [],
         )
 
     def _pack(self, context: EvalContext) -> Tensor:

@@ -178,7 +178,7 @@ def test_nan_becomes_null_with_a_reason():
     missing_encoder = "the SAE has no encoder matrix W_enc"
     assert scores.not_computed["eval_result_details.encoder_norm"] == missing_encoder
     assert scores.not_computed["eval_result_metrics.misc_metrics.average_max_encoder_cosine_sim"] == missing_encoder
-    assert scores.seed_results[0].metrics["model_behavior_preservation.kl_div_score"] is None
+    assert scores.seed_results == []  # nothing is drawn: values per seed would look like a spread of zero
     assert other.metrics == run_core(lm, settings(), rows, [good])[0].metrics
 
 
