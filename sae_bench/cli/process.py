@@ -7,9 +7,9 @@ interrupted.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
+from functools import partialmethod
 
 import click
 import torch
@@ -28,12 +28,24 @@ def configure_logging(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", handlers=[handler])
     logging.getLogger("sae_bench").setLevel(logging.INFO if verbose else logging.WARNING)
     if not verbose:
-        os.environ.setdefault("TQDM_DISABLE", "1")  # bars of the libraries; read when tqdm is first imported
+        _silence_progress_bars()
         warnings.filterwarnings("ignore")
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
+
+
+def _silence_progress_bars() -> None:
+    """No bars of the libraries beside our own, unless one asks for its bar explicitly.
+
+    tqdm's own switch, an environment variable, is read when it is first imported, and torch does that.
+    """
+    from tqdm import tqdm
+
+    start = vars(tqdm)["__init__"]
+    if not getattr(start, "keywords", {}).get("disable"):
+        tqdm.__init__ = partialmethod(start, disable=True)
 
 
 def run_command(command: click.Command) -> None:

@@ -39,6 +39,8 @@ def main(argv: list[str] | None = None) -> None:
         if args.check_logits:
             first = next(iter(next(iter(texts.values()))["test"].values()))[:1]
             report["logits"] = adapters.logit_difference(model, args.model, tokens_of(first))
+        if args.reuse_activations:
+            remember_activations()
         attach(watch)
         report["seeds"] = run_seeds(args, watch, texts, context_length)
     report["peak_rss_mb"] = harness.peak_rss_mb()
@@ -71,6 +73,24 @@ def attach(watch: harness.Stopwatch) -> None:
     watch.attach(probing, "get_dataset_activations", "lm_pass")
     watch.attach(activation_collection, "get_sae_meaned_activations", encodes)
     watch.attach(probe_training, "train_probe_on_activations", lambda: "sae_probes" if encoded else "lm_probes")
+
+
+def remember_activations() -> None:
+    """Let later seeds read the language model's activations of the first; everything that is drawn is drawn anew.
+
+    The texts are given, so the activations do not depend on the seed.
+    """
+    probing = harness.reference("evals.sparse_probing.main")
+    compute = probing.get_dataset_activations
+    kept: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+
+    def get_dataset_activations(dataset_name: str, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        if dataset_name not in kept:
+            kept[dataset_name] = compute(dataset_name, *args, **kwargs)
+        train, test = kept[dataset_name]
+        return dict(train), dict(test)  # the caller empties the dictionaries
+
+    probing.get_dataset_activations = get_dataset_activations
 
 
 def run_seeds(
@@ -182,6 +202,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--llm-batch-size", type=int, default=32)
     parser.add_argument("--sae-batch-size", type=int, default=125)
     parser.add_argument("--reuse-artifacts", action="store_true", help="later seeds read the first seed's activations")
+    parser.add_argument(
+        "--reuse-activations", action="store_true", help="run the language model for the first seed only"
+    )
     parser.add_argument("--work-dir", type=Path, default=Path(tempfile.gettempdir()), help="where activations are kept")
     return parser.parse_args(argv)
 

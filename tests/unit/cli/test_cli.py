@@ -247,3 +247,11 @@ def test_verbose_shows_the_traceback(world: Any, sae_bench: Call, tmp_path: Path
     said = sae_bench("--verbose", *world.run_arguments(tmp_path / "out", "--evals", "coer"))
     assert said.code == 2
     assert "Traceback" in said.err
+
+
+def test_bars_of_libraries_are_silent(sae_bench: Call, capsys: pytest.CaptureFixture[str]):
+    from tqdm.auto import tqdm
+
+    assert sae_bench("list", "evals").code == 0
+    assert list(tqdm([1, 2], desc="noise")) == [1, 2]
+    assert "noise" not in capsys.readouterr().err
