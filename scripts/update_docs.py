@@ -1,7 +1,7 @@
 """Put the real output of a demo run into the README (text and picture) and the suite's scores into its page.
 
-    make demo 2>&1 | tee demo.log
-    python scripts/update_docs.py --log demo.log --results demo_results
+make demo 2>&1 | tee demo.log
+python scripts/update_docs.py --log demo.log --results demo_results
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def only_chosen(spec: EvalSpec, prefix: str) -> Adjust:
 def _evaluate(spec: EvalSpec, release: str, block: str, given: Mapping[str, Any], settings: dict[str, Any]) -> None:
     configure_logging(bool(given["verbose"]))
     start = perf_counter()
-    llm_dtype = settings.pop("llm_dtype", "auto")
+    llm_dtype = settings.pop("llm_dtype", spec.config.model_fields["llm_dtype"].default or "auto")
     planning.make_config(spec, settings)  # a wrong value shows before the model is loaded
     planning.seed_list(given["seeds"])
     handles = select_saes(release, block, data_dir=given["data_dir"])

@@ -15,7 +15,7 @@ class CoreEvalConfig(BaseEvalConfig):
     """
 
     model_name: str = Field(default="", title="Model Name", description="Language model.")
-    llm_dtype: str = Field(default="auto", title="LLM Data Type", description="dtype of the language model.")
+    llm_dtype: str = Field(default="float32", title="LLM Data Type", description="dtype of the language model.")
     batch_size_prompts: int = Field(
         default=16, gt=0, title="Batch Size Prompts", description="Rows per batch; `mse` depends on it."
     )
