@@ -53,16 +53,17 @@ class Row:
         return "equal" if self.good else "**differs**"
 
 
-def core(work: Path) -> list[Row]:
+def core(work: Path, *, run: bool = True) -> list[Row]:
     """Every scalar and every per-latent number of the core eval."""
     sizes = ("--reconstruction-batches", 2, "--sparsity-batches", 4, "--batch-size", 16, "--exclude-special-tokens")
     inputs = work / "in"
-    run_reference(
-        "run_core.py", "--model", inputs / "model", "--meta", inputs / "meta.json", "--sae-dir", inputs / "saes",
-        "--saes", ",".join(SAES), "--tokens", inputs / "tokens.safetensors", "--out", work / "core_reference.json",
-        "--reset", "rewind", *sizes,
-    )  # fmt: skip
-    run_ours("core", "--inputs", inputs, "--saes", ",".join(SAES), "--out", work / "core_ours.json", *sizes)
+    if run:
+        run_reference(
+            "run_core.py", "--model", inputs / "model", "--meta", inputs / "meta.json", "--sae-dir", inputs / "saes",
+            "--saes", ",".join(SAES), "--tokens", inputs / "tokens.safetensors", "--out", work / "core_reference.json",
+            "--reset", "rewind", *sizes,
+        )  # fmt: skip
+        run_ours("core", "--inputs", inputs, "--saes", ",".join(SAES), "--out", work / "core_ours.json", *sizes)
     theirs, ours = read(work / "core_reference.json")["saes"], read(work / "core_ours.json")["saes"]
     rows: list[Row] = []
     for name in SAES:
@@ -107,19 +108,20 @@ def _core_latents(name: str, theirs: Mapping[str, list], ours: Sequence[Mapping[
         yield Row(what, 0.0, max(both), allowed, good)
 
 
-def sparse_probing(work: Path) -> list[Row]:
+def sparse_probing(work: Path, *, run: bool = True) -> list[Row]:
     """Mean accuracies over seeds: within 0.01 or two standard errors of the difference."""
     inputs = work / "in"
     seeds = ",".join(map(str, SEEDS))
-    run_reference(
-        "run_sparse_probing.py", "--model", inputs / "model", "--meta", inputs / "meta.json", "--sae-dir",
-        inputs / "saes", "--saes", ",".join(PROBED), "--texts", inputs / "texts.json", "--seeds", seeds,
-        "--out", work / "sparse_probing_reference.json", "--reuse-activations",
-    )  # fmt: skip
-    run_ours(
-        "sparse_probing", "--inputs", inputs, "--saes", ",".join(PROBED), "--seeds", seeds,
-        "--out", work / "sparse_probing_ours.json",
-    )  # fmt: skip
+    if run:
+        run_reference(
+            "run_sparse_probing.py", "--model", inputs / "model", "--meta", inputs / "meta.json", "--sae-dir",
+            inputs / "saes", "--saes", ",".join(PROBED), "--texts", inputs / "texts.json", "--seeds", seeds,
+            "--out", work / "sparse_probing_reference.json", "--reuse-activations",
+        )  # fmt: skip
+        run_ours(
+            "sparse_probing", "--inputs", inputs, "--saes", ",".join(PROBED), "--seeds", seeds,
+            "--out", work / "sparse_probing_ours.json",
+        )  # fmt: skip
     theirs = read(work / "sparse_probing_reference.json")["seeds"]
     ours = read(work / "sparse_probing_ours.json")["saes"]
     rows: list[Row] = []
@@ -148,7 +150,7 @@ def _accuracy_row(what: str, published: Sequence[float], values: Sequence[float]
     return Row(what, a, b, f"{allowed:.4f} ({len(SEEDS)} seeds, two SE {2 * error:.4f})", abs(a - b) <= allowed)
 
 
-def hooks(work: Path) -> list[Row]:
+def hooks(work: Path, *, run: bool = True) -> list[Row]:
     """Hook values against TransformerLens for a Llama and a GPT-NeoX model, and the embedded model."""
     import torch
     from safetensors.torch import load_file, save_file
@@ -225,14 +227,17 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / ".work" / "parity", help="folder for what both sides write")
     parser.add_argument("--only", nargs="*", choices=("hooks", "core", "sparse_probing"), help="all by default")
     parser.add_argument("--reuse-inputs", action="store_true", help="the exported inputs are there already")
+    parser.add_argument("--compare-only", action="store_true", help="read what both sides wrote before")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    if not args.reuse_inputs:
+    if not (args.reuse_inputs or args.compare_only):
         run_ours("export", "--out", args.work / "in", "--saes", ",".join(SAES), "--rows", 64)
     titles = {"hooks": "Hook values", "core": "Core", "sparse_probing": "Sparse probing"}
     functions = {"hooks": hooks, "core": core, "sparse_probing": sparse_probing}
     chosen = args.only or list(functions)
-    parts = {titles[name]: functions[name](args.work) for name in functions if name in chosen}
+    parts = {
+        titles[name]: functions[name](args.work, run=not args.compare_only) for name in functions if name in chosen
+    }
     bad = [row for rows in parts.values() for row in rows if not row.good]
     for row in bad:
         sys.stderr.write(row.markdown() + "\n")
