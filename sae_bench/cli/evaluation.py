@@ -46,7 +46,7 @@ class RunOptions:
     device: str = "auto"
     llm_dtype: str = "auto"
     sae_dtype: str = "auto"
-    batch_tokens: int = PassOptions.max_tokens
+    batch_tokens: int | None = None
     max_saes: int | None = None
     cache_activations: Path | None = None
     force_rerun: bool = False

@@ -55,7 +55,7 @@ def export(args: argparse.Namespace) -> None:
     rows = pack_corpus(load_corpus("embedded"), lm, n_rows=args.rows, context_length=128)
     save_file({"tokens": rows}, args.out / "tokens.safetensors")
     texts = {}
-    for name in DATASETS:
+    for name in args.datasets:
         drawn = load_labelled(name, train_set_size=args.train_size, test_set_size=args.test_size, seed=42)
         texts[name] = {"classes": list(drawn.classes)} | {
             split: {c: lm.tokenize(of_split[c], max_length=args.context_length) for c in drawn.classes}
@@ -104,6 +104,21 @@ def run_sparse_probing(args: argparse.Namespace) -> None:
     result = _run(lm, job, members)
     result["model_load_s"] = load_seconds
     _write(args.out, result)
+    if args.pooled:
+        _save_pooled(job, members[0].hook_name, args.pooled)
+
+
+def _save_pooled(job: SparseProbingJob, hook: str, path: Path) -> None:
+    """The pooled residual stream by data set, split and class, for the reference's own probes."""
+    assert job._request is not None
+    pooled_TD = job._request.activations[hook]
+    tensors = {
+        f"{texts.name}|{split}|{name}": pooled_TD[rows]
+        for texts, places in zip(job.labelled, job._places, strict=True)
+        for split, of_class in zip(("train", "test"), places, strict=True)
+        for name, rows in of_class.items()
+    }
+    save_file(tensors, path)
 
 
 def run_hooks(args: argparse.Namespace) -> None:
@@ -181,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--context-length", type=int, default=128, help="of the labelled texts")
     command.add_argument("--train-size", type=int, default=400)
     command.add_argument("--test-size", type=int, default=200)
+    command.add_argument("--datasets", type=_names, default=list(DATASETS))
     command.set_defaults(run=export)
     for name, function in (("core", run_core), ("sparse_probing", run_sparse_probing)):
         command = commands.add_parser(name, help=f"run {name}")
@@ -194,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--sparsity-batches", type=int, default=4)
         command.add_argument("--batch-size", type=int, default=16)
         command.add_argument("--exclude-special-tokens", action="store_true")
+        command.add_argument("--pooled", type=Path, help="also write the pooled residual stream here")
         command.set_defaults(run=function)
     command = commands.add_parser("hooks", help="values at hooks")
     command.add_argument("--model", type=Path, required=True)

@@ -10,7 +10,7 @@ import math
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ ACCURACY = 0.01
 DECIDED = {
     "explained_variance": "the right definition; the published one takes the mean of squares for the square of means",
 }
+CONVERGED = "the published solver stops before its optimum, see the next row"
 ADDED = ("mse_per_token",)
 HOOKS = (
     "hook_embed", "blocks.1.hook_resid_pre", "blocks.1.hook_resid_mid", "blocks.1.hook_resid_post",
@@ -120,8 +121,13 @@ def sparse_probing(work: Path, *, run: bool = True) -> list[Row]:
         )  # fmt: skip
         run_ours(
             "sparse_probing", "--inputs", inputs, "--saes", ",".join(PROBED), "--seeds", seeds,
-            "--out", work / "sparse_probing_ours.json",
+            "--out", work / "sparse_probing_ours.json", "--pooled", work / "pooled.safetensors",
         )  # fmt: skip
+        run_reference(
+            "run_probes.py", "--model", inputs / "model", "--pooled", work / "pooled.safetensors", "--seeds", seeds,
+            "--out", work / "probes_reference.json",
+        )  # fmt: skip
+    converged = read(work / "probes_reference.json")["converged"]
     theirs = read(work / "sparse_probing_reference.json")["seeds"]
     ours = read(work / "sparse_probing_ours.json")["saes"]
     rows: list[Row] = []
@@ -132,8 +138,13 @@ def sparse_probing(work: Path, *, run: bool = True) -> list[Row]:
                 continue
             published = [_accuracy(theirs[str(seed)][name]["metrics"], field) for seed in SEEDS]
             values = [ours[name]["seeds"][str(seed)][key] for seed in SEEDS]
-            rows.append(_accuracy_row(f"sparse_probing {name if source == 'sae' else 'residual stream'} {field}",
-                                      published, values))  # fmt: skip
+            what = f"sparse_probing {name if source == 'sae' else 'residual stream'} {field}"
+            if field in converged:
+                row = _accuracy_row(what, published, values)
+                rows.append(replace(row, allowed=f"decided: {CONVERGED}", good=True))
+                rows.append(_accuracy_row(f"{what}, converged", converged[field], values))
+            else:
+                rows.append(_accuracy_row(what, published, values))
     return rows
 
 
@@ -209,6 +220,10 @@ are replaced by adapters; every number on its side comes from its code.
 - Sparse probing: two embedded data sets (4 and 3 classes), 400 training and 200 test texts per binary task, context
   128, eight seeds. Draws of negatives and the probes' batches come from different generators on the two sides, so
   means over seeds are compared: within 0.01, or within two standard errors of their difference.
+- Rows marked "converged": on a channel of the residual stream whose mean is far from zero (here about 75 with a spread
+  of 4), scikit-learn's default solver in float32, which the published code uses, stops before the optimum: accuracies
+  come out up to 0.03 lower. With float64 inputs and a tight tolerance, on the same pooled vectors, the published code
+  reaches what we compute. SAE latents are small and need no such care.
 - Hooks: values at every kind of hook against TransformerLens 3.9, float32.
 """
 

@@ -277,7 +277,6 @@ def patch_sparse_probing(texts: Mapping[str, Any], meta: Mapping[str, Any]) -> N
         ValueError: an empty text, or classes of unequal size (the reference assumes equal ones).
     """
     dataset_info, dataset_utils = (reference(f"sae_bench_utils.dataset_{part}") for part in ("info", "utils"))
-    probe_training = reference("evals.sparse_probing.probe_training")
     for name, dataset in texts.items():
         for split in ("train", "test"):
             _check_split(f"{name}/{split}", dataset[split])
@@ -294,6 +293,12 @@ def patch_sparse_probing(texts: Mapping[str, Any], meta: Mapping[str, Any]) -> N
 
     dataset_utils.get_multi_label_train_test_data = given_texts
     dataset_utils.tokenize_data_dictionary = given_tokens
+    repair_sklearn_probe()
+
+
+def repair_sklearn_probe() -> None:
+    """Give `train_sklearn_probe` a shape scope of its own, without which it cannot run."""
+    probe_training = reference("evals.sparse_probing.probe_training")
     probe_training.train_sklearn_probe = _own_shape_scope(probe_training.train_sklearn_probe)
 
 
