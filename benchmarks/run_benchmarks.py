@@ -184,7 +184,7 @@ def main() -> None:
         f"({possible:.0f} GFLOP/s for 2048 x 576 x 1536 in float32; bfloat16: "
         f"{matrix_product_speed(torch.bfloat16):.0f}).",
         f"sparse_probing, 5 SAEs: {ours_probing['seconds']['lm_pass'] / ours_probing['seconds']['total']:.0%} of the "
-        f"time is the pass. The texts fill {fill:.0%} of the context; the published package computes the rest as padding.",
+        f"time is the pass. The texts fill {fill:.0%} of the context; the published package computes the padding too.",
         "One SAE at the published ratio of 1 : 10 batches is bound by the pass to the hook, which both sides have to "
         "make once; the second SAE onward costs us only its own encoding and branches.",
     ]

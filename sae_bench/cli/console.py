@@ -20,6 +20,10 @@ err = Console(stderr=True)
 """Progress, warnings and errors; results go to standard output."""
 
 
+PLAIN_WIDTH = 110
+"""Columns of the tables in a file or a pipe, which have no width of their own."""
+
+
 class RunProgress:
     """One bar: what happens now, and tokens read of those of the pass."""
 
@@ -53,7 +57,7 @@ def run_progress() -> Iterator[RunProgress]:
 def results_table(spec: EvalSpec, contents: Sequence[Mapping[str, Any]]) -> Table:
     """The headline metrics of one eval, one row per SAE."""
     table = Table(title=spec.title, title_justify="left", header_style="bold")
-    table.add_column("SAE", overflow="fold")
+    table.add_column("SAE", no_wrap=True)
     for metric in spec.metrics:
         arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
         table.add_column(f"{metric.title}{arrow}", justify="right")
@@ -65,11 +69,14 @@ def results_table(spec: EvalSpec, contents: Sequence[Mapping[str, Any]]) -> Tabl
 
 def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: Path, seconds: float) -> None:
     """One table per eval on standard output, then what was written, skipped and lost."""
+    tables = Console()
+    if not tables.is_terminal:
+        tables.width = PLAIN_WIDTH
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(summary.results)]
     for spec in specs:
         of_eval = [content for content in contents if content["eval_type_id"] == spec.name]
         if of_eval:
-            Console().print(results_table(spec, of_eval))
+            tables.print(results_table(spec, of_eval))
     done = f"{len(summary.written)} results written to {output_folder}, {len(summary.skipped)} were there already"
     spent = ", ".join(f"{phase} {value:.1f} s" for phase, value in summary.pass_seconds.items())
     spent = f" ({spent}, {summary.n_tokens:,} tokens)" if spent else ""
