@@ -39,7 +39,9 @@ def picture(results: Path, target: Path) -> None:
     for name in eval_names():
         console.print(results_table(get_eval(name), contents(results, name)))
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(console.export_svg(title="sae-bench demo"), encoding="utf-8")
+    drawn = console.export_svg(title="sae-bench demo")
+    local = re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL)  # fonts of a web server: take the reader's own
+    target.write_text(local.replace("Fira Code, monospace", "monospace"), encoding="utf-8")
 
 
 def suite_table(results: Path) -> str:
