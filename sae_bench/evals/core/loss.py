@@ -1,7 +1,7 @@
 """Next-token loss and KL divergence of several branches against the original model, logits in chunks.
 
-With p the original next-token distribution and l a branch's logits, KL(p || branch) = sum p (log p - l) + logsumexp(l)
-and the branch's loss is logsumexp(l) - l[target]: one product with the unembedding per branch, one chunk at a time.
+With p the original next-token distribution and q a branch's, KL = sum p (log p - log q) and the branch's loss is
+-log q[target]: one product with the unembedding and one log-softmax per branch, one chunk at a time.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from torch import Tensor
 
 from sae_bench.language_models import LanguageModel, Resume
 from sae_bench.language_models.hooks import EMBED, HookPoint, parse_hook_name
+from sae_bench.language_models.interventions import Replacement
 
 STREAMS_BETWEEN_LAYERS = ("hook_resid_pre", "hook_resid_post")
 
 CHUNK_BYTES = 64 << 20
 """Size of one chunk of float32 logits."""
+
+TOKENS_AT_ONCE = 1024
+"""Tokens of a branch that run through the layers together on a CPU, so that what they make stays in the caches."""
 
 ROUNDING = {False: 1e-4, True: 3e-2}
 """How far equal hidden states may lie apart, relative to the largest entry, in full and in half precision."""
@@ -68,24 +72,20 @@ def compare_branches(
     original_ND, target_N, counts_N = original_BLD[valid_BL], targets_BL[valid_BL], has_target_BL[valid_BL]
     totals.n_tokens += len(target_N)
     totals.n_targets += int(counts_N.sum())
-    constants = {name: (z.float(), torch.logsumexp(z.float(), 0)) for name, z in constant_branches_V.items()}
+    constants = {name: torch.log_softmax(z.float(), dim=-1) for name, z in constant_branches_V.items()}
     chunk = max(1, CHUNK_BYTES // (4 * lm.d_vocab))
     for start in range(0, len(target_N), chunk):
         part = slice(start, start + chunk)
         target, counts = target_N[part, None], counts_N[part]
-        logits = lm.unembed(original_ND[part]).float()
-        normaliser = torch.logsumexp(logits, dim=-1)
-        totals.loss += _sum((normaliser - logits.gather(1, target)[:, 0])[counts])
-        log_p = logits.sub_(normaliser[:, None])
-        p = log_p.exp()
+        log_p = torch.log_softmax(lm.unembed(original_ND[part]).float(), dim=-1)
+        totals.loss -= _sum(log_p.gather(1, target)[counts])
         for name, h in hidden.items():
-            branch = lm.unembed(h[part]).float()
-            branch_normaliser = torch.logsumexp(branch, dim=-1)
-            sums[name].loss += _sum((branch_normaliser - branch.gather(1, target)[:, 0])[counts])
-            sums[name].kl += _sum(_expected_difference(p, log_p, branch) + branch_normaliser)
-        for name, (z, z_normaliser) in constants.items():
-            sums[name].loss += _sum((z_normaliser - z[target[:, 0]])[counts])
-            sums[name].kl += _sum(_expected_difference(p, log_p, z[None]) + z_normaliser)
+            log_q = torch.log_softmax(lm.unembed(h[part]).float(), dim=-1)
+            sums[name].loss -= _sum(log_q.gather(1, target)[counts])
+            sums[name].kl += _sum(_divergence(log_p, log_q))
+        for name, log_q in constants.items():
+            sums[name].loss -= _sum(log_q[target[:, 0]][counts])
+            sums[name].kl += _sum(_divergence(log_p, log_q.expand_as(log_p)))
 
 
 def resume_point(hook: HookPoint, x_BLD: Mapping[str, Tensor]) -> Resume | None:
@@ -113,9 +113,21 @@ def run_branch(
     value_BLW: Float[Tensor, "B L W"],
 ) -> Float[Tensor, "B L D"]:
     """Final hidden states when `value_BLW` takes the place of the value at `hook`; earlier layers do not run."""
-    if hook.kind in STREAMS_BETWEEN_LAYERS:
-        return lm.final_hidden(ids_BL, resume=Resume(hook.first_downstream_layer, value_BLW))
-    return lm.final_hidden(ids_BL, resume=start, replace={hook.name: lambda _original: value_BLW})
+    rows = max(1, TOKENS_AT_ONCE // ids_BL.shape[1]) if ids_BL.device.type == "cpu" else len(ids_BL)
+    parts = []
+    for first in range(0, len(ids_BL), rows):
+        part = slice(first, first + rows)
+        ids, value = ids_BL[part], value_BLW[part]
+        if hook.kind in STREAMS_BETWEEN_LAYERS:
+            parts.append(lm.final_hidden(ids, resume=Resume(hook.first_downstream_layer, value)))
+        else:
+            begin = None if start is None else Resume(start.layer, start.hidden_BLD[part])
+            parts.append(lm.final_hidden(ids, resume=begin, replace={hook.name: _constant(value)}))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _constant(value: Tensor) -> Replacement:
+    return lambda _old: value
 
 
 def zero_stream_logits(lm: LanguageModel, hook: str) -> Float[Tensor, "V"] | None:
@@ -136,12 +148,12 @@ def zero_stream_logits(lm: LanguageModel, hook: str) -> Float[Tensor, "V"] | Non
     return lm.unembed(hidden_BLD[0, 0])
 
 
-def _expected_difference(
-    p_NV: Float[Tensor, "N V"], log_p_NV: Float[Tensor, "N V"], logits_NV: Float[Tensor, "_ V"]
-) -> Float[Tensor, "N"]:
-    """sum p (log p - l), the difference taken first: the terms of equal branches cancel exactly."""
-    return (log_p_NV - logits_NV).mul_(p_NV).sum(dim=-1)
+def _divergence(log_p_NV: Float[Tensor, "N V"], log_q_NV: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
+    """p (log p - log q), the difference taken first: equal branches give exactly zero."""
+    return torch.nn.functional.kl_div(log_q_NV, log_p_NV, reduction="none", log_target=True)
 
 
 def _sum(x: Tensor) -> float:
-    return float(x.double().sum()) if x.device.type != "mps" else float(x.sum())
+    """Sum of the rows' float32 sums, in float64 where the device has it."""
+    rows = x.sum(dim=-1)
+    return float(rows.double().sum()) if x.device.type != "mps" else float(rows.sum())
