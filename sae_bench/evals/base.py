@@ -21,6 +21,7 @@ from sae_bench.evals.base_eval_output import (
     SeedResult,
 )
 from sae_bench.language_models import LanguageModel
+from sae_bench.results.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,20 @@ class EvalContext:
 
 @dataclass
 class Scores:
-    """The result of one SAE before provenance is added."""
+    """The result of one SAE before provenance is added.
+
+    Attributes:
+        not_computed: field that holds null -> why.
+        seed_results: the headline numbers of each seed.
+        samples: path of a headline metric -> the values it is a mean of, for intervals and paired comparison.
+    """
 
     metrics: BaseMetricCategories
     details: Sequence[BaseResultDetail] = ()
     unstructured: Any = None
     not_computed: dict[str, str] = field(default_factory=dict)
     seed_results: list[SeedResult] = field(default_factory=list)
+    samples: dict[str, Samples] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 

@@ -6,15 +6,14 @@ make parity
 from __future__ import annotations
 
 import argparse
-import math
-import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reference import ROOT, read, run_ours, run_reference
+from rows import Row, close, means
 
 SAES = ("topk", "batch_topk", "jumprelu", "gated")
 PROBED = ("topk", "batch_topk", "jumprelu")
@@ -34,24 +33,6 @@ HOOKS = (
     "hook_embed", "blocks.1.hook_resid_pre", "blocks.1.hook_resid_mid", "blocks.1.hook_resid_post",
     "blocks.1.hook_attn_out", "blocks.1.hook_mlp_out", "blocks.1.attn.hook_z", "blocks.1.mlp.hook_post",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Row:
-    """One compared number."""
-
-    what: str
-    reference: float | None
-    ours: float | None
-    allowed: str
-    good: bool
-
-    def markdown(self) -> str:
-        return f"| {self.what} | {_show(self.reference)} | {_show(self.ours)} | {self.allowed} | {self.verdict} |"
-
-    @property
-    def verdict(self) -> str:
-        return "equal" if self.good else "**differs**"
 
 
 def core(work: Path, *, run: bool = True) -> list[Row]:
@@ -82,7 +63,7 @@ def _core_scalars(name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any])
             if key in DECIDED:
                 yield Row(f"core {name} {key}", published, value, f"decided: {DECIDED[key]}", True)
             else:
-                good = published is not None and value is not None and _close(published, value, RELATIVE)
+                good = published is not None and value is not None and close(published, value, RELATIVE)
                 yield Row(f"core {name} {key}", published, value, f"relative {RELATIVE:g}", good)
 
 
@@ -140,11 +121,11 @@ def sparse_probing(work: Path, *, run: bool = True) -> list[Row]:
             values = [ours[name]["seeds"][str(seed)][key] for seed in SEEDS]
             what = f"sparse_probing {name if source == 'sae' else 'residual stream'} {field}"
             if field in converged:
-                row = _accuracy_row(what, published, values)
+                row = means(what, published, values, within=ACCURACY)
                 rows.append(replace(row, allowed=f"decided: {CONVERGED}", good=True))
-                rows.append(_accuracy_row(f"{what}, converged", converged[field], values))
+                rows.append(means(f"{what}, converged", converged[field], values, within=ACCURACY))
             else:
-                rows.append(_accuracy_row(what, published, values))
+                rows.append(means(what, published, values, within=ACCURACY))
     return rows
 
 
@@ -152,13 +133,6 @@ def _accuracy(metrics: Mapping[str, Any], field: str) -> float:
     if field in metrics:
         return metrics[field]
     return next(group[field] for group in metrics.values() if isinstance(group, dict) and field in group)
-
-
-def _accuracy_row(what: str, published: Sequence[float], values: Sequence[float]) -> Row:
-    a, b = statistics.fmean(published), statistics.fmean(values)
-    error = math.sqrt((statistics.variance(published) + statistics.variance(values)) / len(SEEDS))
-    allowed = max(ACCURACY, 2 * error)
-    return Row(what, a, b, f"{allowed:.4f} ({len(SEEDS)} seeds, two SE {2 * error:.4f})", abs(a - b) <= allowed)
 
 
 def hooks(work: Path, *, run: bool = True) -> list[Row]:
@@ -226,14 +200,6 @@ are replaced by adapters; every number on its side comes from its code.
   reaches what we compute. SAE latents are small and need no such care.
 - Hooks: values at every kind of hook against TransformerLens 3.9, float32.
 """
-
-
-def _close(a: float, b: float, relative: float) -> bool:
-    return abs(a - b) <= relative * max(abs(a), abs(b), 1e-6)
-
-
-def _show(value: float | None) -> str:
-    return "none" if value is None else f"{value:.6g}"
 
 
 def main() -> None:
