@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,9 @@ from torch import Tensor
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.custom_saes.interface import SparseCodes, decode_tokens, encode_tokens
 from sae_bench.custom_saes.members import Member
+from sae_bench.evals.core import blocks
 from sae_bench.evals.core import loss as branches
+from sae_bench.evals.core.blocks import LossBlock
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.loss import BranchSums, LossSums
 from sae_bench.evals.core.statistics import InputStatistics, ReconstructionStatistics
@@ -28,6 +30,7 @@ class CoreConsumer:
         self.inputs = {hook: InputStatistics() for hook in self.hooks}
         self.statistics = {m.key: ReconstructionStatistics(int(m.sae.cfg.d_sae)) for m in members}
         self.losses = LossSums()
+        self.loss_blocks: list[LossBlock] = []
         self.sae_sums = {m.key: BranchSums() for m in members}
         self.ablation_sums = {hook: BranchSums() for hook in self.hooks}
         self.constant_ablations = self._constant_ablations()
@@ -93,17 +96,28 @@ class CoreConsumer:
                 start = branches.resume_point(point, batch.x_BLD)
                 zeros = torch.zeros_like(batch.x_BLD[name])
                 ablated[name] = branches.run_branch(self.lm, point, batch.ids_BL, start, zeros)
+        original_BLD = self._original(batch)
+        for rows in blocks.slices(len(batch.rows)):
+            self._compare(batch, rows, original_BLD, {**self._branch_hidden, **ablated})
+        self._branch_hidden = {}
+
+    def _compare(
+        self, batch: ActivationBatch, rows: slice, original_BLD: Tensor, hidden_BLD: Mapping[str, Tensor]
+    ) -> None:
+        """Add one block of rows to the sums of all branches, and keep what it added."""
+        block = LossBlock(LossSums(), {key: BranchSums() for key in (*self.sae_sums, *self.ablation_sums)})
         branches.compare_branches(
             self.lm,
-            self._original(batch),
-            {**self._branch_hidden, **ablated},
+            original_BLD[rows],
+            {name: hidden[rows] for name, hidden in hidden_BLD.items()},
             self.constant_ablations,
-            batch.ids_BL,
-            batch.valid_BL,
-            self.losses,
-            {**self.sae_sums, **self.ablation_sums},
+            batch.ids_BL[rows],
+            batch.valid_BL[rows],
+            block.original,
+            block.branches,
         )
-        self._branch_hidden = {}
+        block.add_to(self.losses, {**self.sae_sums, **self.ablation_sums})
+        self.loss_blocks.append(block)
 
     def drop(self, member: Member) -> None:
         self._branch_hidden.pop(member.key, None)

@@ -19,9 +19,10 @@ from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreEvalOutput
+from sae_bench.evals.core.row_samples import row_samples
 from sae_bench.evals.core.scores import score_sae
 
-NOTHING_RANDOM = "core draws nothing at random from its rows: more seeds change no number and give no error bar"
+NOTHING_RANDOM = "core draws nothing at random from its rows: more seeds change no number; error bars are over rows"
 
 
 class CoreJob:
@@ -59,6 +60,7 @@ class CoreJob:
             details=details,
             unstructured={},
             not_computed=not_computed,
+            samples=row_samples(self.consumer, member, metrics, self.rows_NL),
             warnings=[NOTHING_RANDOM] if len(self.seeds) > 1 else [],
         )
 

@@ -1,12 +1,14 @@
 """Next-token loss and KL divergence of several branches against the original model, logits in chunks.
 
-With p the original next-token distribution and q a branch's, KL = sum p (log p - log q) and the branch's loss is
--log q[target]: one product with the unembedding and one log-softmax per branch, one chunk at a time.
+With logits z and a normaliser c = logsumexp z, log p = z - c. The divergence of a branch q from the original p is
+KL = sum_v p_v (log p_v - log q_v) = (sum_v p_v z_v - c) - (sum_v p_v z^q_v - c^q), and its loss is c^q - z^q[target]:
+a branch costs one product with the unembedding, one logsumexp and one weighted sum, and equal branches give exactly
+zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +23,9 @@ STREAMS_BETWEEN_LAYERS = ("hook_resid_pre", "hook_resid_post")
 
 CHUNK_BYTES = 64 << 20
 """Size of one chunk of float32 logits."""
+
+ROWS_AT_ONCE = 16
+"""Rows of logits that are reduced together on a CPU, so that they are read from memory once."""
 
 TOKENS_AT_ONCE = 1024
 """Tokens of a branch that run through the layers together on a CPU, so that what they make stays in the caches."""
@@ -72,20 +77,70 @@ def compare_branches(
     original_ND, target_N, counts_N = original_BLD[valid_BL], targets_BL[valid_BL], has_target_BL[valid_BL]
     totals.n_tokens += len(target_N)
     totals.n_targets += int(counts_N.sum())
-    constants = {name: torch.log_softmax(z.float(), dim=-1) for name, z in constant_branches_V.items()}
     chunk = max(1, CHUNK_BYTES // (4 * lm.d_vocab))
     for start in range(0, len(target_N), chunk):
         part = slice(start, start + chunk)
-        target, counts = target_N[part, None], counts_N[part]
-        log_p = torch.log_softmax(lm.unembed(original_ND[part]).float(), dim=-1)
-        totals.loss -= _sum(log_p.gather(1, target)[counts])
+        target, counts = target_N[part], counts_N[part]
+        original, p_NV = _original(lm.unembed(original_ND[part]).float(), target)
+        totals.loss -= _sum(original.log_prob_N[counts])
         for name, h in hidden.items():
-            log_q = torch.log_softmax(lm.unembed(h[part]).float(), dim=-1)
-            sums[name].loss -= _sum(log_q.gather(1, target)[counts])
-            sums[name].kl += _sum(_divergence(log_p, log_q))
-        for name, log_q in constants.items():
-            sums[name].loss -= _sum(log_q[target[:, 0]][counts])
-            sums[name].kl += _sum(_divergence(log_p, log_q.expand_as(log_p)))
+            _add(sums[name], original, _branch(lm.unembed(h[part]).float(), target, p_NV), counts)
+        for name, logits_V in constant_branches_V.items():
+            _add(sums[name], original, _constant_branch(logits_V.float(), target, p_NV), counts)
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    """Of N tokens: log-probability of the target, and sum_v p_v log q_v with p the original distribution."""
+
+    log_prob_N: Tensor
+    expected_N: Tensor
+
+
+def _add(sums: BranchSums, original: _Predictions, branch: _Predictions, counts_N: Tensor) -> None:
+    sums.loss -= _sum(branch.log_prob_N[counts_N])
+    sums.kl += _sum(original.expected_N - branch.expected_N)
+
+
+def _original(z_NV: Float[Tensor, "N V"], target_N: Int[Tensor, "N"]) -> tuple[_Predictions, Float[Tensor, "N V"]]:
+    """The original predictions, and the distribution p."""
+    p_NV = torch.empty_like(z_NV)
+    rows = []
+    for z, p, target in zip(_blocks(z_NV), _blocks(p_NV), _blocks(target_N), strict=True):
+        c = torch.logsumexp(z, dim=-1, keepdim=True)
+        torch.sub(z, c, out=p).exp_()
+        rows.append(_reduced(z, c, p, target))
+    return _joined(rows), p_NV
+
+
+def _branch(z_NV: Float[Tensor, "N V"], target_N: Int[Tensor, "N"], p_NV: Float[Tensor, "N V"]) -> _Predictions:
+    """Predictions of a branch."""
+    rows = [
+        _reduced(z, torch.logsumexp(z, dim=-1, keepdim=True), p, target)
+        for z, p, target in zip(_blocks(z_NV), _blocks(p_NV), _blocks(target_N), strict=True)
+    ]
+    return _joined(rows)
+
+
+def _constant_branch(z_V: Float[Tensor, "V"], target_N: Int[Tensor, "N"], p_NV: Float[Tensor, "N V"]) -> _Predictions:
+    """Predictions of a branch that has the same logits everywhere."""
+    log_q_V = torch.log_softmax(z_V, dim=-1)
+    return _Predictions(log_q_V[target_N], p_NV @ log_q_V)
+
+
+def _reduced(z_NV: Tensor, c_N1: Tensor, p_NV: Tensor, target_N: Tensor) -> tuple[Tensor, Tensor]:
+    """(z - c)[target] and sum_v p_v z_v - c."""
+    log_prob_N = (z_NV.gather(1, target_N[:, None]) - c_N1)[:, 0]
+    return log_prob_N, torch.mul(p_NV, z_NV).sum(dim=-1) - c_N1[:, 0]
+
+
+def _joined(rows: Sequence[tuple[Tensor, Tensor]]) -> _Predictions:
+    log_probs, expected = zip(*rows, strict=True)
+    return _Predictions(torch.cat(log_probs), torch.cat(expected))
+
+
+def _blocks(x: Tensor) -> tuple[Tensor, ...]:
+    return x.split(ROWS_AT_ONCE) if x.device.type == "cpu" else (x,)
 
 
 def resume_point(hook: HookPoint, x_BLD: Mapping[str, Tensor]) -> Resume | None:
@@ -148,12 +203,6 @@ def zero_stream_logits(lm: LanguageModel, hook: str) -> Float[Tensor, "V"] | Non
     return lm.unembed(hidden_BLD[0, 0])
 
 
-def _divergence(log_p_NV: Float[Tensor, "N V"], log_q_NV: Float[Tensor, "N V"]) -> Float[Tensor, "N V"]:
-    """p (log p - log q), the difference taken first: equal branches give exactly zero."""
-    return torch.nn.functional.kl_div(log_q_NV, log_p_NV, reduction="none", log_target=True)
-
-
-def _sum(x: Tensor) -> float:
-    """Sum of the rows' float32 sums, in float64 where the device has it."""
-    rows = x.sum(dim=-1)
-    return float(rows.double().sum()) if x.device.type != "mps" else float(rows.sum())
+def _sum(x_N: Float[Tensor, "N"]) -> float:
+    """Sum in float64 where the device has it."""
+    return float(x_N.double().sum()) if x_N.device.type != "mps" else float(x_N.sum())

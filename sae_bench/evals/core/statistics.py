@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_bench.custom_saes.interface import SparseCodes
+from sae_bench.evals.core.blocks import sums_by_block
 
 
 @dataclass
@@ -73,6 +74,7 @@ class ReconstructionStatistics:
     cosine: float = 0.0
     tokens_active_F: Tensor | None = None
     rows_active_F: Tensor | None = None
+    blocks: list[Float[Tensor, "_ W"]] = field(default_factory=list)
 
     def update(
         self,
@@ -97,9 +99,13 @@ class ReconstructionStatistics:
         self.squared_error += _total(error_N)
         self.squared_error_over_batch_tokens += _total(error_N) / len(x)
         self.legacy_explained += _total(1 - error_N / inputs.distance_to_batch_mean_N)
-        self.cosine += _total(dot_N / (inputs.norm_N * norm_out_N))
+        cosine_N = dot_N / (inputs.norm_N * norm_out_N)
+        self.cosine += _total(cosine_N)
         values = codes.values_NK if isinstance(codes, SparseCodes) else codes
-        self.l0 += float(torch.count_nonzero(values))
+        active_N = torch.count_nonzero(values, dim=1)
+        self.l0 += float(active_N.sum())
+        columns = (active_N, error_N, inputs.distance_to_batch_mean_N, norm_out_N / safe_norm_N, cosine_N)
+        self.blocks.append(sums_by_block(columns, row_N, n_rows))
         self.l1 += float(values.sum(dtype=_wide(values)))
         self._add_densities(active_per_row(codes, row_N, n_rows, self.d_sae))
 

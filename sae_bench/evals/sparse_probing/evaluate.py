@@ -22,6 +22,7 @@ from sae_bench.evals.sparse_probing.eval_output import (
     SparseProbingSaeMetrics,
 )
 from sae_bench.evals.sparse_probing.probing import Accuracies, PooledDataset, PreparedDataset
+from sae_bench.evals.sparse_probing.text_samples import ProbedTexts, text_samples
 
 TEST_SELECTED = (
     "probes on all features keep the epoch with the best test accuracy, as published, which flatters them; "
@@ -43,6 +44,7 @@ class SparseProbingJob:
         self._places: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
         for texts in self.labelled:
             self._places.append((self._add(texts.train, texts.classes), self._add(texts.test, texts.classes)))
+        self._units = ProbedTexts.of(self.labelled)
         self._prepared: dict[str, list[PreparedDataset]] = {}
         self._request: PooledTexts | None = None
 
@@ -58,11 +60,11 @@ class SparseProbingJob:
         assert self._request is not None
         device = self.lm.device
         codes = self._request.codes[member.key]
-        results = [
-            prepared.llm.joined(probing.score_sae(prepared, codes, self.config, device=device))
-            for prepared in self._prepare(member.hook_name, self._request)
-        ]
-        return _scores(results, self.config)
+        prepared = self._prepare(member.hook_name, self._request)
+        results = [one.llm.joined(probing.score_sae(one, codes, self.config, device=device)) for one in prepared]
+        scores = _scores(results, self.config)
+        scores.samples = text_samples(prepared, results, self._units)
+        return scores
 
     def _load(self, context: EvalContext) -> list[LabelledTexts]:
         return [

@@ -26,6 +26,7 @@ from sae_bench.evals.sparse_probing.eval_output import (
     top_k_key,
 )
 from sae_bench.probes import (
+    AdamWProbes,
     AdamWSettings,
     DenseFeatures,
     FeatureMatrix,
@@ -73,6 +74,8 @@ class Accuracies:
     table: AccuracyTable
     not_computed: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    correct: dict[str, tuple[Tensor, ...]] = field(default_factory=dict, repr=False, compare=False)
+    """Field name -> for each draw, which of its test texts the probe got right."""
 
     def joined(self, other: Accuracies) -> Accuracies:
         """These and the fields of `other`, for the same data set."""
@@ -81,6 +84,7 @@ class Accuracies:
             {**self.table, **other.table},
             {**self.not_computed, **other.not_computed},
             (*self.warnings, *other.warnings),
+            {**self.correct, **other.correct},
         )
 
     def per_class(self) -> dict[str, dict[str, float]]:
@@ -158,18 +162,23 @@ def draw_texts(dataset: PooledDataset, class_name: str, seed: int) -> Draw:
     From each of the C - 1 other classes ceil(n / (C - 1)) texts are drawn, and n of those at random.
     """
     generator = named_generator(EVAL_TYPE_ID_SPARSE_PROBING, dataset.name, class_name, seed, "texts")
-    train = _one_vs_rest(dataset, "training", dataset.train_rows, class_name, generator)
-    test = _one_vs_rest(dataset, "test", dataset.test_rows, class_name, generator)
+    train = one_vs_rest(dataset, "training", dataset.train_rows, class_name, generator)
+    test = one_vs_rest(dataset, "test", dataset.test_rows, class_name, generator)
     return Draw(class_name, seed, *train, *test)
 
 
-def _one_vs_rest(
+def one_vs_rest(
     dataset: PooledDataset,
     split: str,
     rows: Mapping[str, Tensor],
     class_name: str,
     generator: torch.Generator,
 ) -> tuple[Int[Tensor, " N"], Int[Tensor, " N"]]:
+    """Rows of all n texts of a class and of n others in one split, and labels 1 and 0.
+
+    Raises:
+        DatasetError: there is no other class, or too few texts.
+    """
     others = [name for name in dataset.classes if name != class_name]
     if not others:
         raise DatasetError(f"'{dataset.name}' has the classes {dataset.classes}; one-vs-rest probes need at least two.")
@@ -215,8 +224,26 @@ def _score(
         return Accuracies(dataset_name, {}, {key: f"left out: {setting}."}).joined(sparse)
     problems = _all_features_problems(dataset_name, source, draws)
     settings = AdamWSettings(selection=config.probe_selection)
-    probes = train_adamw_probes(_dense_if_small(features, device), problems, settings=settings, device=device)
-    return Accuracies(dataset_name, {key: _by_seed(draws, probes.test_accuracy_P)}).joined(sparse)
+    features = _dense_if_small(features, device)
+    probes = train_adamw_probes(features, problems, settings=settings, device=device)
+    return Accuracies(
+        dataset_name,
+        {key: _by_seed(draws, probes.test_accuracy_P)},
+        correct={key: _correct_of_probes(features, probes, draws, device)},
+    ).joined(sparse)
+
+
+def _correct_of_probes(
+    features: FeatureMatrix, probes: AdamWProbes, draws: Sequence[Draw], device: torch.device | None
+) -> tuple[Tensor, ...]:
+    """Of each draw, which test texts its probe gets right."""
+    correct = []
+    for draw, weights_F, bias in zip(draws, probes.weights_PF, probes.bias_P, strict=True):
+        x_NF = features.rows(draw.test_rows)
+        x_NF = x_NF.to(device=device or x_NF.device, dtype=torch.float32)
+        decision_N = x_NF @ weights_F.to(x_NF.device) + bias.to(x_NF.device)
+        correct.append((decision_N > 0).cpu() == (draw.test_labels > 0))
+    return tuple(correct)
 
 
 def _all_features_problems(dataset_name: str, source: Source, draws: Sequence[Draw]) -> list[ProbeProblem]:
@@ -262,17 +289,22 @@ def _sparse_accuracies(
     test_PNK, test_labels_PN, test_mask_PN = _padded(test, [draw.test_labels for draw in draws])
     _check_finite(test_PNK)
     table: AccuracyTable = {}
+    correct: dict[str, tuple[Tensor, ...]] = {}
     warnings: list[str] = []
     for k in possible:
         fit = fit_logistic(train_PNK[:, :, :k], train_labels_PN, train_mask_PN)
         accuracy_P = fit.accuracy(test_PNK[:, :, :k], test_labels_PN, test_mask_PN)
         table[top_k_key(source, k)] = _by_seed(draws, accuracy_P)
+        correct_PN = (fit.decision(test_PNK[:, :, :k]) > 0).cpu() == (test_labels_PN > 0).cpu()
+        correct[top_k_key(source, k)] = tuple(
+            row_N[: len(draw.test_rows)].clone() for row_N, draw in zip(correct_PN, draws, strict=True)
+        )
         unfinished = int((~fit.converged_P).sum())
         if unfinished:
             warnings.append(
                 f"{dataset_name}: {unfinished} of {len(draws)} {source} probes did not converge at k = {k}."
             )
-    return Accuracies(dataset_name, table, not_computed, tuple(warnings))
+    return Accuracies(dataset_name, table, not_computed, tuple(warnings), correct)
 
 
 def _check_finite(values: Tensor) -> None:

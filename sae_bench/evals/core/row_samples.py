@@ -1,0 +1,94 @@
+"""Core metrics block by block: the samples behind their error bars. Nothing is random, so there is one row of values.
+
+Means over tokens weigh a block by its tokens. Ratios of sums (explained variance, loss recovered, KL score) hold
+metric + (num_u - metric * den_u) / den, den the mean over blocks; for the explained variance the distance to the mean
+of a token's batch stands in for that to the mean of all.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sae_bench.custom_saes.members import Member
+from sae_bench.evals.core.blocks import ROWS_PER_BLOCK, STATISTICS_COLUMNS
+from sae_bench.evals.core.consumer import CoreConsumer
+from sae_bench.evals.core.eval_output import CoreMetricCategories
+from sae_bench.results.samples import Samples, units_key
+
+UNIT = f"block of {ROWS_PER_BLOCK} rows"
+
+_MEANS = {
+    "sparsity.l0": "l0",
+    "reconstruction_quality.mse_per_token": "squared_error",
+    "reconstruction_quality.cossim": "cosine",
+    "shrinkage.l2_ratio": "norm_ratio",
+}
+EXPLAINED_VARIANCE = "reconstruction_quality.explained_variance"
+LOSS_SCORE = "model_performance_preservation.ce_loss_score"
+KL_SCORE = "model_behavior_preservation.kl_div_score"
+
+
+def row_samples(
+    consumer: CoreConsumer, member: Member, metrics: CoreMetricCategories, rows_NL: Tensor
+) -> dict[str, Samples]:
+    """Path of a metric -> its samples, for the metrics that have a value and are means or ratios over tokens."""
+    values = {
+        f"{category}.{name}": value for category, group in metrics for name, value in group if isinstance(value, float)
+    }
+    samples = _of_statistics(
+        consumer, member, values, _key("statistics", consumer, rows_NL, consumer.n_statistics_rows)
+    )
+    samples |= _of_losses(consumer, member, values, _key("loss", consumer, rows_NL, consumer.n_loss_rows))
+    return {path: found for path, found in samples.items() if bool(found.values_SU.isfinite().any())}
+
+
+def _of_statistics(consumer: CoreConsumer, member: Member, values: dict[str, float], key: str) -> dict[str, Samples]:
+    blocks = consumer.statistics[member.key].blocks
+    if not blocks:
+        return {}
+    column = dict(zip(STATISTICS_COLUMNS, torch.cat(blocks).unbind(dim=1), strict=True))
+    tokens_U = column["tokens"]
+    samples = {
+        path: _samples(column[name] / tokens_U, tokens_U, key) for path, name in _MEANS.items() if path in values
+    }
+    if EXPLAINED_VARIANCE in values:
+        spread_U = column["distance_to_mean"]
+        value = values[EXPLAINED_VARIANCE]
+        samples[EXPLAINED_VARIANCE] = _ratio(value, spread_U - column["squared_error"], spread_U, key)
+    return samples
+
+
+def _of_losses(consumer: CoreConsumer, member: Member, values: dict[str, float], key: str) -> dict[str, Samples]:
+    rows = [
+        (ablated.loss - sae.loss, ablated.loss - block.original.loss, ablated.kl, ablated.kl - sae.kl)
+        for block in consumer.loss_blocks
+        for sae, ablated in [(block.branches[member.key], block.branches[member.hook_name])]
+    ]
+    if not rows:
+        return {}
+    gain_U, possible_gain_U, kl_U, kl_gain_U = torch.tensor(rows, dtype=torch.float64).unbind(dim=1)
+    samples: dict[str, Samples] = {}
+    if LOSS_SCORE in values:
+        samples[LOSS_SCORE] = _ratio(values[LOSS_SCORE], gain_U, possible_gain_U, key)
+    if KL_SCORE in values:
+        samples[KL_SCORE] = _ratio(values[KL_SCORE], kl_gain_U, kl_U, key)
+    return samples
+
+
+def _ratio(metric: float, num_U: Float[Tensor, " U"], den_U: Float[Tensor, " U"], key: str) -> Samples:
+    """Linearised values of a ratio of sums; their mean is the metric exactly."""
+    ratio = num_U.sum() / den_U.sum()
+    return _samples(metric + (num_U - ratio * den_U) / den_U.mean(), torch.ones_like(num_U), key)
+
+
+def _samples(values_U: Float[Tensor, " U"], weights_U: Float[Tensor, " U"], key: str) -> Samples:
+    groups = (0,) * len(values_U)
+    return Samples(values_U[None].float(), weights_U.float(), groups, UNIT, key, random=False)
+
+
+def _key(kind: str, consumer: CoreConsumer, rows_NL: Tensor, n_rows: int) -> str:
+    config = consumer.config
+    shape = f"{config.batch_size_prompts} {ROWS_PER_BLOCK} {config.exclude_special_tokens_from_reconstruction}"
+    return units_key(f"core {kind}", (shape, rows_NL[:n_rows].cpu().numpy().tobytes()))
