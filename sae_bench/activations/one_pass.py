@@ -10,16 +10,16 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import torch
 from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch, bucket_by_length, pad
-from sae_bench.activations.pooled import PooledActivations, PooledCodes
-from sae_bench.activations.requests import PooledTexts, Request, TokenRows
+from sae_bench.activations.requests import PooledTexts, Request, TokenRows, Tokens
 from sae_bench.activations.store import ActivationStore
+from sae_bench.activations.text_pools import TextPool, ids_of, last_tokens, text_key
 from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_tokens
 from sae_bench.custom_saes.members import Member
 from sae_bench.errors import SAEMismatchError
@@ -81,8 +81,8 @@ def run_pass(
 
 def count_tokens(requests: Sequence[Request]) -> int:
     """Tokens that a pass over these requests reads: the length of its progress bar."""
-    texts = {tuple(ids) for r in requests if isinstance(r, PooledTexts) for ids in r.token_ids}
-    return sum(len(t) for t in texts) + sum(r.rows_NL.numel() for r in requests if isinstance(r, TokenRows))
+    texts = {text_key(ids) for r in requests if isinstance(r, PooledTexts) for ids in r.token_ids}
+    return sum(len(ids_of(t)) for t in texts) + sum(r.rows_NL.numel() for r in requests if isinstance(r, TokenRows))
 
 
 class _Pass:
@@ -95,35 +95,35 @@ class _Pass:
         self.report = PassReport()
 
     def pool(self, requests: list[PooledTexts]) -> None:
-        """Run the union of the texts and hand every request its rows of it."""
-        row_of: dict[tuple[int, ...], int] = {}
-        places = [
-            torch.tensor([row_of.setdefault(tuple(ids), len(row_of)) for ids in request.token_ids], dtype=torch.long)
-            for request in requests
-        ]
-        texts = list(row_of)
-        members = self._wanted_by(requests)
-        hooks = sorted({m.hook_name for m in members})
-        activations: dict[str, PooledActivations] = {}
-        codes = {m.key: PooledCodes(len(texts), int(m.sae.cfg.d_sae)) for m in members}
+        """Run the union of the texts and hand every request its rows of it.
 
-        def add_codes(batch: ActivationBatch, member: Member, code: SparseCodes | Tensor) -> None:
-            codes[member.key].update(batch, code)
+        Texts that are wanted whole go first; what is wanted of their last tokens is read off on the way.
+        """
+        whole, last = self._pool_of("all", requests), self._pool_of("last", requests)
+        texts = whole.texts()
+        seen: set[bytes] = set()
+        for batch in self._text_batches(texts, sorted({*whole.hooks, *last.hooks})):
+            self._add(batch, whole)
+            ends = last_tokens(batch, texts, last.row_of) if last.members else None
+            if ends is not None:
+                self._add(ends, last)
+                seen.update(texts[row] for row in batch.rows)
+        alone = [key for key in last.texts() if key not in seen]
+        for batch in self._last_token_batches(alone, last.hooks):
+            self._add(replace(batch, rows=tuple(last.row_of[alone[row]] for row in batch.rows)), last)
+        for pool in (whole, last):
+            for member in pool.members:
+                if member.key in self.report.failed:  # in the other pool, perhaps
+                    pool.drop(member)
+            pool.hand_out()
 
-        for batch in self._text_batches(texts, hooks):
-            for hook in hooks:
-                if hook not in activations:
-                    activations[hook] = PooledActivations(len(texts), batch.x_BLD[hook].shape[-1])
-                activations[hook].update(batch, hook)
-            self._encode(batch, members, add_codes, on_drop=lambda member: codes.pop(member.key))
-        finished = {key: code.finish() for key, code in codes.items()}
-        for request, places_T in zip(requests, places, strict=True):
-            request.activations = {hook: a.mean_TD[places_T] for hook, a in activations.items()}
-            request.codes = {
-                key: matrix.select(places_T)
-                for key, matrix in finished.items()
-                if request.sae_keys is None or key in request.sae_keys
-            }
+    def _pool_of(self, tokens: Tokens, requests: list[PooledTexts]) -> TextPool:
+        asking = [request for request in requests if request.tokens == tokens]
+        return TextPool(tokens, asking, self._wanted_by(asking))
+
+    def _add(self, batch: ActivationBatch, pool: TextPool) -> None:
+        pool.add_activations(batch)
+        self._encode(batch, pool.members, pool.add_codes, on_drop=pool.drop)
 
     def feed(self, request: TokenRows) -> None:
         """Run packed rows in their own batches, as long as an SAE that wants them is left."""
@@ -156,18 +156,35 @@ class _Pass:
     def _is_text(self, ids: Tensor) -> Tensor:
         return ~torch.isin(ids, torch.tensor(sorted(self.lm.special_token_ids), dtype=torch.long))
 
-    def _text_batches(self, texts: list[tuple[int, ...]], hooks: Sequence[str]) -> Iterator[ActivationBatch]:
+    def _text_batches(self, texts: list[bytes], hooks: Sequence[str]) -> Iterator[ActivationBatch]:
+        """Whole texts; those without any token besides special ones are left out."""
         special = self.lm.special_token_ids
-        full = [row for row, ids in enumerate(texts) if not special.issuperset(ids)]
+        full = [row for row, key in enumerate(texts) if not special.issuperset(ids_of(key).tolist())]
         if len(full) < len(texts):
             n_empty = len(texts) - len(full)
             logger.warning("%d texts have no token besides special ones; their pooled vectors are zero", n_empty)
-            self._count(n_empty, sum(map(len, texts)) - sum(len(texts[row]) for row in full))
-        lengths = [len(texts[row]) for row in full]
+            left_out = set(range(len(texts))) - set(full)
+            self._count(n_empty, sum(len(ids_of(texts[row])) for row in left_out))
+        for rows in self._buckets(texts, full):
+            ids, valid = pad([ids_of(texts[r]).tolist() for r in rows], self.lm)
+            yield self._capture(rows, ids, valid, hooks, n_tokens=sum(len(ids_of(texts[r])) for r in rows))
+
+    def _last_token_batches(self, texts: list[bytes], hooks: Sequence[str]) -> Iterator[ActivationBatch]:
+        """The last tokens of texts, as batches of one-token texts; those without any token are left out."""
+        for rows in self._buckets(texts, [row for row, key in enumerate(texts) if key]):
+            ids, _ = pad([ids_of(texts[r]).tolist() for r in rows], self.lm)
+            last_B = torch.tensor([len(ids_of(texts[r])) - 1 for r in rows])
+            with self._timed("lm_pass"):
+                values = self._activations(ids, hooks, only_B=last_B)
+            self._count(len(rows), int(last_B.sum()) + len(rows))
+            device = self.lm.device
+            end_B1 = ids[torch.arange(len(rows)), last_B][:, None].to(device)
+            yield ActivationBatch(tuple(rows), end_B1, torch.ones_like(end_B1, dtype=torch.bool), values)
+
+    def _buckets(self, texts: list[bytes], rows: list[int]) -> Iterator[list[int]]:
+        lengths = [len(ids_of(texts[row])) for row in rows]
         for places in bucket_by_length(lengths, max_tokens=self.max_tokens, max_texts=self.options.max_texts):
-            rows = [full[place] for place in places]
-            ids, valid = pad([texts[r] for r in rows], self.lm)
-            yield self._capture(rows, ids, valid, hooks, n_tokens=sum(len(texts[r]) for r in rows))
+            yield [rows[place] for place in places]
 
     def _capture(
         self, rows: Sequence[int], ids_BL: Tensor, valid_BL: Tensor, hooks: Sequence[str], *, n_tokens: int
@@ -185,15 +202,22 @@ class _Pass:
         if self.options.on_progress is not None:
             self.options.on_progress(n_tokens)
 
-    def _activations(self, ids_BL: Tensor, hooks: Sequence[str]) -> dict[str, Tensor]:
+    def _activations(self, ids_BL: Tensor, hooks: Sequence[str], *, only_B: Tensor | None = None) -> dict[str, Tensor]:
+        """Values at the hooks: (B, L, D), or (B, 1, D) at the one position of each row that `only_B` names."""
         store = self.options.store
-        if store is not None and (kept := store.load(self.lm, hooks, ids_BL)) is not None:
+        if store is not None and (kept := store.load(self.lm, hooks, ids_BL, only_B=only_B)) is not None:
             return kept
         rows = max(1, self.max_tokens // max(1, ids_BL.shape[1]))
-        parts = [capture_with_halving(self.lm, part, hooks) for part in ids_BL.split(rows)]
+        parts = []
+        for start in range(0, len(ids_BL), rows):
+            part = capture_with_halving(self.lm, ids_BL[start : start + rows], hooks)
+            if only_B is not None:
+                position = only_B[start : start + rows]
+                part = {hook: x_BLD[torch.arange(len(x_BLD)), position][:, None] for hook, x_BLD in part.items()}
+            parts.append(part)
         values = parts[0] if len(parts) == 1 else {hook: torch.cat([part[hook] for part in parts]) for hook in hooks}
         if store is not None:
-            store.save(self.lm, ids_BL, values)
+            store.save(self.lm, ids_BL, values, only_B=only_B)
         return values
 
     def _encode(

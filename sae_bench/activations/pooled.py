@@ -6,6 +6,8 @@ explicit (BOS, EOS and padding never count).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +19,17 @@ from sae_bench.custom_saes.interface import SparseCodes
 
 DENSE_LIMIT_BYTES = 1 << 30
 """Pooled codes of up to this size are kept dense; larger ones as compressed sparse rows."""
+
+
+class ColumnSums(NamedTuple):
+    """Sums over some texts, one number per latent."""
+
+    value_F: Float[Tensor, " F"]
+    """Sum of the codes, float64."""
+    magnitude_F: Float[Tensor, " F"]
+    """Sum of their absolute values, float64."""
+    active_F: Int[Tensor, " F"]
+    """Number of texts where the code is not 0."""
 
 
 class CodeMatrix:
@@ -77,6 +90,21 @@ class CodeMatrix:
         total_F = np.bincount(rows.indices, weights=rows.data, minlength=self.shape[1])  # sums in float64
         return torch.from_numpy(total_F) / len(index_T)
 
+    def column_sums(self, index_T: Int[Tensor, "T"]) -> ColumnSums:
+        """Sums over the given texts of every latent."""
+        rows_T = self._rows_of(index_T)
+        if isinstance(self._matrix, Tensor):
+            x_TF = self._matrix[rows_T]
+            magnitude_F = x_TF.abs().sum(dim=0, dtype=torch.float64)
+            return ColumnSums(x_TF.sum(dim=0, dtype=torch.float64), magnitude_F, (x_TF != 0).sum(dim=0))
+        rows = self._matrix[rows_T.numpy()]
+        columns = [
+            np.bincount(rows.indices, weights=weights, minlength=self.shape[1])
+            for weights in (rows.data, np.abs(rows.data), rows.data != 0)
+        ]
+        value_F, magnitude_F, active_F = (torch.from_numpy(column) for column in columns)
+        return ColumnSums(value_F, magnitude_F, active_F.long())
+
     def _rows_of(self, index_T: Int[Tensor, "T"]) -> Int[Tensor, "T"]:
         return index_T if self._row_of_T is None else self._row_of_T[index_T]
 
@@ -84,14 +112,14 @@ class CodeMatrix:
 class PooledActivations:
     """Accumulates m_i over batches; rows of texts with no valid token, or that no batch held, stay 0."""
 
-    def __init__(self, n_texts: int, d: int) -> None:
-        self.mean_TD = torch.zeros(n_texts, d)
+    def __init__(self, n_texts: int, d: int, *, dtype: torch.dtype = torch.float32) -> None:
+        self.mean_TD = torch.zeros(n_texts, d, dtype=dtype)
 
     def update(self, batch: ActivationBatch, hook: str) -> None:
         """Add one batch."""
         count_B = batch.valid_BL.sum(dim=1)
         sums = _sum_by_text(batch.tokens(hook), batch.text_of_token_N, len(batch.rows))
-        self.mean_TD[list(batch.rows)] = (sums / count_B.clamp(min=1)[:, None]).cpu()
+        self.mean_TD[list(batch.rows)] = (sums / count_B.clamp(min=1)[:, None]).to(self.mean_TD)
 
 
 class PooledCodes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Int
 from torch import Tensor
@@ -14,20 +14,26 @@ from sae_bench.activations.pooled import CodeMatrix
 from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.custom_saes.members import Member
 
+Tokens = Literal["all", "last"]
+"""Which tokens of a text the vector of the text is made of."""
+
 
 @dataclass
 class PooledTexts:
-    """Asks for per-text means of activations and codes; the pass fills `activations` and `codes`.
+    """Asks for one vector per text, of activations and of codes; the pass fills `activations` and `codes`.
 
     Attributes:
         token_ids: one list of token ids per text; texts that several requests share are run and encoded once.
         sae_keys: keys of the SAEs that it wants codes of; None wants all of the pass.
-        activations: hook name -> (T, D) means in the order of `token_ids`, filled by the pass.
+        tokens: what the vector of a text is: the mean over `all` of its tokens but special ones, or the values at its
+            `last` token, whatever that is; of a text that is only wanted at its last token, no other is encoded.
+        activations: hook name -> (T, D) vectors in the order of `token_ids`, filled by the pass.
         codes: SAE key -> pooled codes in the same order, filled by the pass.
     """
 
     token_ids: Sequence[Sequence[int]]
     sae_keys: frozenset[str] | None = None
+    tokens: Tokens = "all"
     activations: dict[str, Tensor] = field(default_factory=dict, init=False)
     codes: dict[str, CodeMatrix] = field(default_factory=dict, init=False)
 

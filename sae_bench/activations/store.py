@@ -26,11 +26,17 @@ class ActivationStore:
         self.folder = Path(folder)
         self._fingerprints: WeakKeyDictionary[LanguageModel, str] = WeakKeyDictionary()
 
-    def load(self, lm: LanguageModel, hooks: Sequence[str], ids_BL: Tensor) -> dict[str, Tensor] | None:
-        """The activations at all `hooks`, or None if any of them is not there (or unreadable)."""
+    def load(
+        self, lm: LanguageModel, hooks: Sequence[str], ids_BL: Tensor, *, only_B: Tensor | None = None
+    ) -> dict[str, Tensor] | None:
+        """The activations at all `hooks`, or None if any of them is not there (or unreadable).
+
+        Args:
+            only_B: the one position of each row whose activations were kept; None for all.
+        """
         values: dict[str, Tensor] = {}
         for hook in hooks:
-            path = self._path(lm, hook, ids_BL)
+            path = self._path(lm, hook, ids_BL, only_B)
             if not path.is_file():
                 return None
             try:
@@ -40,16 +46,20 @@ class ActivationStore:
                 return None
         return values
 
-    def save(self, lm: LanguageModel, ids_BL: Tensor, values: dict[str, Tensor]) -> None:
-        """Write the activations of one batch."""
+    def save(
+        self, lm: LanguageModel, ids_BL: Tensor, values: dict[str, Tensor], *, only_B: Tensor | None = None
+    ) -> None:
+        """Write the activations of one batch, or of one position of each of its rows."""
         for hook, value in values.items():
-            path = self._path(lm, hook, ids_BL)
+            path = self._path(lm, hook, ids_BL, only_B)
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as partial:
                 save_file({"activations": value.contiguous().cpu()}, partial)
 
-    def _path(self, lm: LanguageModel, hook: str, ids_BL: Tensor) -> Path:
+    def _path(self, lm: LanguageModel, hook: str, ids_BL: Tensor, only_B: Tensor | None) -> Path:
         if lm not in self._fingerprints:
             self._fingerprints[lm] = lm.fingerprint()
-        digest = hashlib.sha256(f"{hook} {tuple(ids_BL.shape)} ".encode() + ids_BL.cpu().numpy().tobytes()).hexdigest()
-        return self.folder / self._fingerprints[lm] / hook / f"{digest[:32]}.safetensors"
+        digest = hashlib.sha256(f"{hook} {tuple(ids_BL.shape)} ".encode() + ids_BL.cpu().numpy().tobytes())
+        if only_B is not None:
+            digest.update(b" only " + only_B.cpu().numpy().tobytes())
+        return self.folder / self._fingerprints[lm] / hook / f"{digest.hexdigest()[:32]}.safetensors"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from sae_bench.errors import ModelError, UsageError
 from sae_bench.language_models.hooks import HookPoint, HookSite, find_layers, locate, parse_hook_name
 from sae_bench.language_models.interventions import Replacement, Resume, check_resume, intervene, start_from
+from sae_bench.language_models.layout import TokenLayout, TokenTree, lay_out
 
 
 class _AllCaptured(Exception):
@@ -45,6 +46,7 @@ class LanguageModel:
             raise UsageError(f"prepend_bos is set, but the tokenizer of '{name}' has no BOS token.")
         self._forward_names = frozenset(inspect.signature(self.base.forward).parameters)
         self._layer_returns_tuple = False
+        self._shares_beginnings: bool | None = None
         self._check_structure()
 
     # ---- facts
@@ -125,6 +127,7 @@ class LanguageModel:
         *,
         attention_mask_BL: Int[Tensor, "B L"] | None = None,
         resume: Resume | None = None,
+        layout: TokenLayout | None = None,
     ) -> dict[str, Tensor]:
         """Values at `hooks`, leaving the forward pass as soon as the last of them is known.
 
@@ -134,6 +137,7 @@ class LanguageModel:
             attention_mask_BL: 1 for real tokens. Right-padded batches of a causal model do not need it: what comes
                 after a token cannot change the token, and passes without a mask run faster.
             resume: start from this residual stream instead of from the embedding.
+            layout: positions and sight of tokens that are no plain rows; no attention mask then.
         Returns:
             hook name -> (B, L, d) tensor.
         Raises:
@@ -155,7 +159,7 @@ class LanguageModel:
 
         functions = {name: keep(name) for name in wanted}
         with suppress(_AllCaptured), self._changed(functions, resume, input_ids_BL.shape):
-            self._run_base(input_ids_BL, attention_mask_BL)
+            self._run_base(input_ids_BL, attention_mask_BL, layout)
         return captured
 
     def final_hidden(
@@ -165,6 +169,7 @@ class LanguageModel:
         attention_mask_BL: Int[Tensor, "B L"] | None = None,
         replace: Mapping[str, Replacement] | None = None,
         resume: Resume | None = None,
+        layout: TokenLayout | None = None,
     ) -> Float[Tensor, "B L D"]:
         """Hidden states after the final norm: what the unembedding reads.
 
@@ -172,11 +177,37 @@ class LanguageModel:
             replace: hook name -> function from the value there to the value that takes its place.
             resume: skip the layers before `resume.layer` and start from its residual stream (bit for bit the full
                 forward when that stream is what the full forward had there).
+            layout: as in `capture`; `shares_beginnings` tells whether this model can do it.
         Raises:
             HookError: this model does not have a hook, or `resume` starts behind it.
         """
         with self._changed(replace or {}, resume, input_ids_BL.shape):
-            return self._run_base(input_ids_BL, attention_mask_BL)
+            return self._run_base(input_ids_BL, attention_mask_BL, layout)
+
+    @torch.no_grad()
+    def shares_beginnings(self) -> bool:
+        """Whether two texts laid over one another give the hidden states that they give each on its own.
+
+        Not so for models with positions or memories of their own making (ALiBi, state spaces); found by trying, once.
+        """
+        if self._shares_beginnings is None:
+            self._shares_beginnings = self._try_layout()
+        return self._shares_beginnings
+
+    def _try_layout(self) -> bool:
+        if "position_ids" not in self._forward_names:
+            return False
+        ids = (torch.arange(16) * 7 + 3).remainder(self.d_vocab).tolist()
+        texts = [ids[:10], [*ids[:5], *ids[10:]]]
+        tree = TokenTree.of(texts)
+        found_LD = self.final_hidden(torch.tensor([tree.ids]), layout=lay_out([tree]))[0].float()
+        tolerance = 3e-2 if self.dtype in (torch.bfloat16, torch.float16) else 1e-4
+        for text, path in zip(texts, tree.paths, strict=True):
+            expected_LD = self.final_hidden(torch.tensor([text]))[0].float()
+            worst = (found_LD[list(path)] - expected_LD).abs().max()
+            if not bool(worst <= tolerance * expected_LD.abs().max()):
+                return False
+        return True
 
     def unembed(self, hidden_ND: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
         """Logits of final hidden states, with the model's own scaling and soft cap."""
@@ -206,9 +237,12 @@ class LanguageModel:
 
     # ---- internals
 
-    def _run_base(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    def _run_base(self, input_ids: Tensor, attention_mask: Tensor | None, layout: TokenLayout | None = None) -> Tensor:
         kwargs: dict[str, Any] = {"input_ids": input_ids.to(self.device), "use_cache": False}
-        if attention_mask is not None:
+        if layout is not None:
+            kwargs["attention_mask"] = layout.mask(self.dtype, self.device)
+            kwargs["position_ids"] = layout.position_BL.to(self.device)
+        elif attention_mask is not None:
             mask = attention_mask.to(self.device)
             kwargs["attention_mask"] = mask
             if "position_ids" in self._forward_names:
