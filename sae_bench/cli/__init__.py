@@ -1,10 +1,11 @@
-"""The command line: `sae-bench run | list | demo`; exit codes are those of `process`."""
+"""The command line: `sae-bench run | compare | list | demo`; exit codes are those of `process`."""
 
 from __future__ import annotations
 
 import click
 
 import sae_bench
+from sae_bench.cli.compare import compare
 from sae_bench.cli.demo import demo
 from sae_bench.cli.listing import list_command
 from sae_bench.cli.process import configure_logging, run_command
@@ -20,6 +21,7 @@ def cli(verbose: bool) -> None:
 
 
 cli.add_command(run)
+cli.add_command(compare)
 cli.add_command(list_command)
 cli.add_command(demo)
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.runner import RunSummary
+from sae_bench.results.statistics.intervals import ONE_SEED
 
 err = Console(stderr=True)
 """Progress, warnings and errors; results go to standard output."""
@@ -77,6 +78,10 @@ def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: 
         of_eval = [content for content in contents if content["eval_type_id"] == spec.name]
         if of_eval:
             tables.print(results_table(spec, of_eval))
+            if any(
+                bar.get("reason") == ONE_SEED for content in of_eval for bar in content.get("statistics", {}).values()
+            ):
+                err.print(f"[yellow]{spec.name}[/yellow]: {ONE_SEED}.", soft_wrap=True, highlight=False)
     done = f"{len(summary.written)} results written to {output_folder}, {len(summary.skipped)} were there already"
     spent = ", ".join(f"{phase} {value:.1f} s" for phase, value in summary.pass_seconds.items())
     spent = f" ({spent}, {summary.n_tokens:,} tokens)" if spent else ""

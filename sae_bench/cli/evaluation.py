@@ -38,6 +38,7 @@ class RunOptions:
     preset: str = "paper"
     settings: tuple[str, ...] = ()
     seeds: int = 1
+    resample_data: bool = False
     random_seed: int = planning.FIRST_SEED
     data_dir: Path | None = None
     dataset_files: tuple[Path, ...] = ()
@@ -113,6 +114,7 @@ def make_plan(
             pca_corpus=options.pca_corpus,
         ),
         seeds=planning.seed_list(options.seeds, options.random_seed),
+        resample_data=options.resample_data,
         data_dir=options.data_dir,
         force_rerun=options.force_rerun,
         limits=GroupLimits(max_saes=options.max_saes),

@@ -42,6 +42,11 @@ Examples:
     help="Change one setting, e.g. core.context_size=256; repeat for several.",
 )
 @click.option("--seeds", type=int, default=1, show_default=True, help="Number of seeds; scores are means over them.")
+@click.option(
+    "--resample-data",
+    is_flag=True,
+    help="Draw the texts anew for every seed too; costs a pass over them per seed.",
+)
 @click.option("--random-seed", type=int, default=42, show_default=True, help="The first seed, also that of the texts.")
 @click.option(
     "--output-folder",

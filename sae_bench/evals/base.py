@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from sae_bench.activations.requests import Request
 from sae_bench.custom_saes.members import Member
@@ -70,6 +70,7 @@ class Scores:
     warnings: list[str] = field(default_factory=list)
 
 
+@runtime_checkable
 class Job(Protocol):
     """An eval at work: prepared once, then asked for requests and scores for one group of SAEs after the other."""
 

@@ -54,6 +54,7 @@ class Provenance(BaseModel):
     device: str = Field(description="Device that ran the model.")
     prepend_bos: bool = Field(description="Whether texts start with BOS.")
     seeds: list[int] = Field(description="Seeds of everything random.")
+    resample_data: bool = Field(default=False, description="Whether every seed drew texts of its own.")
     datasets: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="Source and revision of each dataset."
     )
@@ -69,6 +70,28 @@ class SeedResult(BaseModel):
 
     seed: int = Field(description="Seed of everything random.")
     metrics: dict[str, float | None] = Field(description="Headline metrics of this seed alone.")
+
+
+class MetricStatistics(BaseModel):
+    """The error bar of one headline metric, or why it has none."""
+
+    mean: float = Field(description="The metric: its mean over seeds.")
+    std_over_seeds: float | None = Field(description="Standard deviation of the seeds' values; null with one seed.")
+    ci_low: float | None = Field(description="Lower end of the interval over seeds and units.")
+    ci_high: float | None = Field(description="Upper end of the interval over seeds and units.")
+    confidence: float = Field(default=0.95, description="Confidence of the intervals.")
+    se_seeds: float | None = Field(default=None, description="Part of the standard error that more seeds shrink.")
+    se_units: float | None = Field(default=None, description="Part of the standard error that more units shrink.")
+    bootstrap_low: float | None = Field(
+        default=None,
+        description="Lower percentile of a bootstrap over seeds and units; too narrow with fewer than ten seeds.",
+    )
+    bootstrap_high: float | None = Field(default=None, description="Upper percentile of that bootstrap.")
+    n_seeds: int = Field(description="Seeds whose values differ; 1 where nothing is random.")
+    n_units: int = Field(description="Units (test texts, letters, ...) behind the metric; 0 if they were not kept.")
+    unit: str | None = Field(default=None, description="What a unit is.")
+    method: str = Field(description="How the interval was computed.")
+    reason: str | None = Field(default=None, description="Why there is no interval.")
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseEvalConfig)
@@ -109,6 +132,11 @@ class BaseEvalOutput(BaseModel, Generic[ConfigT, CategoriesT, DetailT]):
         default_factory=list,
         title="Results per Seed",
         description="Headline numbers of each seed; the metrics above are means.",
+    )
+    statistics: dict[str, MetricStatistics] = Field(
+        default_factory=dict,
+        title="Statistics",
+        description="Headline metric, as `category.metric` -> spread over seeds and interval over seeds and units.",
     )
     not_computed: dict[str, str] = Field(
         default_factory=dict, title="Not Computed", description="Field that holds null -> why."

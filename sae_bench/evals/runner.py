@@ -22,13 +22,16 @@ from sae_bench.custom_saes.loading import GroupLimits, load_members
 from sae_bench.custom_saes.members import Member
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import HookError, ResultError, UsageError
-from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
-from sae_bench.evals.base_eval_output import BaseEvalConfig, BaseEvalOutput, Provenance
+from sae_bench.evals.base import EvalContext, EvalSpec, Job, Metric, Scores
+from sae_bench.evals.base_eval_output import BaseEvalConfig, BaseEvalOutput, MetricStatistics, Provenance
+from sae_bench.evals.resampled import start_resampled
 from sae_bench.language_models import LanguageModel
 from sae_bench.results import files
 from sae_bench.results.atomic import remove_partial_files, write_text_atomically
 from sae_bench.results.config_dict import config_as_dict
+from sae_bench.results.metric_statistics import describe_metrics
 from sae_bench.results.provenance import describe_run, package_commit, sae_lens_version
+from sae_bench.results.sample_files import samples_path, write_samples
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class RunPlan:
         folder_per_eval: whether each eval has its own folder there, or all files go straight into it.
         load_context: device, dtype and what baselines need.
         seeds: seeds of everything random; published fields are means over them.
+        resample_data: whether every seed draws texts of its own, which costs a pass over them per seed.
         on_phase: told what happens next and how many tokens it will read (0 if it reads none).
     """
 
@@ -62,6 +66,7 @@ class RunPlan:
     output_folder: Path
     load_context: LoadContext
     seeds: tuple[int, ...] = (42,)
+    resample_data: bool = False
     data_dir: Path | None = None
     folder_per_eval: bool = True
     force_rerun: bool = False
@@ -159,7 +164,14 @@ class _Run:
         for request in self.plan.evals:
             name, folder = request.spec.name, self.plan.eval_folder(request.spec.name)
             files.check_writable(folder)
-            made = files.Made(name, request.spec.protocol, request.config, self.plan.seeds, self.fingerprint)
+            made = files.Made(
+                name,
+                request.spec.protocol,
+                request.config,
+                self.plan.seeds,
+                self.fingerprint,
+                resample_data=self.plan.resample_data,
+            )
             for handle in self.plan.handles:
                 path = files.result_path(folder, handle.release, handle.sae_id)
                 if not self.plan.force_rerun and files.is_done(path, made):
@@ -176,9 +188,9 @@ class _Run:
         for folder in folders:
             remove_partial_files(folder)
 
-    def _result_folders(self, name: str) -> tuple[Path, Path]:
+    def _result_folders(self, name: str) -> tuple[Path, ...]:
         folder = self.plan.eval_folder(name)
-        return folder, files.failure_path(folder, name, "", "").parent
+        return folder, files.failure_path(folder, name, "", "").parent, samples_path(folder, "", "").parent
 
     def _names(self) -> list[str]:
         return [request.spec.name for request in self.plan.evals]
@@ -209,7 +221,8 @@ class _Run:
             if any(key[2] == name for key in self._pending):
                 self.plan.on_phase(f"preparing {name}", 0)
                 start = perf_counter()
-                self.jobs[name] = request.spec.start(context, request.config)
+                start_job = start_resampled if self.plan.resample_data else _start
+                self.jobs[name] = start_job(request.spec, context, request.config)
                 self.prepare_seconds[name] = perf_counter() - start
 
     # ---- group by group
@@ -275,13 +288,19 @@ class _Run:
         except Exception as error:
             self._failed(member.release, member.sae_id, name, error)
             return
-        self._write(name, member, output)
+        self._write(name, member, output, scores)
 
-    def _write(self, name: str, member: Member, output: BaseEvalOutput) -> None:
-        """A full disk or a missing permission will not mend itself with the next SAE: it ends the run."""
+    def _write(self, name: str, member: Member, output: BaseEvalOutput, scores: Scores) -> None:
+        """Samples, then the result. A full disk or a missing permission will not mend itself: it ends the run."""
         folder = self.plan.eval_folder(name)
         path = files.result_path(folder, member.release, member.sae_id)
-        files.write_result(path, output)
+        beside = samples_path(folder, member.release, member.sae_id)
+        write_samples(beside, scores.samples, eval_name=name, eval_id=output.eval_id, seeds=self.plan.seeds)
+        try:
+            files.write_result(path, output)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
         failure = files.failure_path(folder, name, member.release, member.sae_id)
         failure.unlink(missing_ok=True)
         with suppress(OSError):  # not there, or it still holds the failures of other SAEs
@@ -304,6 +323,7 @@ class _Run:
             eval_result_unstructured=scores.unstructured,
             provenance=provenance,
             seed_results=scores.seed_results,
+            statistics=_statistics(request.spec, scores),
             not_computed=scores.not_computed,
         )
 
@@ -315,6 +335,7 @@ class _Run:
         )
         return described.model_copy(
             update={
+                "resample_data": self.plan.resample_data,
                 "sae_dtype": str(member.sae.W_dec.dtype).removeprefix("torch."),
                 "datasets": self.jobs[request.spec.name].datasets,
                 "seconds": {phase: round(value, 4) for phase, value in seconds.items()},
@@ -336,3 +357,16 @@ class _Run:
         write_text_atomically(path, "".join(traceback.format_exception(error)))
         self.summary.failures.append(Failure(f"{release}_{sae_id}", name, str(error) or type(error).__name__, path))
         logger.error("%s failed on %s_%s: %s", name, release, sae_id, error)
+
+
+def _start(spec: EvalSpec, context: EvalContext, config: BaseEvalConfig) -> Job:
+    return spec.start(context, config)
+
+
+def _statistics(spec: EvalSpec, scores: Scores) -> dict[str, MetricStatistics]:
+    """The error bars of the headline metrics, and of every other metric that has samples."""
+    metrics = scores.metrics.model_dump()
+    paths = dict.fromkeys([*(metric.path for metric in spec.metrics), *scores.samples])
+    read = {path: Metric(path, path).read(metrics) for path in paths}
+    values = {path: None if value is None else float(value) for path, value in read.items()}
+    return describe_metrics(values, seed_results=scores.seed_results, samples=scores.samples)

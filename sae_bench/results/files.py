@@ -25,10 +25,16 @@ class Made:
     config: BaseEvalConfig
     seeds: tuple[int, ...]
     model_fingerprint: str
+    resample_data: bool = False
 
     def provenance(self) -> dict[str, Any]:
         """The part that a result file keeps under `provenance`."""
-        return {"protocol": self.protocol, "seeds": list(self.seeds), "model_fingerprint": self.model_fingerprint}
+        return {
+            "protocol": self.protocol,
+            "seeds": list(self.seeds),
+            "model_fingerprint": self.model_fingerprint,
+            "resample_data": self.resample_data,
+        }
 
 
 def result_path(eval_folder: str | Path, release: str, sae_id: str) -> Path:
@@ -73,7 +79,7 @@ def is_done(path: Path, made: Made) -> bool:
             f"'{path}' is a result of {found['eval_type_id']}, not of {made.eval_name}. Next: another folder."
         )
     differing = _differing_settings(found.get("eval_config") or {}, made.config)
-    provenance = found.get("provenance") or {}
+    provenance = {"resample_data": False, **(found.get("provenance") or {})}  # files from before it existed
     for key, wanted in made.provenance().items():
         if provenance.get(key) not in (None, wanted):
             differing.append(f"{key}: {provenance[key]!r} there, {wanted!r} asked for")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,11 @@ def counted_forwards(lm: LanguageModel) -> Iterator[list[int]]:
         hook.remove()
 
 
-def names(*saes: str) -> set[str]:
-    return {name for e in EVALS for name in (e, *(f"{e}/tiny_{sae}_eval_results.json" for sae in saes))}
+def names(*saes: str, evals: Sequence[str] = EVALS) -> set[str]:
+    """Results of all evals, and the samples beside them."""
+    results = {f"{e}/tiny_{sae}_eval_results.json" for e in evals for sae in saes}
+    samples = {f"{e}/samples/tiny_{sae}.safetensors" for e in evals for sae in saes}
+    return results | samples | set(evals) | ({f"{e}/samples" for e in evals} if saes else set())
 
 
 def broken(*, encode: bool = False, decode: bool = False, nan: bool = False) -> Callable[[Any], Any]:
@@ -122,7 +125,7 @@ def test_results_do_not_depend_on_the_order_or_the_grouping_of_saes(make_plan: P
 def test_results_can_go_straight_into_the_folder(make_plan: Plan):
     plan = make_plan([handle("a")], evals=["core"], folder_per_eval=False)
     run(plan)
-    assert files(plan.output_folder) == {"tiny_a_eval_results.json"}
+    assert files(plan.output_folder) == {"tiny_a_eval_results.json", "samples", "samples/tiny_a.safetensors"}
     other = make_plan([handle("a")], evals=["sparse_probing"], folder_per_eval=False)
     with pytest.raises(ResultError, match="is a result of core, not of sparse_probing"):
         run(other)
@@ -340,7 +343,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_is_done(make_plan: Plan, monkey
     monkeypatch.setattr(result_files, "write_text_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         run(plan)
-    assert files(plan.output_folder) == {"core", "core/tiny_a_eval_results.json"}
+    assert files(plan.output_folder) == names("a", evals=["core"])
     monkeypatch.undo()
     assert len(run(plan).skipped) == 1
 

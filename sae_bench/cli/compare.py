@@ -1,0 +1,168 @@
+"""`sae-bench compare`: which SAE is better, and could this run have told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sae_bench.cli.console import PLAIN_WIDTH, err
+from sae_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from sae_bench.results.comparison import Comparison
+    from sae_bench.results.verdicts import PairVerdict, Ranking
+
+EXAMPLES = """\b
+Examples:
+  sae-bench compare demo_results --a embedded:topk --b embedded:relu
+  sae-bench compare demo_results --baseline baseline:pca --metric sparse_probing
+  sae-bench compare demo_results
+"""
+
+_STYLES = {"better": "green", "worse": "red", "higher": "cyan", "lower": "cyan"}
+_SHOWN_SKIPPED = 20
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("--a", help="SAE A, as release:id, or an id that one release has.")
+@click.option("--b", help="SAE B.")
+@click.option("--baseline", help="Compare every other SAE with this one.")
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="REGEX",
+    help="Only metrics whose eval.category.metric or title matches; repeat for several.",
+)  # fmt: skip
+@click.option("--alpha", type=float, default=0.05, show_default=True, help="Accepted chance of any false finding.")
+@click.option("--detect", type=float, help="Difference that 'more seeds' is about.  [default: 0.01, or 1 % above 1]")
+@click.option(
+    "--family", type=click.Choice(["table", "metric"]), default="table", show_default=True,
+    help="What the correction for many comparisons spans: all that are made, or the SAEs on one metric.",
+)  # fmt: skip
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write everything here too.")
+def compare(
+    results: Path,
+    a: str | None,
+    b: str | None,
+    baseline: str | None,
+    metrics: tuple[str, ...],
+    alpha: float,
+    detect: float | None,
+    family: str,
+    json_file: Path | None,
+) -> None:
+    """Compare two SAEs of RESULTS (the output folder of a run), or all with a baseline; else rank all SAEs."""
+    from sae_bench.results import comparison
+    from sae_bench.results.atomic import write_text_atomically
+    from sae_bench.results.table import load_results
+
+    table = load_results(results)
+    if a is None and b is None and baseline is None:
+        if detect is not None or family != "table":
+            raise UsageError("--detect and --family go with --a and --b, or with --baseline; a ranking has neither.")
+        found = comparison.rank(table, metrics=metrics, alpha=alpha)
+    else:
+        found = comparison.compare(
+            table, a=a, b=b, baseline=baseline, metrics=metrics, alpha=alpha, detect=detect,
+            family="metric" if family == "metric" else "table",
+        )  # fmt: skip
+    show(found, by_metric=baseline is not None)
+    if json_file is not None:
+        write_text_atomically(json_file, found.model_dump_json(indent=2) + "\n")
+
+
+def show(found: Comparison, *, by_metric: bool) -> None:
+    """Tables and sentences on standard output; what could not be used on standard error."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    groups: dict[str, list[PairVerdict]] = {}
+    for pair in found.pairs:
+        title = f"{pair.eval}: {pair.title}, B = {pair.b}" if by_metric else f"{pair.eval}: A = {pair.a}, B = {pair.b}"
+        groups.setdefault(title, []).append(pair)
+    for title, pairs in groups.items():
+        console.print(pair_table(title, pairs, by_metric=by_metric))
+        for pair in pairs:
+            name = pair.a if by_metric else pair.title
+            console.print(f"  {escape(name)}: {escape(pair.sentence)}.", soft_wrap=True, highlight=False)
+        console.print()
+    for ranking in found.rankings:
+        console.print(ranking_table(ranking))
+        console.print(f"  {escape(ranking.sentence)}.\n", soft_wrap=True, highlight=False)
+    console.print(escape(_legend(found)), soft_wrap=True, highlight=False)
+    _show_left_out(found)
+
+
+def pair_table(title: str, pairs: list[PairVerdict], *, by_metric: bool) -> Table:
+    """One row per metric, or per SAE against the baseline."""
+    from sae_bench.results.verdicts import number
+
+    table = Table(title=escape(title), title_justify="left", header_style="bold")
+    table.add_column("SAE" if by_metric else "metric", overflow="fold")
+    for name in ("A", "B", "A - B", "95 % interval", "p", "detectable"):
+        table.add_column(name, justify="right", no_wrap=name != "95 % interval")
+    table.add_column("A is")
+    for pair in pairs:
+        low, high = pair.ci_low, pair.ci_high
+        interval = "-" if low is None or high is None else f"{number(low)} to {number(high)}"
+        table.add_row(
+            escape(pair.a if by_metric else pair.title),
+            _cell(pair.value_a),
+            _cell(pair.value_b),
+            "-" if pair.difference is None else number(pair.difference),
+            interval,
+            "-" if pair.p_adjusted is None else _p(pair.p_adjusted),
+            "-" if pair.detectable is None else number(pair.detectable),
+            pair.verdict,
+            style=_STYLES.get(pair.verdict),
+        )
+    return table
+
+
+def ranking_table(ranking: Ranking) -> Table:
+    """One row per SAE, the best first."""
+    arrow = "↑" if ranking.higher_is_better else "↓"
+    table = Table(title=escape(f"{ranking.eval}: {ranking.title} {arrow}"), title_justify="left", header_style="bold")
+    table.add_column("rank", justify="right")
+    table.add_column("could be", justify="right")
+    table.add_column("SAE", overflow="fold")
+    table.add_column("score", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for row in ranking.saes:
+        possible = str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}-{row.rank_high}"
+        interval = "-" if row.ci_low is None or row.ci_high is None else f"{_cell(row.ci_low)} to {_cell(row.ci_high)}"
+        table.add_row(str(row.rank), possible, escape(row.sae), _cell(row.value), interval)
+    return table
+
+
+def _legend(found: Comparison) -> str:
+    if found.rankings or not found.pairs:
+        return f"'could be': with {1 - found.alpha:.0%} confidence all true ranks on a metric lie in these (Holm)."
+    n = sum(pair.p_value is not None for pair in found.pairs)
+    spans = f"the {n} comparisons above" if found.family == "table" else "the comparisons on one metric"
+    return (
+        f"p is corrected for {spans} (Holm); intervals are for one comparison alone; 'detectable' is the true "
+        "difference that 80 % of runs like these would find."
+    )
+
+
+def _show_left_out(found: Comparison) -> None:
+    for note in dict.fromkeys([*found.notes, *(note for pair in found.pairs for note in pair.notes)]):
+        err.print(f"[yellow]note[/yellow] {escape(note)}", soft_wrap=True, highlight=False)
+    for place, (path, reason) in enumerate(found.skipped.items()):
+        if place == _SHOWN_SKIPPED:
+            err.print(f"... and {len(found.skipped) - place} more files skipped (--json lists all)", highlight=False)
+            break
+        err.print(f"[yellow]skipped[/yellow] {escape(f'{path}: {reason}')}", soft_wrap=True, highlight=False)
+
+
+def _cell(value: float) -> str:
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

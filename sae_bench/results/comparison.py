@@ -1,0 +1,308 @@
+"""Which SAE is better, and could this run have told? Comparison of two SAEs, of all with a baseline, and ranking.
+
+Every metric is compared with what the results have kept: seed by seed and text by text where both were evaluated on
+the same, over the rest of it where not; results without either are compared without an error bar, and said so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from sae_bench.errors import UsageError
+from sae_bench.evals.base import Metric
+from sae_bench.results.statistics import multiple, paired, power
+from sae_bench.results.statistics.paired import Difference, Evidence
+from sae_bench.results.table import Record, ResultTable, choose_metrics, load_results
+from sae_bench.results.verdicts import PairVerdict, RankedSAE, Ranking, Standard, default_target, judge, number, say
+
+Family = Literal["table", "metric"]
+"""What the correction for many comparisons spans: everything that is compared, or the SAEs on one metric."""
+
+
+class Comparison(BaseModel):
+    """What `compare` and `rank` found, and what they could not use."""
+
+    model_config = ConfigDict(frozen=True)
+
+    alpha: float = Field(description="Chance of any false finding that is accepted.")
+    family: Family = Field(default="table", description="What the correction spans.")
+    pairs: list[PairVerdict] = Field(default_factory=list, description="One entry per pair and metric.")
+    rankings: list[Ranking] = Field(default_factory=list, description="One entry per metric.")
+    skipped: dict[str, str] = Field(default_factory=dict, description="File that was not used -> why.")
+    notes: list[str] = Field(default_factory=list, description="What was left out, and why.")
+
+    def to_frame(self) -> pd.DataFrame:
+        """The pairs as one row each."""
+        return pd.DataFrame([pair.model_dump() for pair in self.pairs], columns=list(PairVerdict.model_fields))
+
+
+def compare(
+    results: ResultTable | str | Path,
+    *,
+    a: str | None = None,
+    b: str | None = None,
+    baseline: str | None = None,
+    metrics: Sequence[str] = (),
+    alpha: float = 0.05,
+    detect: float | None = None,
+    family: Family = "table",
+) -> Comparison:
+    """Compare SAE `a` with `b`, or every SAE with `baseline`, on all headline metrics that both have.
+
+    Args:
+        results: an output folder, or what `load_results` made of it.
+        a, b, baseline: `release:id`, `release_id`, or an id that one release has.
+        metrics: regular expressions for `eval.category.metric` or titles; any metric, headline or not.
+        alpha: chance of any false finding in the family.
+        detect: the difference that "n more seeds" is about; by default 0.01, or 1 % of scores above 1.
+    Raises:
+        ResultError: there are no results.
+        UsageError: neither a pair nor a baseline, unknown names, or nothing to compare.
+    """
+    table = results if isinstance(results, ResultTable) else load_results(results)
+    _check(alpha, detect)
+    pairs = _pairs(table, a, b, baseline)
+    notes: list[str] = []
+    found = [comparison for one, other in pairs for comparison in _compare_pair(table, one, other, metrics, notes)]
+    if not found:
+        raise UsageError(f"there is nothing to compare: {'; '.join(notes) or 'no metric matches'}.")
+    levels = _family_sizes(found, family)
+    adjusted = _adjusted(found, family)
+    _add_permutations(found)
+    return Comparison(
+        alpha=alpha,
+        family=family,
+        pairs=[
+            comparison.verdict(alpha=alpha, detect=detect, p_adjusted=p, n_comparisons=n)
+            for comparison, p, n in zip(found, adjusted, levels, strict=True)
+        ],
+        skipped=_skipped(table),
+        notes=[*notes, *_broken_samples(table)],
+    )
+
+
+def rank(results: ResultTable | str | Path, *, metrics: Sequence[str] = (), alpha: float = 0.05) -> Comparison:
+    """Rank all SAEs on every headline metric that has a better direction.
+
+    With probability 1 - alpha all true ranks on a metric lie within their intervals.
+
+    Raises:
+        ResultError: there are no results.
+    """
+    table = results if isinstance(results, ResultTable) else load_results(results)
+    _check(alpha, None)
+    notes: list[str] = []
+    rankings = [
+        ranking
+        for name in table.eval_names()
+        for ranking in _rank_eval(table.of_eval(name), metrics, alpha=alpha, notes=notes)
+    ]
+    return Comparison(alpha=alpha, rankings=rankings, skipped=_skipped(table), notes=[*notes, *_broken_samples(table)])
+
+
+# ---- pairs
+
+
+class _Compared:
+    """One metric of one pair on the way to its verdict."""
+
+    def __init__(self, metric: Metric, a: Record, b: Record) -> None:
+        self.metric, self.a, self.b = metric, a, b
+        self.evidence = (evidence_of(a, metric.path), evidence_of(b, metric.path))
+        self.found: Difference = paired.difference(*self.evidence)
+        self.p_permutation: float | None = None
+
+    def verdict(
+        self, *, alpha: float, detect: float | None, p_adjusted: float | None, n_comparisons: int
+    ) -> PairVerdict:
+        found, level = self.found, alpha / n_comparisons
+        value_a, value_b = (e.value for e in self.evidence)
+        standard = Standard(
+            alpha=alpha,
+            n_comparisons=n_comparisons,
+            target=detect if detect is not None else default_target(value_a, value_b),
+            detectable=power.detectable(found.noise, alpha=level) if found.noise is not None else None,
+        )
+        verdict = judge(found, higher_is_better=self.metric.higher_is_better, p_adjusted=p_adjusted, alpha=alpha)
+        sentence, more = say(found, verdict, standard, a=self.a.sae, b=self.b.sae)
+        return PairVerdict(
+            eval=self.a.eval_name, metric=self.metric.path, title=self.metric.title,
+            higher_is_better=self.metric.higher_is_better, a=self.a.sae, b=self.b.sae, value_a=value_a,
+            value_b=value_b, difference=found.effect, ci_low=found.low, ci_high=found.high, p_value=found.p_value,
+            p_adjusted=p_adjusted, p_permutation=self.p_permutation, detectable=standard.detectable,
+            target=standard.target, more_seeds=more, n_seeds=found.n_seeds, n_units=found.n_units,
+            paired_seeds=found.paired_seeds, paired_units=found.paired_units, notes=list(found.notes),
+            verdict=verdict, sentence=sentence,
+        )  # fmt: skip
+
+
+def evidence_of(record: Record, path: str) -> Evidence:
+    """What a result has kept of one metric."""
+    per_seed = record.seed_values(path)
+    samples = record.samples.get(path)
+    if samples is not None:
+        seeds = record.seeds if samples.random else ()
+        if len(seeds) != (samples.values_SU.shape[0] if samples.random else 0):
+            seeds, samples = (), None
+    if samples is not None:
+        return Evidence(record.values[path], seeds, tuple(samples.seed_values()) if seeds else (), samples)
+    complete = len(per_seed) == len(record.content["seed_results"])
+    seeds = tuple(per_seed) if complete else ()
+    return Evidence(record.values[path], seeds, tuple(per_seed[seed] for seed in seeds))
+
+
+def why_not_comparable(a: Record, b: Record) -> str | None:
+    """What forbids to compare two results of one eval: another definition, other settings, another model."""
+    for what, key in (("definitions", "protocol"), ("models", "model_fingerprint")):
+        one, other = a.provenance.get(key), b.provenance.get(key)
+        if one is not None and other is not None and one != other:
+            return f"different {what} ({one}, {other})"
+    one_config, other_config = a.settings(), b.settings()
+    differing = [k for k in one_config.keys() & other_config.keys() if one_config[k] != other_config[k]]
+    if differing:
+        shown = ", ".join(f"{key}: {one_config[key]!r}, {other_config[key]!r}" for key in sorted(differing)[:3])
+        return f"different settings ({shown})"
+    return None
+
+
+def _pairs(table: ResultTable, a: str | None, b: str | None, baseline: str | None) -> list[tuple[str, str]]:
+    if baseline is not None and a is None and b is None:
+        base = table.resolve_sae(baseline)
+        return [(sae, base) for sae in table.saes() if sae != base]
+    if a is not None and b is not None and baseline is None:
+        one, other = table.resolve_sae(a), table.resolve_sae(b)
+        if one == other:
+            raise UsageError(f"'{a}' and '{b}' are the same SAE, {one}.")
+        return [(one, other)]
+    raise UsageError("name two SAEs to compare (a and b), or one to compare all others with (baseline).")
+
+
+def _compare_pair(table: ResultTable, a: str, b: str, metrics: Sequence[str], notes: list[str]) -> Iterable[_Compared]:
+    for name in table.eval_names():
+        of_sae = {record.sae: record for record in table.of_eval(name)}
+        one, other = of_sae.get(a), of_sae.get(b)
+        if one is None or other is None:
+            if one is not None or other is not None:
+                notes.append(f"{name}: only {a if one is not None else b} has a result")
+            continue
+        if reason := why_not_comparable(one, other):
+            notes.append(f"{name}: {a} and {b} were made with {reason}")
+            continue
+        for metric in choose_metrics(one, metrics):
+            if metric.path in one.values and metric.path in other.values:
+                yield _Compared(metric, one, other)
+
+
+def _family_sizes(found: Sequence[_Compared], family: Family) -> list[int]:
+    """With how many others each comparison shares its chance of a false finding."""
+    groups = [_family_of(comparison, family) for comparison in found]
+    tested = [group for group, comparison in zip(groups, found, strict=True) if comparison.found.p_value is not None]
+    return [max(1, tested.count(group)) for group in groups]
+
+
+def _adjusted(found: Sequence[_Compared], family: Family) -> list[float | None]:
+    adjusted: list[float | None] = [None] * len(found)
+    groups = [_family_of(comparison, family) for comparison in found]
+    for group in dict.fromkeys(groups):
+        p_of = {i: c.found.p_value for i, c in enumerate(found) if groups[i] == group}
+        known = {i: p for i, p in p_of.items() if p is not None}
+        for place, p in zip(known, multiple.holm(list(known.values())), strict=True):
+            adjusted[place] = p
+    return adjusted
+
+
+def _family_of(comparison: _Compared, family: Family) -> tuple[str, ...]:
+    return () if family == "table" else (comparison.a.eval_name, comparison.metric.path)
+
+
+def _add_permutations(found: Sequence[_Compared]) -> None:
+    """p-values by swapping, for all comparisons on the same units at once."""
+    by_key: dict[str, list[tuple[_Compared, np.ndarray]]] = {}
+    for comparison in found:
+        a, b = (e.samples for e in comparison.evidence)
+        if comparison.found.paired_units and a is not None and b is not None:
+            by_key.setdefault(a.key, []).append((comparison, paired.unit_differences(a, b)))
+    for group in by_key.values():
+        p_P = paired.permutation_p(np.stack([difference_U for _, difference_U in group]))
+        for (comparison, _), p in zip(group, p_P.tolist(), strict=True):
+            comparison.p_permutation = p
+
+
+# ---- ranks
+
+
+def _rank_eval(records: Sequence[Record], metrics: Sequence[str], *, alpha: float, notes: list[str]) -> list[Ranking]:
+    alike = [record for record in records if why_not_comparable(records[0], record) is None]
+    for record in records:
+        if (reason := why_not_comparable(records[0], record)) is not None:
+            notes.append(f"{record.eval_name}: {record.sae} is not ranked, it was made with {reason}")
+    rankings = []
+    for metric in choose_metrics(records[0], metrics):
+        having = [record for record in alike if metric.path in record.values]
+        if metric.higher_is_better is None or len(having) < 2:
+            continue
+        rankings.append(_rank(having, metric, metric.higher_is_better, alpha=alpha))
+    return rankings
+
+
+def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, alpha: float) -> Ranking:
+    evidence = [evidence_of(record, metric.path) for record in records]
+    p_PP = paired.pairwise_p(evidence)
+    upper = np.triu_indices(len(records), k=1)
+    differ_PP = np.zeros_like(p_PP, dtype=bool)
+    differ_PP[upper] = np.asarray(multiple.holm(p_PP[upper].tolist())) <= alpha
+    scores_P = np.asarray([record.values[metric.path] for record in records]) * (1.0 if higher_is_better else -1.0)
+    low_P, high_P = multiple.rank_intervals(scores_P, differ_PP | differ_PP.T)
+    rows = []
+    for record, place, low, high in zip(records, multiple.ranks(scores_P), low_P, high_P, strict=True):
+        bar = record.statistics.get(metric.path)
+        rows.append(
+            RankedSAE(
+                sae=record.sae,
+                value=record.values[metric.path],
+                ci_low=bar.ci_low if bar else None,
+                ci_high=bar.ci_high if bar else None,
+                rank=int(place),
+                rank_low=int(low),
+                rank_high=int(high),
+            )
+        )
+    rows.sort(key=lambda row: (row.rank, row.sae))
+    return Ranking(
+        eval=records[0].eval_name, metric=metric.path, title=metric.title, higher_is_better=higher_is_better,
+        saes=rows, sentence=_say_rank(rows),
+    )  # fmt: skip
+
+
+def _say_rank(rows: Sequence[RankedSAE]) -> str:
+    best = rows[0]
+    if best.rank_high == 1:
+        return f"{best.sae} is the best ({number(best.value)})"
+    possible = [row.sae for row in rows if row.rank_low == 1]
+    if len(possible) == len(rows):
+        return "no SAE can be told from the best"
+    return f"one of these {len(possible)} is the best: {', '.join(possible)}"
+
+
+# ---- what could not be used
+
+
+def _skipped(table: ResultTable) -> dict[str, str]:
+    return {str(entry.path): entry.reason for entry in table.skipped}
+
+
+def _broken_samples(table: ResultTable) -> list[str]:
+    return [f"{r.eval_name} of {r.sae}: {r.samples_problem}" for r in table.records if r.samples_problem is not None]
+
+
+def _check(alpha: float, detect: float | None) -> None:
+    if not 0 < alpha < 1:
+        raise UsageError(f"alpha is a probability between 0 and 1, such as 0.05; got {alpha}.")
+    if detect is not None and detect <= 0:
+        raise UsageError(f"the difference to detect has to be above 0; got {detect}.")

@@ -1,0 +1,71 @@
+"""The `statistics` of a result file: an error bar for every headline metric, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sae_bench.evals.base_eval_output import MetricStatistics, SeedResult
+from sae_bench.results.samples import Samples
+from sae_bench.results.statistics import intervals
+from sae_bench.results.statistics.intervals import Interval
+
+
+def describe_metrics(
+    values: Mapping[str, float | None],
+    *,
+    seed_results: Sequence[SeedResult],
+    samples: Mapping[str, Samples],
+    bootstrap_draws: int = intervals.BOOTSTRAP_DRAWS,
+) -> dict[str, MetricStatistics]:
+    """Metric path -> statistics, for the metrics that have a value.
+
+    Args:
+        values: the published fields by path.
+        seed_results: headline numbers of each seed; empty where nothing is random.
+        samples: what is known per unit.
+    """
+    found: dict[str, MetricStatistics] = {}
+    for path, value in values.items():
+        if value is not None:
+            interval = _interval(path, value, seed_results, samples.get(path), bootstrap_draws)
+            found[path] = _as_statistics(interval, samples.get(path))
+    return found
+
+
+def lacking_interval(statistics: Iterable[MetricStatistics]) -> set[str]:
+    """The reasons for which metrics have no error bar."""
+    return {entry.reason for entry in statistics if entry.reason is not None}
+
+
+def _interval(
+    path: str, value: float, seed_results: Sequence[SeedResult], samples: Samples | None, draws: int
+) -> Interval:
+    if samples is not None:
+        return intervals.interval_of_samples(samples, draws=draws)
+    per_seed = [result.metrics.get(path) for result in seed_results]
+    known = [number for number in per_seed if number is not None]
+    if not known:
+        return intervals.no_interval(value, max(len(per_seed), 1), intervals.NO_VALUES)
+    if len(known) < len(per_seed):
+        return intervals.no_interval(value, len(per_seed), intervals.UNDEFINED_SEED)
+    return intervals.interval_of_seeds(known)
+
+
+def _as_statistics(interval: Interval, samples: Samples | None) -> MetricStatistics:
+    noise = interval.noise
+    return MetricStatistics(
+        mean=interval.mean,
+        std_over_seeds=interval.std_over_seeds,
+        ci_low=interval.low,
+        ci_high=interval.high,
+        confidence=intervals.LEVEL,
+        se_seeds=noise.seeds**0.5 if noise is not None and noise.seeds_df > 0 else None,
+        se_units=noise.units**0.5 if noise is not None and noise.units_df > 0 else None,
+        bootstrap_low=interval.bootstrap_low,
+        bootstrap_high=interval.bootstrap_high,
+        n_seeds=interval.n_seeds,
+        n_units=interval.n_units,
+        unit=None if samples is None else samples.unit,
+        method=interval.method,
+        reason=interval.reason,
+    )

@@ -1,0 +1,41 @@
+"""Many comparisons at once: p-values adjusted for their number, and ranks with the positions that the noise allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted so that a threshold bounds the chance of any false finding (Holm 1979)."""
+    m = len(p_values)
+    adjusted = [0.0] * m
+    so_far = 0.0
+    for step, place in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+        so_far = max(so_far, min(1.0, (m - step) * p_values[place]))
+        adjusted[place] = so_far
+    return adjusted
+
+
+def ranks(scores_P: Float[np.ndarray, " P"]) -> Int[np.ndarray, " P"]:
+    """Rank of each score, 1 the highest; equal scores share the better rank."""
+    return 1 + (scores_P[None, :] > scores_P[:, None]).sum(axis=1)
+
+
+def rank_intervals(
+    scores_P: Float[np.ndarray, " P"], differ_PP: Bool[np.ndarray, "P P"]
+) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
+    """Lowest and highest rank of each that the differences allow (Mohamad, Goeman and van Zwet 2019).
+
+    With pairwise tests that hold for all pairs at once, all true ranks lie in their intervals with the same
+    confidence.
+
+    Args:
+        scores_P: higher is better.
+        differ_PP: whether two differ beyond the noise.
+    """
+    surely_better_PP = differ_PP & (scores_P[None, :] > scores_P[:, None])
+    surely_worse_PP = differ_PP & (scores_P[None, :] < scores_P[:, None])
+    return 1 + surely_better_PP.sum(axis=1), len(scores_P) - surely_worse_PP.sum(axis=1)

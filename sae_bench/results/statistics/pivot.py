@@ -1,0 +1,90 @@
+"""The distribution of an error with two parts, each of which has a variance that is only estimated.
+
+error = sqrt(seeds) t + sqrt(units) t', with t and t' independent and Student-distributed with the degrees of freedom
+of each part: the solution of Behrens and Fisher. It is exact where one part dominates and errs on the safe side in
+between (Robinson 1976), where Satterthwaite's single t with few seeds claims too much.
+
+Given the mixing variables w = chi2 / df the error is normal, so every probability is an average of normal ones over
+a grid of w (trapezoids in log w).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+from scipy.special import ndtr
+
+from sae_bench.results.statistics.noise import Noise
+
+FEW = 200.0
+"""Degrees of freedom above which a variance counts as known."""
+
+_TAIL = 1e-12
+_BISECTIONS = 50
+
+
+def two_sided_p(difference: float, noise: Noise) -> float:
+    """Probability of an error at least as large as `difference`."""
+    if noise.standard_error == 0:
+        return 1.0 if difference == 0 else 0.0
+    variance_N, share_N = _mixture(noise)
+    return float(np.clip(2.0 * (share_N * ndtr(-abs(difference) / np.sqrt(variance_N))).sum(), 0.0, 1.0))
+
+
+def quantile(probability: float, noise: Noise) -> float:
+    """The error that is not exceeded with this probability, which is 0.5 or more."""
+    if noise.standard_error == 0:
+        return 0.0
+    variance_N, share_N = _mixture(noise)
+    return float(_quantiles(probability, variance_N[None, :], share_N)[0])
+
+
+def margin(noise: Noise, level: float) -> float:
+    """Half the width of the interval of this level."""
+    return quantile((1.0 + level) / 2.0, noise)
+
+
+def quantiles_over_runs(probability: float, noise: Noise, estimated_R: Float[np.ndarray, " R"]) -> np.ndarray:
+    """The quantile in runs that estimate the seeds' variance as `estimated_R` times what it is."""
+    seeds_w, seeds_share = mixing_grid(noise.seeds_df)
+    units_w, units_share = mixing_grid(noise.units_df)
+    variance = noise.seeds * estimated_R[:, None, None] / seeds_w[:, None] + noise.units / units_w[None, :]
+    share = seeds_share[:, None] * units_share[None, :]
+    return _quantiles(probability, variance.reshape(len(estimated_R), -1), share.ravel())
+
+
+def _mixture(noise: Noise) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Variances of the normal errors that are mixed, and their shares."""
+    seeds_w, seeds_share = mixing_grid(noise.seeds_df)
+    units_w, units_share = mixing_grid(noise.units_df)
+    variance = noise.seeds / seeds_w[:, None] + noise.units / units_w[None, :]
+    return variance.ravel(), (seeds_share[:, None] * units_share[None, :]).ravel()
+
+
+def _quantiles(
+    probability: float, variance_RN: Float[np.ndarray, "R N"], share_N: Float[np.ndarray, " N"]
+) -> Float[np.ndarray, " R"]:
+    """By bisection between 0 and a bound that is doubled until it holds."""
+    scale_RN = np.sqrt(variance_RN)
+    low_R, high_R = np.zeros(len(scale_RN)), np.sqrt(variance_RN @ share_N)
+    while (short_R := ndtr(high_R[:, None] / scale_RN) @ share_N < probability).any():
+        low_R, high_R = np.where(short_R, high_R, low_R), np.where(short_R, 2.0 * high_R, high_R)
+    for _ in range(_BISECTIONS):
+        middle_R = (low_R + high_R) / 2.0
+        short_R = ndtr(middle_R[:, None] / scale_RN) @ share_N < probability
+        low_R, high_R = np.where(short_R, middle_R, low_R), np.where(short_R, high_R, middle_R)
+    return (low_R + high_R) / 2.0
+
+
+@lru_cache(maxsize=4096)
+def mixing_grid(df: float) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Values of chi2 / df and their shares; 1 alone where the variance is known or there is none."""
+    if df <= 0 or df > FEW:
+        return np.ones(1), np.ones(1)
+    edges = stats.chi2.ppf([_TAIL, 1.0 - _TAIL], df) / df
+    w = np.exp(np.linspace(np.log(edges[0]), np.log(edges[1]), 72 if df < 5 else 32))
+    share = stats.chi2.pdf(w * df, df) * w
+    return w, share / share.sum()

@@ -1,0 +1,168 @@
+"""What a comparison says, as records and in one plain sentence each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sae_bench.results.statistics import power
+from sae_bench.results.statistics.paired import SAME, Difference
+
+Verdict = Literal["better", "worse", "higher", "lower", "inside the noise", "the same", "no error bar"]
+"""Of A against B. `higher` and `lower` are for metrics without a better direction."""
+
+SHARE_OF_SCALE = 0.01
+
+
+class PairVerdict(BaseModel):
+    """One metric of one pair of SAEs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    eval: str = Field(description="Name of the eval.")
+    metric: str = Field(description="Path of the metric in eval_result_metrics.")
+    title: str = Field(description="Title of the metric.")
+    higher_is_better: bool | None = Field(description="Which direction is better; null if neither is.")
+    a: str = Field(description="SAE A, as release:id.")
+    b: str = Field(description="SAE B, or the baseline.")
+    value_a: float = Field(description="Score of A.")
+    value_b: float = Field(description="Score of B.")
+    difference: float | None = Field(description="A minus B, on the seeds that were compared.")
+    ci_low: float | None = Field(default=None, description="Lower end of the interval of the difference.")
+    ci_high: float | None = Field(default=None, description="Upper end of the interval of the difference.")
+    p_value: float | None = Field(default=None, description="Two-sided p-value of this comparison alone.")
+    p_adjusted: float | None = Field(default=None, description="The same, for the number of comparisons (Holm).")
+    p_permutation: float | None = Field(
+        default=None, description="p-value of swapping A and B unit by unit, which takes the seeds as they are."
+    )
+    detectable: float | None = Field(
+        default=None, description="Smallest true difference that such a run finds in 80 % of cases, after correction."
+    )
+    target: float | None = Field(default=None, description="The difference that more_seeds is about.")
+    more_seeds: int | None = Field(default=None, description="Seeds to add until `target` is detectable.")
+    n_seeds: int = Field(default=0, description="Seeds compared; 1 where nothing is random.")
+    n_units: int = Field(default=0, description="Units (test texts, ...) compared.")
+    paired_seeds: bool = Field(default=False, description="Whether both were compared seed by seed.")
+    paired_units: bool = Field(default=False, description="Whether both were compared text by text.")
+    notes: list[str] = Field(default_factory=list, description="What could not be paired.")
+    verdict: Verdict = Field(description="Of A against B.")
+    sentence: str = Field(description="The same in words.")
+
+
+class RankedSAE(BaseModel):
+    """One SAE among all."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sae: str = Field(description="release:id.")
+    value: float = Field(description="Its score.")
+    ci_low: float | None = Field(description="Lower end of the score's interval.")
+    ci_high: float | None = Field(description="Upper end of the score's interval.")
+    rank: int = Field(description="Rank by score; 1 is the best.")
+    rank_low: int = Field(description="Best rank that the noise allows.")
+    rank_high: int = Field(description="Worst rank that the noise allows.")
+
+
+class Ranking(BaseModel):
+    """All SAEs on one metric, best first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    eval: str = Field(description="Name of the eval.")
+    metric: str = Field(description="Path of the metric in eval_result_metrics.")
+    title: str = Field(description="Title of the metric.")
+    higher_is_better: bool = Field(description="Which direction is better.")
+    saes: list[RankedSAE] = Field(description="Best first.")
+    sentence: str = Field(description="What can be said of the best.")
+
+
+def default_target(value_a: float, value_b: float) -> float:
+    """A difference worth finding: 0.01 for scores up to 1, else 1 % of the larger, to one digit."""
+    scale = max(abs(value_a), abs(value_b))
+    if scale <= 1.0:
+        return SHARE_OF_SCALE
+    step = SHARE_OF_SCALE * scale
+    digit = 10.0 ** math.floor(math.log10(step))
+    return round(step / digit) * digit
+
+
+def judge(found: Difference, *, higher_is_better: bool | None, p_adjusted: float | None, alpha: float) -> Verdict:
+    """What is known of A against B."""
+    if found.noise is None or p_adjusted is None:
+        return "the same" if found.reason == SAME else "no error bar"
+    if p_adjusted > alpha:
+        return "inside the noise"
+    if higher_is_better is None:
+        return "higher" if found.effect > 0 else "lower"
+    return "better" if (found.effect > 0) == higher_is_better else "worse"
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What a comparison is held to.
+
+    Attributes:
+        alpha: accepted chance of any false finding among all comparisons.
+        target: the difference one would want to find.
+        detectable: the difference this run could have found; None without an error bar.
+    """
+
+    alpha: float
+    n_comparisons: int
+    target: float
+    detectable: float | None
+
+
+def say(found: Difference, verdict: Verdict, standard: Standard, *, a: str, b: str) -> tuple[str, int | None]:
+    """The sentence, and how many more seeds would make the target detectable."""
+    if verdict == "the same":
+        return SAME, None
+    if verdict == "no error bar":
+        return f"{found.reason}; the difference is {number(found.effect)}", None
+    if verdict != "inside the noise":
+        winner, word, low, high = _winner(verdict, found, a, b)
+        return f"{winner} is {word} by {number(abs(found.effect))} ({number(low)} to {number(high)})", None
+    alone = found.p_value is not None and found.p_value <= standard.alpha
+    many = f" of {standard.n_comparisons} comparisons" if alone and standard.n_comparisons > 1 else ""
+    if standard.detectable is not None and standard.detectable <= standard.target:
+        return f"inside the noise{many}: a difference of {number(standard.target)} would have been found", 0
+    more, what = _remedy(found, standard.target, standard.alpha / standard.n_comparisons)
+    return f"inside the noise{many}: {what}", more
+
+
+def _winner(verdict: Verdict, found: Difference, a: str, b: str) -> tuple[str, str, float, float]:
+    """Who is ahead, in what, and by how much at least and at most."""
+    ends = sorted((abs(found.low or 0.0), abs(found.high or 0.0)))
+    word = "better" if verdict in ("better", "worse") else "higher"
+    return (a if verdict in ("better", "higher") else b), word, ends[0], ends[1]
+
+
+def _remedy(found: Difference, target: float, alpha: float) -> tuple[int | None, str]:
+    """What it takes to detect the target, and where that is out of reach, a difference as large as the one seen."""
+    assert found.noise is not None
+    size, seen = number(target), abs(found.effect)
+    if not found.random:
+        times = power.further_units(found.noise, target, alpha=alpha)
+        return None, f"{times} times as many texts would detect {size}; no seed changes this metric"
+    more = power.further_seeds(found.noise, found.n_seeds, target, alpha=alpha)
+    if more is not None:
+        return more, f"{_seeds(more)} would detect {size}"
+    texts = f"no number of seeds would detect {size} without more test texts"
+    enough = power.further_seeds(found.noise, found.n_seeds, seen, alpha=alpha) if seen > target else None
+    return None, texts if not enough else f"{texts}; {_seeds(enough)} would detect {number(seen)}, the size seen"
+
+
+def _seeds(more: int) -> str:
+    return f"{more} more seed{'s' if more != 1 else ''}"
+
+
+def number(value: float) -> str:
+    """A number with the digits that matter."""
+    if value == 0:
+        return "0"
+    digits = 1 if abs(value) >= 10 else 3 if abs(value) >= 0.01 else 4
+    shown = f"{value:.{digits}f}"
+    return f"{shown.rstrip('0').rstrip('.')}" if float(shown) else f"{value:.0e}"

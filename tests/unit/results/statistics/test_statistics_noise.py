@@ -1,0 +1,95 @@
+"""Where the noise of a metric comes from, against what was put in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sae_bench.results.samples import Samples, stack_draws
+from sae_bench.results.statistics.noise import merge_lone_units, noise_of, noise_of_difference, seeds_only, take_apart
+from sae_bench.testing.simulated_samples import Design, runs_of_one, simulate
+
+
+def of(values: list[list[float]], weights: list[float] | None = None, groups: tuple[int, ...] | None = None) -> Samples:
+    n = len(values[0])
+    return Samples(torch.tensor(values), torch.tensor(weights or [1.0] * n), groups or (0,) * n, "text", "k")
+
+
+def test_the_parts_add_up_to_what_was_put_in():
+    design = Design(n_seeds=4, n_units=200, n_strata=2, text=0.3, cell=0.2, seed=0.02)
+    found = [noise_of(take_apart(s)) for s in runs_of_one(design, 400)]
+    seeds = design.seed**2 / 4 + design.cell**2 / (4 * 200)
+    units = design.text**2 / 200
+    assert np.mean([n.seeds for n in found]) == pytest.approx(seeds, rel=0.1)
+    assert np.mean([n.units for n in found]) == pytest.approx(units, rel=0.03)
+    assert {(n.seeds_df, n.units_df) for n in found} == {(3.0, 198.0)}
+
+
+def test_one_stratum_one_row_is_the_textbook_standard_error():
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal(30)
+    samples = Samples.of_equal_units(torch.from_numpy(values)[None], unit="text", key="k", random=False)
+    noise = noise_of(take_apart(samples))
+    assert noise.standard_error == pytest.approx(values.std(ddof=1) / np.sqrt(30), rel=1e-6)
+    assert (noise.seeds, noise.seeds_df, noise.units_df) == (0.0, 0.0, 29.0)
+
+
+def test_differences_between_strata_are_no_noise():
+    noise = noise_of(take_apart(of([[0.0, 0.0, 5.0, 5.0]] * 2, groups=(0, 0, 1, 1))))
+    assert noise.standard_error == 0.0
+    assert noise_of(take_apart(of([[0.0, 0.0, 5.0, 5.0]] * 2))).units > 0
+
+
+def test_undefined_units_are_left_out_and_weights_renormalised():
+    nan = float("nan")
+    parts = take_apart(of([[1.0, 3.0, nan], [1.0, nan, 5.0]], weights=[1.0, 1.0, 3.0]))
+    assert parts.seed_values_S.tolist() == [2.0, 4.0]
+
+
+def test_units_of_weight_zero_do_not_count():
+    with_idle = noise_of(take_apart(of([[1.0, 2.0, 4.0, 99.0]] * 2, weights=[1.0, 1.0, 1.0, 0.0])))
+    without = noise_of(take_apart(of([[1.0, 2.0, 4.0]] * 2)))
+    assert with_idle == without
+
+
+def test_units_that_each_seed_drew_anew_are_part_of_the_seeds():
+    """Texts drawn per seed: their noise is in the spread of the seeds, and is not counted twice."""
+    rng = np.random.default_rng(0)
+    variances = []
+    for _ in range(200):
+        draws = [
+            Samples.of_equal_units(torch.from_numpy(rng.standard_normal((1, 50))), unit="text", key=str(seed))
+            for seed in range(3)
+        ]
+        noise = noise_of(take_apart(stack_draws(draws)))
+        variances.append((noise.seeds, noise.units))
+    seeds, units = np.mean(variances, axis=0)
+    assert seeds == pytest.approx(1 / 150, rel=0.2)
+    assert units < 0.15 * seeds
+
+
+def test_a_pair_of_copies_leaves_the_texts_out():
+    design = Design(text=0.5, cell=0.01, seed=0.05)
+    rng = np.random.default_rng(0)
+    text_U = rng.standard_normal(design.n_units)
+    a, b = (take_apart(simulate(design, rng, text_U, mean=0.8)) for _ in range(2))
+    paired = noise_of_difference(a, b, same_units=True)
+    unpaired = noise_of_difference(a, b, same_units=False)
+    assert paired.units < 1e-3 * unpaired.units
+    assert paired.seeds == unpaired.seeds
+    assert 2.0 <= paired.seeds_df <= 4.0
+    assert noise_of(a.minus(a)).standard_error == 0.0
+
+
+def test_seeds_alone():
+    noise = noise_of(seeds_only([1.0, 2.0, 3.0]))
+    assert (noise.seeds, noise.seeds_df, noise.units) == (pytest.approx(1 / 3), 2.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("groups", "strata"),
+    [([4, 4, 7, 7], [0, 0, 1, 1]), ([1, 2, 3, 3], [0, 0, 1, 1]), ([1, 3, 3], [0, 0, 0]), ([5], [0]), ([1, 2], [0, 0])],
+)
+def test_no_unit_is_alone_in_its_stratum(groups: list[int], strata: list[int]):
+    assert merge_lone_units(np.array(groups)).tolist() == strata

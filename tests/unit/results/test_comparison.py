@@ -1,0 +1,185 @@
+"""What `compare` and `rank` say of results in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from written_results import TOP_1, published, write
+
+from sae_bench.errors import UsageError
+from sae_bench.results.comparison import compare, rank
+from sae_bench.results.samples import Samples
+from sae_bench.results.verdicts import default_target, number
+from sae_bench.testing.simulated_samples import Design, simulate
+
+DESIGN = Design(n_units=200, text=0.3, cell=0.05, seed=0.002, shared=1.0)
+MEANS = {"best": 0.85, "good": 0.80, "twin": 0.80, "bad": 0.60}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four SAEs, two of them alike."""
+    rng = np.random.default_rng(0)
+    text_U = rng.standard_normal(DESIGN.n_units)
+    for sae, mean in MEANS.items():
+        write(tmp_path, sae, simulate(DESIGN, rng, text_U, mean=mean))
+    return tmp_path
+
+
+def test_a_pair(folder: Path):
+    found = compare(folder, a="best", b="bad")
+    (pair,) = found.pairs
+    assert (pair.eval, pair.metric, pair.a, pair.b) == ("sparse_probing", TOP_1, "tiny:best", "tiny:bad")
+    assert pair.verdict == "better"
+    assert pair.sentence.startswith("tiny:best is better by 0.2")
+    assert pair.p_value == pair.p_adjusted < 0.001
+    assert pair.p_permutation < 0.001
+    assert pair.ci_low < pair.difference < pair.ci_high
+    assert pair.paired_seeds
+    assert pair.paired_units
+    assert (pair.n_seeds, pair.n_units) == (3, 200)
+    (turned,) = compare(folder, a="bad", b="best").pairs
+    assert turned.verdict == "worse"
+    assert turned.sentence == pair.sentence
+
+
+def test_inside_the_noise_says_what_it_takes(folder: Path):
+    (pair,) = compare(folder, a="good", b="twin", detect=0.004).pairs
+    assert pair.verdict == "inside the noise"
+    assert pair.more_seeds >= 1
+    assert pair.sentence == f"inside the noise: {pair.more_seeds} more seeds would detect 0.004"
+    (coarse,) = compare(folder, a="good", b="twin", detect=0.1).pairs
+    assert coarse.sentence == "inside the noise: a difference of 0.1 would have been found"
+    assert coarse.more_seeds == 0
+
+
+def test_all_against_a_baseline_are_corrected_for_their_number(folder: Path):
+    found = compare(folder, baseline="good")
+    assert [pair.a for pair in found.pairs] == ["tiny:bad", "tiny:best", "tiny:twin"]
+    assert {pair.b for pair in found.pairs} == {"tiny:good"}
+    verdicts = {pair.a: pair.verdict for pair in found.pairs}
+    assert verdicts == {"tiny:bad": "worse", "tiny:best": "better", "tiny:twin": "inside the noise"}
+    assert min(pair.p_adjusted / pair.p_value for pair in found.pairs if pair.p_value > 0) >= 1.0
+    alone = compare(folder, a="best", b="good").pairs[0]
+    among = next(pair for pair in found.pairs if pair.a == "tiny:best")
+    assert among.p_adjusted > alone.p_adjusted
+    assert among.detectable > alone.detectable
+    per_metric = compare(folder, baseline="good", family="metric")
+    assert [p.p_adjusted for p in per_metric.pairs] == [p.p_adjusted for p in found.pairs]  # there is one metric
+
+
+def test_ranks(folder: Path):
+    (ranking,) = rank(folder).rankings
+    assert [(row.sae, row.rank) for row in ranking.saes][:1] == [("tiny:best", 1)]
+    ranks = {row.sae: (row.rank_low, row.rank_high) for row in ranking.saes}
+    assert ranks["tiny:best"] == (1, 1)
+    assert ranks["tiny:bad"] == (4, 4)
+    assert ranks["tiny:good"] == ranks["tiny:twin"] == (2, 3)
+    assert ranking.sentence.startswith("tiny:best is the best")
+
+
+def test_one_seed_has_no_error_bar(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    one = Design(n_seeds=1)
+    for sae in ("a", "b"):
+        write(tmp_path, sae, simulate(one, rng, rng.standard_normal(one.n_units), mean=0.8))
+    (pair,) = compare(tmp_path, a="a", b="b").pairs
+    assert pair.verdict == "no error bar"
+    assert "one seed: no error bar" in pair.sentence
+    assert pair.p_value is pair.p_adjusted is pair.detectable is None
+    (ranking,) = rank(tmp_path).rankings
+    assert {(row.rank_low, row.rank_high) for row in ranking.saes} == {(1, 2)}
+    assert ranking.sentence == "no SAE can be told from the best"
+
+
+def test_published_results_are_compared_without_an_error_bar(tmp_path: Path):
+    published(tmp_path, "x", {"sparsity": {"l0": 40.0}})
+    published(tmp_path, "y", {"sparsity": {"l0": 50.0}})
+    (pair,) = compare(tmp_path, a="x", b="y").pairs
+    assert (pair.verdict, pair.difference) == ("no error bar", -10.0)
+    assert "no error bar; the difference is -10" in pair.sentence
+
+
+def test_what_no_seed_changes_asks_for_texts(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    for sae in ("a", "b"):
+        values = torch.from_numpy(40 + rng.standard_normal((1, 30)))
+        rows = Samples.of_equal_units(values, unit="block of 4 rows", key="k", random=False)
+        write(tmp_path, sae, rows, eval_name="core", path="sparsity.l0", seed_results=[])
+    (pair,) = compare(tmp_path, a="a", b="b", detect=0.1).pairs
+    assert pair.verdict == "inside the noise"
+    assert "times as many texts would detect 0.1; no seed changes this metric" in pair.sentence
+    assert rank(tmp_path).rankings == []  # neither direction of L0 is better
+
+
+def test_other_settings_models_and_definitions_are_not_compared(folder: Path):
+    rng = np.random.default_rng(3)
+    samples = simulate(DESIGN, rng, rng.standard_normal(DESIGN.n_units), mean=0.8)
+    write(folder, "settings", samples, eval_config={"random_seed": 1, "k_values": [1, 5]})
+    write(folder, "model", samples, provenance={"seeds": [42, 43, 44], "model_fingerprint": "another"})
+    write(folder, "protocol", samples, provenance={"seeds": [42, 43, 44], "protocol": "sparse_probing-0"})
+    for sae, why in (("settings", "k_values"), ("model", "different models"), ("protocol", "different definitions")):
+        with pytest.raises(UsageError, match=why):
+            compare(folder, a="good", b=sae)
+    found = compare(folder, baseline="good")
+    assert len(found.pairs) == 3
+    assert len(found.notes) == 3
+    ranking = rank(folder)
+    assert len(ranking.notes) >= 3
+
+
+def test_other_random_seeds_are_no_other_settings(folder: Path):
+    rng = np.random.default_rng(3)
+    text_U = rng.standard_normal(DESIGN.n_units)
+    write(folder, "later", simulate(DESIGN, rng, text_U, mean=0.8), first_seed=7)
+    (pair,) = compare(folder, a="good", b="later").pairs
+    assert not pair.paired_seeds
+    assert any("not the same seeds" in note for note in pair.notes)
+
+
+def test_what_could_not_be_used_is_said(folder: Path):
+    (folder / "sparse_probing" / "cut.json").write_text('{"eval_type_id": "spa')
+    sample = folder / "sparse_probing" / "samples" / "tiny_bad.safetensors"
+    sample.write_bytes(sample.read_bytes()[:100])
+    found = compare(folder, a="good", b="bad")
+    assert "cut off" in found.skipped[str(folder / "sparse_probing" / "cut.json")]
+    assert any("tiny_bad.safetensors" in note for note in found.notes)
+    (pair,) = found.pairs
+    assert pair.verdict == "worse" or pair.verdict == "better" or pair.verdict == "inside the noise"
+    assert any("were not kept" in note for note in pair.notes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({}, "name two SAEs"),
+        ({"a": "best"}, "name two SAEs"),
+        ({"a": "best", "b": "bad", "baseline": "good"}, "name two SAEs"),
+        ({"a": "best", "b": "best"}, "the same SAE"),
+        ({"a": "best", "b": "worst"}, "unknown SAE 'worst'"),
+        ({"a": "best", "b": "bad", "alpha": 5.0}, "alpha is a probability"),
+        ({"a": "best", "b": "bad", "detect": -1.0}, "above 0"),
+        ({"a": "best", "b": "bad", "metrics": ["nothing"]}, "nothing to compare"),
+    ],
+)
+def test_wrong_requests(folder: Path, asked: dict, message: str):
+    with pytest.raises(UsageError, match=message):
+        compare(folder, **asked)
+
+
+def test_as_json_and_as_a_table(folder: Path):
+    found = compare(folder, baseline="good")
+    assert type(found).model_validate_json(found.model_dump_json()) == found
+    frame = found.to_frame()
+    assert list(frame["verdict"]) == [pair.verdict for pair in found.pairs]
+
+
+def test_targets_and_numbers():
+    assert default_target(0.8, 0.7) == 0.01
+    assert default_target(43.0, 40.0) == pytest.approx(0.4)
+    assert default_target(-1234.0, 3.0) == pytest.approx(10.0)
+    shown = {0.0: "0", 0.0123456: "0.012", -0.00421: "-0.0042", 12.34: "12.3", 0.1: "0.1", 0.00001: "1e-05"}
+    assert {value: number(value) for value in shown} == shown
