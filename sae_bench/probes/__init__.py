@@ -8,7 +8,9 @@ from sae_bench.probes.adamw import (
     train_adamw_probes,
 )
 from sae_bench.probes.features import DenseFeatures, FeatureMatrix
+from sae_bench.probes.l1_logistic import fit_l1_logistic
 from sae_bench.probes.logistic import LogisticFit, fit_logistic
+from sae_bench.probes.scores import roc_auc, weighted_f1
 
 __all__ = [
     "AdamWProbes",
@@ -18,6 +20,9 @@ __all__ = [
     "LogisticFit",
     "ProbeProblem",
     "ProbeSelection",
+    "fit_l1_logistic",
     "fit_logistic",
+    "roc_auc",
     "train_adamw_probes",
+    "weighted_f1",
 ]

@@ -81,9 +81,9 @@ SETTINGS = {
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("batched", [False, True])
 def test_weights_are_those_of_torch_adamw(features, name, batched, monkeypatch):
-    if batched:
-        monkeypatch.setattr("sae_bench.probes.adamw.PROBLEMS_AT_ONCE_ON_CPU", 3)
     settings = SETTINGS[name]
+    n_problems = 3 if batched else 1
+    monkeypatch.setattr("sae_bench.probes.adamw.ELEMENTS_AT_ONCE_ON_CPU", n_problems * settings.batch_size * F)
     tasks = [problem(features, seed) for seed in range(8)]
     probes = train_adamw_probes(features, tasks, settings=settings)
     for p, task in enumerate(tasks):
@@ -104,7 +104,9 @@ def test_problems_stop_at_different_epochs_here(features):
 
 @pytest.mark.parametrize("at_once", [1, 4])
 def test_a_problem_does_not_depend_on_its_company(features, at_once, monkeypatch):
-    monkeypatch.setattr("sae_bench.probes.adamw.PROBLEMS_AT_ONCE_ON_CPU", at_once)
+    monkeypatch.setattr(
+        "sae_bench.probes.adamw.ELEMENTS_AT_ONCE_ON_CPU", at_once * SETTINGS["published"].batch_size * F
+    )
     tasks = [
         problem(features, 0),
         problem(features, 1, n_train=60),
