@@ -139,6 +139,7 @@ def _chosen_rows(spec: LabelledSpec, frame: pd.DataFrame) -> pd.DataFrame:
         columns["balance"] = as_keys(frame[spec.balance_column], spec.balance_values)
     rows = pd.DataFrame(columns).dropna()
     _check_are_texts(rows["text"], spec)
+    rows = _with_pattern(spec, rows)
     if spec.min_chars is not None:
         rows = rows[rows["text"].str.len() > spec.min_chars]
     return rows.assign(text=rows["text"].str.slice(spec.skip_chars)) if spec.skip_chars else rows
@@ -152,13 +153,22 @@ def _check_are_texts(values: pd.Series, spec: LabelledSpec) -> None:
         )
 
 
+def _with_pattern(spec: LabelledSpec, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their second attribute, where that is whether a pattern is found in the text."""
+    if spec.balance_pattern is None:
+        return rows
+    found = rows["text"].str.contains(spec.balance_pattern, regex=True)
+    return rows.assign(balance=found.map({True: "1", False: "0"}))
+
+
 def _embedded_table(spec: LabelledSpec) -> tuple[Origin, pd.DataFrame]:
     frames = []
     for file, targets in spec.embedded.items():
         task = embedded.read_task(file)
         labels = as_keys(task["target"], targets).map(targets)
         frames.append(pd.DataFrame({"text": task["prompt"], "label": labels}).dropna())
-    return Origin("package", embedded.REQUIREMENT, embedded.installed_version()), pd.concat(frames, ignore_index=True)
+    rows = _with_pattern(spec, pd.concat(frames, ignore_index=True))
+    return Origin("package", embedded.REQUIREMENT, embedded.installed_version()), rows
 
 
 def _split_by_content(frame: pd.DataFrame, test_share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -189,7 +199,7 @@ def _per_cell(spec: LabelledSpec, set_size: int) -> int:
 
 def _cell_counts(spec: LabelledSpec, table: pd.DataFrame) -> dict[str, int]:
     """How many rows there are of each class, or of each `class, value` of the second attribute."""
-    if spec.balance_column is None:
+    if not spec.has_second_attribute:
         found = table["label"].value_counts().to_dict()
         return {_shown(spec.classes, key): int(found.get(key, 0)) for key in spec.classes}
     both = table.groupby(["label", "balance"]).size().to_dict()

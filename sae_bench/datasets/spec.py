@@ -79,7 +79,7 @@ class CorpusSpec(DatasetSpec):
 class LabelledSpec(DatasetSpec):
     """Texts with a class each, and optionally a second attribute (`balance_column`).
 
-    The two columns with their named values are all that a two-attribute eval needs as well.
+    The two attributes with their named values are all that a two-attribute eval needs as well.
     """
 
     kind: Literal["labelled"] = "labelled"
@@ -92,6 +92,14 @@ class LabelledSpec(DatasetSpec):
         default=None, description="Column of a second attribute; every class gets equally many texts of each value."
     )
     balance_values: Names = Field(default_factory=dict, description="Values of the balance column -> their names.")
+    balance_pattern: str | None = Field(
+        default=None,
+        description="Regular expression in place of a balance column: the second attribute of a text is '1' where the "
+        "pattern is found in it, else '0'.",
+    )
+    whole_set: str | None = Field(
+        default=None, description="Name of the set with all classes of the same source, if this one has some of them."
+    )
     train_split: str = Field(default="train", min_length=1, description="Split of the training texts.")
     test_split: str | None = Field(
         default="test", description="Split of the test texts; null: a share of the training split, by content."
@@ -130,15 +138,24 @@ class LabelledSpec(DatasetSpec):
             raise ValueError(
                 f"parts must have the same keys as classes: {sorted(self.parts)} != {sorted(self.classes)}"
             )
-        if (self.balance_column is None) != (not self.balance_values):
-            raise ValueError("balance_column and balance_values go together")
+        if self.balance_column is not None and self.balance_pattern is not None:
+            raise ValueError("give balance_column or balance_pattern, not both")
+        if self.has_second_attribute != bool(self.balance_values):
+            raise ValueError("balance_column and balance_values go together (or balance_pattern and balance_values)")
+        if self.balance_pattern is not None and set(self.balance_values) != {"0", "1"}:
+            raise ValueError(f"balance_pattern gives 0 and 1, balance_values has {list(self.balance_values)}")
         if self.balance_values and len(self.balance_values) < 2:
             raise ValueError("balance_values must name at least two values")
-        if self.draw == "first" and self.balance_column is not None:
+        if self.draw == "first" and self.has_second_attribute:
             raise ValueError("draw 'first' cannot balance a second attribute: use draw 'sample'")
         if self.parts and self.draw != "first":
             raise ValueError("parts need draw 'first'")
         return self
+
+    @property
+    def has_second_attribute(self) -> bool:
+        """Whether every text has a value of a second attribute."""
+        return self.balance_column is not None or self.balance_pattern is not None
 
     @property
     def columns(self) -> tuple[str, ...]:
