@@ -1,0 +1,208 @@
+"""Settings of scr and tpp."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from sae_bench.evals.base_eval_output import BaseEvalConfig
+
+MAX_PROBE_TEST_BATCH = 500
+
+Pairs = dict[str, list[tuple[str, str]]]
+"""Data set -> pairs of classes by name."""
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """`a b, c d` -> pairs of names."""
+    first_and_second = (pair.split() for pair in text.split(","))
+    return [(first, second) for first, second in first_and_second]
+
+
+PUBLISHED_PAIRS: Pairs = {
+    "LabHC/bias_in_bios_class_set1": _pairs(
+        "professor nurse, architect journalist, surgeon psychologist, attorney teacher"
+    ),
+    "canrager/amazon_reviews_mcauley_1and5": _pairs(
+        "Books CDs_and_Vinyl, Software Electronics, Pet_Supplies Office_Products, "
+        "Industrial_and_Scientific Toys_and_Games"
+    ),
+}
+PUBLISHED_N_VALUES: tuple[int, ...] = (2, 5, 10, 20, 50, 100, 500)
+
+
+class ScrAndTppEvalConfig(BaseEvalConfig):
+    """Settings that scr and tpp share; the defaults are the published ones."""
+
+    random_seed: int = Field(
+        default=42,
+        title="Random Seed",
+        description="Seed of the texts that are sampled, and of the probes where a run names no other seeds.",
+    )
+    dataset_names: list[str] = Field(
+        default=list(PUBLISHED_PAIRS),
+        title="Dataset Names",
+        description="Labelled text data sets; scr needs a second attribute with two values (gender, rating).",
+    )
+    perform_scr: bool = Field(
+        default=True,
+        title="Perform Spurious Correlation Removal",
+        description="True: spurious correlation removal (scr); false: targeted probe perturbation (tpp).",
+    )
+    early_stopping_patience: int = Field(
+        default=20,
+        title="Early Stopping Patience",
+        description="Epochs without a better accuracy after which a probe stops; as many as probe_epochs: never.",
+        ge=1,
+    )
+    train_set_size: int = Field(
+        default=4000,
+        title="Train Set Size",
+        description="Training texts of one probe; half of them are of its class.",
+        ge=4,
+    )
+    test_set_size: int = Field(
+        default=1000,
+        title="Test Set Size",
+        description="Test texts of one probe; half of them are of its class.",
+        ge=4,
+    )
+    context_length: int = Field(
+        default=128,
+        title="LLM Context Length",
+        description="Tokens of a text that the language model reads; what comes after them is cut off.",
+        ge=1,
+    )
+    probe_train_batch_size: int = Field(
+        default=16,
+        title="Probe Train Batch Size",
+        description="Texts per step of a probe's training. It decides how much of the spurious correlation a biased "
+        "probe learns, so scores compare only between equal values.",
+        ge=1,
+    )
+    probe_test_batch_size: int = Field(
+        default=MAX_PROBE_TEST_BATCH,
+        title="Probe Test Batch Size",
+        description="Kept for published scripts (at most 500, as there); accuracies do not depend on it.",
+        ge=1,
+    )
+    probe_epochs: int = Field(
+        default=20,
+        title="Probe Epochs",
+        description="Epochs of a probe's training; many of them make scr depend less on the seed.",
+        ge=1,
+    )
+    probe_lr: float = Field(default=1e-3, title="Probe LR", description="Learning rate of the probes.", gt=0)
+    probe_l1_penalty: float = Field(
+        default=1e-3,
+        title="Probe L1 Penalty",
+        description="Weight of the sum of a probe's absolute weights in its loss.",
+        ge=0,
+    )
+    sae_batch_size: int = Field(
+        default=125,
+        title="SAE Batch Size",
+        description="Kept for published scripts; the shared pass encodes each of its batches at once.",
+        ge=1,
+    )
+    llm_batch_size: int | None = Field(
+        default=None,
+        title="LLM Batch Size",
+        description="Largest number of texts the language model reads at once; null leaves it to the pass.",
+        ge=1,
+    )
+    llm_dtype: str = Field(
+        default="",
+        title="LLM Data Type",
+        description="dtype of the language model, such as bfloat16; empty chooses by model.",
+    )
+    lower_vram_usage: bool = Field(
+        default=False,
+        title="Lower Memory Usage",
+        description="Kept for published scripts; pooled codes stay in main memory in any case.",
+    )
+    model_name: str = Field(default="", title="Model Name", description="Language model; filled in by the run.")
+    n_values: list[int] = Field(
+        default=list(PUBLISHED_N_VALUES),
+        title="N Values",
+        description="How many latents are set to zero; one score per value.",
+        min_length=1,
+    )
+    column1_vals_lookup: Pairs = Field(
+        default_factory=lambda: {name: list(pairs) for name, pairs in PUBLISHED_PAIRS.items()},
+        title="Column 1 Values Lookup",
+        description="scr only: data set -> pairs of classes, each made into a fully biased set (all professors male, "
+        "all nurses female). A set that is not listed pairs its classes in order.",
+    )
+    probe_selection: Literal["test", "validation"] = Field(
+        default="test",
+        title="Probe Selection",
+        description=(
+            "What chooses the epoch of a probe: 'test' is the published definition and picks the epoch with the best "
+            "test accuracy; 'validation' picks on a tenth of the training texts."
+        ),
+    )
+
+    @field_validator("probe_test_batch_size")
+    @classmethod
+    def _at_most_500(cls, value: int) -> int:
+        return min(value, MAX_PROBE_TEST_BATCH)
+
+    @field_validator("n_values")
+    @classmethod
+    def _check_n_values(cls, values: list[int]) -> list[int]:
+        if any(n < 1 for n in values):
+            raise ValueError(f"n_values must be 1 or more, got {values}.")
+        if len(set(values)) < len(values):
+            raise ValueError(f"n_values must differ from one another, got {values}.")
+        return values
+
+    @field_validator("dataset_names")
+    @classmethod
+    def _check_dataset_names(cls, names: list[str]) -> list[str]:
+        if not names:
+            raise ValueError("dataset_names is empty; name at least one data set.")
+        if len(set(names)) < len(names):
+            raise ValueError(f"dataset_names holds a name twice: {names}.")
+        return names
+
+    @field_validator("column1_vals_lookup", mode="before")
+    @classmethod
+    def _from_json(cls, value: Any) -> Any:
+        """A flag gives text: '{"set": [["a", "b"]]}'."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"column1_vals_lookup must be JSON such as {{'set': [['a', 'b']]}}: {error}") from error
+
+    @field_validator("column1_vals_lookup")
+    @classmethod
+    def _check_pairs(cls, lookup: Pairs) -> Pairs:
+        for name, pairs in lookup.items():
+            if not pairs or len(set(pairs)) < len(pairs) or any(a == b for a, b in pairs):
+                raise ValueError(f"'{name}' needs one or more pairs of two different classes each, got {pairs}.")
+        return lookup
+
+
+class ScrEvalConfig(ScrAndTppEvalConfig):
+    """Settings of spurious correlation removal."""
+
+    perform_scr: Literal[True] = Field(
+        default=True,
+        title="Perform Spurious Correlation Removal",
+        description="Always true here; tpp is the eval of the other value.",
+    )
+
+
+class TppEvalConfig(ScrAndTppEvalConfig):
+    """Settings of targeted probe perturbation."""
+
+    perform_scr: Literal[False] = Field(
+        default=False,
+        title="Perform Spurious Correlation Removal",
+        description="Always false here; scr is the eval of the other value.",
+    )

@@ -1,0 +1,50 @@
+"""Two small labelled sets: four quadrants of (topic, time), and three topics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_runs import WORDS, sentences
+
+from sae_bench.datasets import LabelledSpec, registry
+
+TINY: dict[str, Any] = {
+    "dataset_names": ["tiny/times"],
+    "column1_vals_lookup": {"tiny/times": [["river", "code"], ["food", "code"]]},
+    "train_set_size": 24,
+    "test_set_size": 12,
+    "context_length": 16,
+    "probe_epochs": 4,
+    "probe_lr": 0.01,
+    "n_values": [1, 4, 16],
+    "llm_dtype": "float32",
+}
+
+
+@pytest.fixture
+def times(tmp_path: Path) -> LabelledSpec:
+    """Per split and topic, texts that begin with `now` and with `then`."""
+    folder = tmp_path / "times"
+    folder.mkdir()
+    for split, n in (("train", 13), ("test", 7)):
+        rows = [
+            {"text": f"{time} {text}", "topic": topic, "time": time}
+            for topic in WORDS
+            for time in ("now", "then")
+            for text in sentences(topic, split, n)
+        ]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    spec = LabelledSpec(
+        name="tiny/times",
+        description="Topics at two times.",
+        path=folder,
+        label_column="topic",
+        classes={name: name for name in WORDS},
+        balance_column="time",
+        balance_values={"now": "now", "then": "then"},
+    )
+    registry.register(spec)
+    return spec
