@@ -1,0 +1,135 @@
+"""Settings of sparse probing on the tasks of sae-probes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sae_bench.evals.base_eval_output import BaseEvalConfig
+
+Penalty = Literal["l1", "l2"]
+Setting = Literal["normal", "scarcity", "imbalance"]
+
+QUICK_TASKS: tuple[str, ...] = (
+    "5_hist_fig_ismale", "21_headline_istrump", "26_headline_isfrontpage", "36_sciq_tf", "42_temp_sense", "51_just_is",
+    "54_cs_tf", "67_social-security", "73_control-group", "85_mental-health", "87_glue_cola", "92_glue_sst2",
+    "96_spam_is", "105_click_bait", "106_hate_hate", "113_movie_sent", "119_us_state_TX",
+    "124_world_country_United_States", "126_art_type_book", "155_athlete_sport_basketball",
+)  # fmt: skip
+"""Twenty tasks of short texts, of every kind: facts about names, grammar, style, truth, sentiment, bigrams."""
+
+
+class SparseProbingSaeProbesEvalConfig(BaseEvalConfig):
+    """Settings of sparse probing on the tasks of sae-probes; the defaults are the published ones."""
+
+    model_name: str = Field(
+        default="",
+        title="Model Name",
+        description="Language model; filled in by the run.",
+    )
+    random_seed: int = Field(
+        default=42,
+        title="Random Seed",
+        description="Seed of splits and folds where a run names no other seeds.",
+    )
+    dataset_names: list[str] = Field(
+        default=[],
+        title="Dataset Names",
+        description="Tasks such as 87_glue_cola; empty takes all 113 binary tasks of the package.",
+    )
+    reg_type: Penalty = Field(
+        default="l1",
+        title="Regularization Type",
+        description="Penalty on the weights of the sparse probes; the residual stream's probe always takes l2.",
+    )
+    setting: Setting = Field(
+        default="normal",
+        title="Data Balance Setting",
+        description=(
+            "'normal': up to 1024 balanced training texts; 'scarcity': 2 to 1024 of them, in 20 steps; 'imbalance': "
+            "5 to 95 per cent of them positive, in 19 steps. Scores are means over the steps."
+        ),
+    )
+    ks: list[int] = Field(
+        default=[1, 2, 5],
+        title="K Values",
+        description="How many latents a sparse probe reads; one probe per value.",
+        min_length=1,
+    )
+    binarize: bool = Field(
+        default=False,
+        title="Binarize Latents",
+        description="Probes read whether a latent is active instead of its value; only in the setting 'normal'.",
+    )
+    results_path: str = Field(
+        default="artifacts/sparse_probing_sae_probes",
+        title="sae-probes Results Root",
+        description="Kept for published scripts; nothing is written there, results have one row per task.",
+    )
+    model_cache_path: str | None = Field(
+        default=None,
+        title="Model Activations Cache",
+        description="Folder where run_eval keeps the model's activations for SAEs that come later; null keeps none.",
+    )
+    include_llm_baseline: bool = Field(
+        default=True,
+        title="Include LLM Baseline",
+        description="Probe the whole residual stream as well; paid once for all SAEs at a hook.",
+    )
+    baseline_method: Literal["logreg"] = Field(
+        default="logreg",
+        title="Baseline Method",
+        description="Probe of the residual stream: cross-validated logistic regression.",
+    )
+    context_length: int = Field(
+        default=1024,
+        title="LLM Context Length",
+        description="The last so many tokens of a text are read; fewer where the model has fewer positions.",
+        ge=2,
+    )
+    llm_batch_size: int | None = Field(
+        default=None,
+        title="LLM Batch Size",
+        description="Largest number of texts the language model reads at once; null leaves it to the pass.",
+        ge=1,
+    )
+    llm_dtype: str = Field(
+        default="",
+        title="LLM Data Type",
+        description="dtype of the language model, such as bfloat16; empty chooses by model.",
+    )
+    max_tasks: int | None = Field(
+        default=None,
+        title="Max Tasks",
+        description="Only the first so many of the chosen tasks; null takes all.",
+        ge=1,
+    )
+    max_texts: int | None = Field(
+        default=None,
+        title="Max Texts",
+        description="Only the first so many texts of a task, half of each class; null takes all. For quick runs.",
+        ge=104,
+    )
+
+    @field_validator("ks")
+    @classmethod
+    def _check_ks(cls, values: list[int]) -> list[int]:
+        if any(k < 1 for k in values):
+            raise ValueError(f"ks must be 1 or more, got {values}.")
+        if len(set(values)) < len(values):
+            raise ValueError(f"ks must differ from one another, got {values}.")
+        return values
+
+    @field_validator("dataset_names")
+    @classmethod
+    def _check_dataset_names(cls, names: list[str]) -> list[str]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"dataset_names holds a name twice: {names}.")
+        return names
+
+    @model_validator(mode="after")
+    def _check_binarize(self) -> SparseProbingSaeProbesEvalConfig:
+        if self.binarize and self.setting != "normal":
+            raise ValueError(f"binarize works in the setting 'normal' only, got '{self.setting}'.")
+        return self
