@@ -1,0 +1,1 @@
+"""Absorption: letters that latents for single words take over from the latent of the letter."""

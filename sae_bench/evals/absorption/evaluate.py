@@ -1,0 +1,232 @@
+"""Absorption: words and prompts once per model, activations and letter probes once per hook, then SAE after SAE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean, stdev
+
+from torch import Tensor
+
+from sae_bench.activations.requests import Request
+from sae_bench.custom_saes.members import Member
+from sae_bench.errors import UsageError
+from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
+from sae_bench.evals.absorption.eval_output import (
+    AbsorptionEvalOutput,
+    AbsorptionMeanMetrics,
+    AbsorptionMetricCategories,
+    AbsorptionResultDetail,
+)
+from sae_bench.evals.absorption.letters import (
+    LetterScores,
+    PreparedLetters,
+    prepare_letters,
+    score_letters,
+    unstructured_results,
+)
+from sae_bench.evals.absorption.prompts import build_prompts, word_activations
+from sae_bench.evals.absorption.word_codes import encode_words
+from sae_bench.evals.absorption.words import LETTERS, LetterWords, letter_words
+from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base_eval_output import SeedResult
+from sae_bench.results.samples import Samples
+
+SHARED_PROMPTS = (
+    "words_per_prompt is {n}: words share prompts, which is an approximation of the published one word per prompt"
+)
+
+
+class AbsorptionJob:
+    """Absorption of one model; nothing is asked of the shared pass, for words are read in prompts of their own.
+
+    Args:
+        words: the words to read; by default those of the model's vocabulary.
+    """
+
+    def __init__(self, context: EvalContext, config: AbsorptionEvalConfig, words: LetterWords | None = None) -> None:
+        if len(set(context.seeds)) < len(context.seeds) or not context.seeds:
+            raise UsageError(f"seeds must be one or more and differ, got {list(context.seeds)}.")
+        self.lm = context.lm
+        self.config = config
+        self.seeds = context.seeds
+        self.words = letter_words(self.lm, config) if words is None else words
+        self.prompts = build_prompts(self.lm, self.words.words, config)
+        self._activations: dict[str, Tensor] = {}
+        self._prepared: dict[str, PreparedLetters] = {}
+        self._read(context.hook_names)
+        for hook in context.hook_names:
+            self._prepare(hook)
+
+    @property
+    def datasets(self) -> dict[str, dict[str, str]]:
+        return {
+            "vocabulary": {
+                "source": f"tokenizer of {self.lm.name}",
+                "revision": self.words.key,
+                "words": str(len(self.words.words)),
+            }
+        }
+
+    def requests(self, members: Sequence[Member]) -> Sequence[Request]:  # noqa: ARG002 (no pass is needed)
+        return []
+
+    def score(self, member: Member) -> Scores:
+        prepared = self._prepare(member.hook_name)
+        codes = encode_words(member.sae, prepared.x_WD)
+        scores = score_letters(prepared, codes, member.sae.W_dec, self.config)
+        return _scores(prepared, scores, self.config)
+
+    def _read(self, hooks: Sequence[str]) -> None:
+        missing = [hook for hook in hooks if hook not in self._activations]
+        if missing:
+            self._activations |= word_activations(self.lm, self.prompts, missing, batch_size=self.config.llm_batch_size)
+
+    def _prepare(self, hook: str) -> PreparedLetters:
+        if hook not in self._prepared:
+            self._read([hook])
+            self._prepared[hook] = prepare_letters(self.words, self._activations[hook], self.seeds)
+        return self._prepared[hook]
+
+
+_TABLES = {
+    "absorption_fraction_score": "fraction_SC",
+    "full_absorption_score": "full_SC",
+    "num_split_features": "n_split_SC",
+    "absorption_fraction_thresholded_score": "thresholded_SC",
+}
+"""Metric (after `mean_` and `std_dev_`) -> its values by seed and letter."""
+
+
+def _scores(prepared: PreparedLetters, scores: LetterScores, config: AbsorptionEvalConfig) -> Scores:
+    per_seed = [_seed_metrics(prepared, scores, config, seed) for seed in range(len(prepared.splits))]
+    fields = list(AbsorptionMeanMetrics.model_fields)
+    means = {field: _mean(values[field] for values in per_seed) for field in fields}
+    not_computed = {
+        f"mean.{field}": _why_null(prepared, scores, config, field) for field in fields if means[field] is None
+    }
+    return Scores(
+        metrics=AbsorptionMetricCategories(mean=AbsorptionMeanMetrics.model_validate(means)),
+        details=_details(prepared, scores),
+        unstructured=unstructured_results(prepared, scores),
+        not_computed=not_computed,
+        seed_results=[
+            SeedResult(seed=split.seed, metrics={f"mean.{field}": value for field, value in values.items()})
+            for split, values in zip(prepared.splits, per_seed, strict=True)
+        ],
+        samples=_samples(prepared, scores, means),
+        warnings=_warnings(prepared, scores, config),
+    )
+
+
+def _seed_metrics(
+    prepared: PreparedLetters, scores: LetterScores, config: AbsorptionEvalConfig, seed: int
+) -> dict[str, float | None]:
+    """The metrics of one seed; None where too few letters count."""
+    counts_C = scores.counts_SC[seed]
+    metrics: dict[str, float | None] = {"mean_probe_f1": float(prepared.f1_SC[seed].mean())}
+    enough = int(counts_C.sum()) >= config.min_feats_for_eval
+    for name, table in _TABLES.items():
+        values = getattr(scores, table)[seed][counts_C].tolist() if enough else []
+        metrics[f"mean_{name}"] = fmean(values) if values else None
+        metrics[f"std_dev_{name}"] = stdev(values) if len(values) > 1 else None
+    return {field: metrics.get(field) for field in AbsorptionMeanMetrics.model_fields}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Mean over the seeds that have a value."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _why_null(prepared: PreparedLetters, scores: LetterScores, config: AbsorptionEvalConfig, field: str) -> str:
+    most = int(scores.counts_SC.sum(dim=1).max())
+    if field.startswith("std_dev_") and most >= config.min_feats_for_eval:
+        return f"a standard deviation over letters needs two; {most} counts."
+    return (
+        f"of {len(prepared.words.letters)} letters {most} count (test F1 of the probe above {config.min_GT_probe_f1:g} "
+        f"and a word found), {config.min_feats_for_eval} are needed. Next: lower min_feats_for_eval or "
+        "min_GT_probe_f1, read more words, or take a model that spells better."
+    )
+
+
+def _details(prepared: PreparedLetters, scores: LetterScores) -> list[AbsorptionResultDetail]:
+    """One row for every letter that counts in some seed."""
+    rows: list[AbsorptionResultDetail] = []
+    for c, letter in enumerate(prepared.words.letters):
+        in_S = scores.counts_SC[:, c]
+        if not bool(in_S.any()):
+            continue
+
+        def mean(values_SC: Tensor, column: int = c, seeds: Tensor = in_S) -> float:
+            return float(values_SC[seeds, column].double().mean())
+
+        rows.append(
+            AbsorptionResultDetail(
+                first_letter=LETTERS[letter],
+                mean_absorption_fraction=mean(scores.fraction_SC),
+                full_absorption_rate=mean(scores.full_SC),
+                num_full_absorption=mean(scores.n_full_SC),
+                num_probe_true_positives=mean(scores.n_found_SC),
+                num_split_features=mean(scores.n_split_SC),
+                mean_absorption_fraction_thresholded=mean(scores.thresholded_SC),
+                probe_f1=mean(prepared.f1_SC),
+                probe_precision=mean(prepared.precision_SC),
+                probe_recall=mean(prepared.recall_SC),
+                num_train_words=int(prepared.n_train_C[c]),
+                num_test_words=int(prepared.n_test_C[c]),
+            )
+        )
+    return rows
+
+
+def _samples(prepared: PreparedLetters, scores: LetterScores, means: dict[str, float | None]) -> dict[str, Samples]:
+    """Letters are the units; which of them count in a seed does not depend on the SAE."""
+    letters = "".join(LETTERS[letter] for letter in prepared.words.letters)
+    key = f"absorption:{letters}:{prepared.words.key}"
+    return {
+        f"mean.mean_{name}": Samples.of_equal_units(getattr(scores, table), unit="letter", key=key)
+        for name, table in _TABLES.items()
+        if means[f"mean_{name}"] is not None
+    }
+
+
+def _warnings(prepared: PreparedLetters, scores: LetterScores, config: AbsorptionEvalConfig) -> list[str]:
+    words = prepared.words
+    warnings: list[str] = []
+    if words.left_out:
+        listed = ", ".join(f"{letter} ({n})" for letter, n in words.left_out.items())
+        warnings.append(f"letters with fewer than {config.min_words_per_letter} words are left out: {listed}")
+    some_S = scores.counts_SC.any(dim=0)
+    lost = [LETTERS[letter] for letter, counted in zip(words.letters, some_S.tolist(), strict=True) if not counted]
+    if lost:
+        warnings.append(f"letters whose probe is not good enough in any seed are left out: {', '.join(lost)}")
+    if config.words_per_prompt > 1:
+        warnings.append(SHARED_PROMPTS.format(n=config.words_per_prompt))
+    width = scores.latents.latents_SCK.shape[2]
+    if width < config.max_k_value:
+        warnings.append(f"the SAE has {width} latents, so sparse probes end at k = {width}")
+    if scores.latents.n_unfinished:
+        warnings.append(f"{scores.latents.n_unfinished} sparse probes did not converge")
+    return warnings
+
+
+SPEC = EvalSpec(
+    name="absorption",
+    title="Absorption",
+    summary="How often a letter's own latents stay silent on a word while a latent of that word speaks for the letter.",
+    protocol="absorption-1",
+    config=AbsorptionEvalConfig,
+    output=AbsorptionEvalOutput,
+    metrics=(
+        Metric("mean.mean_absorption_fraction_score", "Absorption fraction", False),
+        Metric("mean.mean_full_absorption_score", "Full absorption", False),
+        Metric("mean.mean_absorption_fraction_thresholded_score", "Absorption fraction, thresholded", False),
+        Metric("mean.mean_num_split_features", "Latents per letter", False),
+    ),
+    cost="once per model, a prompt of about 85 tokens for each word of the vocabulary; then seconds per SAE and seed",
+    start=AbsorptionJob,
+    presets={
+        "paper": {},
+        "quick": {"max_words": 2600, "words_per_prompt": 16},
+    },
+)
