@@ -1,0 +1,77 @@
+"""Results of unlearning, with the published field names."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from sae_bench.evals import base_eval_output as base
+from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
+
+EVAL_TYPE_ID_UNLEARNING = "unlearning"
+
+
+class UnlearningMetrics(base.BaseMetrics):
+    """Scores over all settings."""
+
+    unlearning_score: float = Field(
+        title="Unlearning Score",
+        description="1 - lowest accuracy on the questions to be forgotten, over the settings that keep the accuracy on "
+        "all others at the side-effect threshold (0.99) or above; 0 if none does (Farrell et al. 2024).",
+        json_schema_extra=base.DEFAULT_DISPLAY,
+    )
+    unlearning_score_held_out: float | None = Field(
+        default=None,
+        title="Unlearning Score, Held Out",
+        description="The same with the setting chosen on one random half of the forget questions and scored on the "
+        "other, both ways, mean over seeds: free of the gain from choosing on the questions that are scored.",
+        json_schema_extra=base.DEFAULT_DISPLAY,
+    )
+
+
+class UnlearningMetricCategories(base.BaseMetricCategories):
+    """Headline numbers of unlearning."""
+
+    unlearning: UnlearningMetrics = Field(
+        title="Unlearning", description="How much of the topic is forgotten.", json_schema_extra=base.DEFAULT_DISPLAY
+    )
+
+
+class UnlearningResultDetail(base.BaseResultDetail):
+    """Accuracies under one setting."""
+
+    retain_threshold: float = Field(title="Retain Threshold", description="Limit of the activity on retain tokens.")
+    n_features: int = Field(title="N Features", description="How many latents were to be clamped.")
+    multiplier: int = Field(title="Multiplier", description="Active latents were set to minus this value.")
+    n_clamped: int = Field(
+        title="N Clamped", description="How many latents were clamped: fewer where fewer are active on forget tokens."
+    )
+    forget_accuracy: float = Field(
+        title="Forget Accuracy", description="Share of the questions to be forgotten that are still answered right."
+    )
+    side_effect_accuracy: float = Field(
+        title="Side Effect Accuracy", description="Share of the questions to be kept that are still answered right."
+    )
+    counts: bool = Field(
+        title="Counts",
+        description="Whether the side-effect accuracy reaches the threshold, so that the setting counts.",
+    )
+    accuracies: dict[str, float] = Field(title="Accuracies", description="Data set -> accuracy on its known questions.")
+
+
+class UnlearningEvalOutput(
+    base.BaseEvalOutput[UnlearningEvalConfig, UnlearningMetricCategories, UnlearningResultDetail]
+):
+    """How well a topic can be unlearned by clamping the SAE's latents for it, without touching other knowledge.
+
+    Latents that are active on texts of the topic and quiet on others are clamped to negative values while the model
+    answers multiple-choice questions that it knows.
+    """
+
+    model_config = ConfigDict(title="Unlearning")
+
+    eval_type_id: str = Field(default=EVAL_TYPE_ID_UNLEARNING, title="Eval Type ID", description="Name of the eval.")
+    eval_result_details: list[UnlearningResultDetail] = Field(
+        default_factory=list,
+        title="Per-Setting Results",
+        description="One row per retain threshold, number of latents and multiplier.",
+    )

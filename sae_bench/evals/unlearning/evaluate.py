@@ -1,0 +1,207 @@
+"""Unlearning: sparsities from the shared pass, then known questions under every clamp.
+
+Which questions are known, and what the model makes of them up to the hook, does not depend on the SAE: both are
+found once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
+from sae_bench.activations.requests import Request, TokenRows
+from sae_bench.custom_saes.members import Member
+from sae_bench.datasets.multiple_choice import Question, QuestionSet, load_questions
+from sae_bench.errors import PrerequisiteError
+from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.unlearning import corpora, results
+from sae_bench.evals.unlearning.clamping import Clamp
+from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
+from sae_bench.evals.unlearning.eval_output import UnlearningEvalOutput
+from sae_bench.evals.unlearning.formats import make_reader
+from sae_bench.evals.unlearning.grid import QuestionStates, answer_plainly
+from sae_bench.evals.unlearning.known import KnownQuestions, find_known
+from sae_bench.evals.unlearning.results import Selection, Setting
+from sae_bench.evals.unlearning.sparsity import ActiveCounter, select_latents
+
+logger = logging.getLogger(__name__)
+
+ROW_TOKENS = 4096
+"""Tokens of the packed rows that are encoded at once, where no batch size is given."""
+
+
+@dataclass(frozen=True)
+class UnlearningData:
+    """Given data in the place of what the configuration names.
+
+    Attributes:
+        forget_NL, retain_NL: packed rows.
+        known: data set -> the questions to ask, known or not.
+    """
+
+    forget_NL: Tensor
+    retain_NL: Tensor
+    known: Sequence[KnownQuestions]
+
+
+class UnlearningJob:
+    """Unlearning on one model."""
+
+    def __init__(self, context: EvalContext, config: UnlearningEvalConfig, data: UnlearningData | None = None) -> None:
+        self.lm = context.lm
+        self.config = config
+        self.seeds = context.seeds
+        self.reader = make_reader(self.lm, config.answer_format, config.prompt_format)
+        self._max_texts = None if config.llm_batch_size is None else 2 * config.llm_batch_size
+        self._provenance: dict[str, dict[str, str]] = {}
+        if data is None:
+            sets = self._load_questions(context)
+            forget_NL, retain_NL = self._pack_corpora(context)
+            data = UnlearningData(forget_NL, retain_NL, [self._known(questions) for questions in sets])
+            check_known(data.known, config, model=self.lm.name)
+        self.known = list(data.known)
+        self.forget_NL, self.retain_NL = data.forget_NL, data.retain_NL
+        self._asks = [ask for of_set in self.known for ask in of_set.asks]
+        self._states: dict[str, QuestionStates] = {}
+        self._forget: ActiveCounter | None = None
+        self._retain: ActiveCounter | None = None
+
+    @property
+    def datasets(self) -> dict[str, dict[str, str]]:
+        return self._provenance
+
+    def requests(self, members: Sequence[Member]) -> Sequence[Request]:
+        self._forget, self._retain = ActiveCounter(members), ActiveCounter(members)
+        rows = self.config.llm_batch_size or max(1, ROW_TOKENS // self.config.seq_len)
+        return [TokenRows(self.forget_NL, rows, self._forget), TokenRows(self.retain_NL, rows, self._retain)]
+
+    def score(self, member: Member) -> Scores:
+        assert self._forget is not None
+        assert self._retain is not None
+        forget_F, retain_F = self._forget.sparsity(member), self._retain.sparsity(member)
+        settings = [
+            Setting(threshold, n, multiplier, select_latents(forget_F, retain_F, retain_threshold=threshold, n=n))
+            for threshold in self.config.retain_thresholds
+            for n in self.config.n_features_list
+            for multiplier in self.config.multipliers
+        ]
+        states = self._states_at(member.hook_name)
+        clamps = [Clamp(tuple(sorted(setting.latents)), float(setting.multiplier)) for setting in settings]
+        correct_GQ = states.answer(member, clamps)
+        selection = Selection(forget_F, retain_F, settings)
+        return results.to_scores(
+            selection, self.known, correct_GQ, states.correct_Q, config=self.config, seeds=self.seeds
+        )
+
+    def _states_at(self, hook: str) -> QuestionStates:
+        """The known questions up to a hook, run once however many groups of SAEs follow."""
+        if hook not in self._states:
+            self._states[hook] = QuestionStates(self.lm, hook, self.reader, self._asks, max_texts=self._max_texts)
+        return self._states[hook]
+
+    def _load_questions(self, context: EvalContext) -> list[QuestionSet]:
+        config = self.config
+        sets = [
+            load_questions(name, max_questions=config.max_questions, seed=config.random_seed, data_dir=context.data_dir)
+            for name in config.dataset_names
+        ]
+        self._provenance |= {questions.name: questions.provenance for questions in sets}
+        return sets
+
+    def _pack_corpora(self, context: EvalContext) -> tuple[Tensor, Tensor]:
+        config = self.config
+        forget = corpora.open_texts(config.forget_corpus, data_dir=context.data_dir)
+        retain = corpora.open_texts(config.retain_corpus, data_dir=context.data_dir)
+        pack = partial(corpora.pack, lm=self.lm, max_rows=config.dataset_size, length=config.seq_len)
+        drawn = corpora.sampled(forget.texts, config.dataset_size, name=config.forget_corpus, seed=config.random_seed)
+        forget_NL, retain_NL = pack(drawn, name=config.forget_corpus), pack(retain.texts, name=config.retain_corpus)
+        for role, name, source, rows_NL in (
+            ("forget", config.forget_corpus, forget, forget_NL),
+            ("retain", config.retain_corpus, retain, retain_NL),
+        ):
+            self._provenance[f"{role} corpus: {name}"] = {**source.provenance, "rows": str(len(rows_NL))}
+        return forget_NL, retain_NL
+
+    def _known(self, questions: QuestionSet) -> KnownQuestions:
+        answer = partial(answer_plainly, self.lm, self.reader, max_texts=self._max_texts)
+        known = find_known(
+            questions,
+            self.reader.orders,
+            answer,
+            required=self.config.required_correct,
+            target=self.config.target_metric,
+        )
+        logger.info("%s knows %s", self.lm.name, _counts(known))
+        return known
+
+
+def given_questions(questions: QuestionSet, indices: Sequence[int]) -> KnownQuestions:
+    """Some questions of a set, taken for known without asking the model."""
+    by_index: Mapping[int, Question] = {question.index: question for question in questions.questions}
+    return KnownQuestions(
+        questions.name,
+        questions.subject,
+        tuple(by_index[index] for index in indices),
+        {"questions": len(questions.questions), "given": len(indices)},
+    )
+
+
+def check_known(known: Sequence[KnownQuestions], config: UnlearningEvalConfig, *, model: str) -> None:
+    """Stop where there is too little knowledge to lose.
+
+    Raises:
+        PrerequisiteError: too few questions are known; the message has the counts of every set.
+    """
+    sizes = {of_set.name: len(of_set.questions) for of_set in known}
+    sides = {
+        f"of '{config.forget_dataset}'": sizes[config.forget_dataset],
+        "to be kept": sum(sizes[name] for name in config.side_effect_datasets),
+    }
+    lacking = [f"{n} {what}" for what, n in sides.items() if n < config.min_known_questions]
+    if not lacking:
+        return
+    letters = config.answer_format == "letters"
+    orders = f"right in at least {config.required_correct} of 24 orders of the choices" if letters else "right"
+    hints = ["a more capable model"]
+    if letters:
+        hints += ["answer_format cloze, which small models need", "a lower required_correct"]
+    raise PrerequisiteError(
+        f"unlearning: '{model}' knows too few questions ({orders}): {' and '.join(lacking)}; at least "
+        f"{config.min_known_questions} are needed. Counts: {'; '.join(_counts(of_set) for of_set in known)}. "
+        f"Next: {', '.join(hints)}, or other dataset_names."
+    )
+
+
+def _counts(known: KnownQuestions) -> str:
+    parts = ", ".join(f"{n} {what}" for what, n in known.counts.items() if what != "questions")
+    return f"{known.name}: of {known.counts['questions']}, {parts}"
+
+
+SPEC = EvalSpec(
+    name="unlearning",
+    title="Unlearning",
+    summary="How well a topic can be unlearned by clamping its latents without touching other knowledge.",
+    protocol="unlearning-1",
+    config=UnlearningEvalConfig,
+    output=UnlearningEvalOutput,
+    metrics=(
+        Metric("unlearning.unlearning_score", "Unlearning", True, 0.0),
+        Metric("unlearning.unlearning_score_held_out", "Unlearning, held out", True, 0.0),
+    ),
+    cost="one pass over forget and retain texts; the known questions once; then per SAE and setting the layers after "
+    "the hook on every question",
+    start=UnlearningJob,
+    presets={
+        "paper": {},
+        "quick": {
+            "dataset_size": 64,
+            "retain_thresholds": [0.01],
+            "multipliers": [25, 100],
+            "max_questions": 200,
+        },
+    },
+)

@@ -1,0 +1,192 @@
+"""The result of one SAE: headline numbers, a row per setting, and what was asked and clamped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sae_bench.evals.base import Scores
+from sae_bench.evals.base_eval_output import SeedResult
+from sae_bench.evals.unlearning import scores as maths
+from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
+from sae_bench.evals.unlearning.eval_output import (
+    UnlearningMetricCategories,
+    UnlearningMetrics,
+    UnlearningResultDetail,
+)
+from sae_bench.evals.unlearning.known import KnownQuestions
+from sae_bench.evals.unlearning.scores import Answers
+from sae_bench.results.samples import Samples, units_key
+
+SCORE = "unlearning.unlearning_score"
+HELD_OUT = "unlearning.unlearning_score_held_out"
+UNIT = "forget question"
+FEW_QUESTIONS = 100
+CHOSEN_ON_THE_SAME = (
+    "unlearning_score is the best of all settings on the questions that are scored, which flatters it; "
+    "unlearning_score_held_out does not"
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One point of the grid; `latents` in the order of their activity on forget tokens."""
+
+    retain_threshold: float
+    n_features: int
+    multiplier: int
+    latents: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was clamped, and the sparsities that chose it."""
+
+    forget_F: Float[Tensor, " F"]
+    retain_F: Float[Tensor, " F"]
+    settings: Sequence[Setting]
+
+
+def to_scores(
+    selection: Selection,
+    known: Sequence[KnownQuestions],
+    correct_GQ: Bool[Tensor, "G Q"],
+    untouched_Q: Bool[Tensor, " Q"],
+    *,
+    config: UnlearningEvalConfig,
+    seeds: Sequence[int],
+) -> Scores:
+    """Everything that is reported of one SAE.
+
+    Args:
+        correct_GQ: right answers under each setting, questions of all sets in turn.
+        untouched_Q: right answers without a clamp.
+    """
+    masks = _masks(known)
+    forget_Q = masks[config.forget_dataset]
+    side_Q = torch.stack([masks[name] for name in config.side_effect_datasets]).any(dim=0)
+    answers = Answers(correct_GQ, forget_Q, side_Q)
+    threshold = config.side_effect_threshold
+    score = maths.unlearning_score(answers, threshold)
+    held_out_SU = _held_out(answers, config, seeds)
+    per_seed = [None] * len(seeds) if held_out_SU is None else [float(row.double().mean()) for row in held_out_SU]
+    values = [value for value in per_seed if value is not None]
+    mean = sum(values) / len(values) if values else None
+    metrics = UnlearningMetrics(unlearning_score=score, unlearning_score_held_out=mean)
+    return Scores(
+        metrics=UnlearningMetricCategories(unlearning=metrics),
+        details=_details(selection.settings, answers, masks, threshold),
+        unstructured=_unstructured(selection, known, masks, untouched_Q),
+        not_computed={} if values else {HELD_OUT: "halves need at least two known questions to be forgotten"},
+        seed_results=[
+            SeedResult(seed=seed, metrics={SCORE: score, HELD_OUT: value})
+            for seed, value in zip(seeds, per_seed, strict=True)
+        ],
+        samples=_samples(answers, held_out_SU, known, config),
+        warnings=_warnings(selection, answers, config),
+    )
+
+
+def _masks(known: Sequence[KnownQuestions]) -> dict[str, Bool[Tensor, " Q"]]:
+    """Data set -> which of all questions are its own."""
+    set_Q = torch.tensor([place for place, of_set in enumerate(known) for _ in of_set.questions], dtype=torch.long)
+    return {of_set.name: set_Q == place for place, of_set in enumerate(known)}
+
+
+def _held_out(answers: Answers, config: UnlearningEvalConfig, seeds: Sequence[int]) -> Float[Tensor, "S U"] | None:
+    """Forgotten questions under the setting of the other half, a row per seed; None for a single question."""
+    if int(answers.forget_Q.sum()) < 2:
+        return None
+    threshold, dataset = config.side_effect_threshold, config.forget_dataset
+    halves = [maths.draw_halves(answers.forget_Q, dataset=dataset, seed=seed) for seed in seeds]
+    return torch.stack([maths.forgotten_held_out(answers, threshold, halves_Q) for halves_Q in halves])
+
+
+def _details(
+    settings: Sequence[Setting], answers: Answers, masks: dict[str, Tensor], threshold: float
+) -> list[UnlearningResultDetail]:
+    of_set = {name: maths.accuracy(answers.correct_GQ, mask_Q) for name, mask_Q in masks.items() if bool(mask_Q.any())}
+    forget_G, side_G = answers.forget_accuracy().tolist(), answers.side_accuracy().tolist()
+    return [
+        UnlearningResultDetail(
+            retain_threshold=setting.retain_threshold,
+            n_features=setting.n_features,
+            multiplier=setting.multiplier,
+            n_clamped=len(setting.latents),
+            forget_accuracy=forget_G[g],
+            side_effect_accuracy=side_G[g],
+            counts=side_G[g] >= threshold,
+            accuracies={name: float(accuracy_G[g]) for name, accuracy_G in of_set.items()},
+        )
+        for g, setting in enumerate(settings)
+    ]
+
+
+def _unstructured(
+    selection: Selection, known: Sequence[KnownQuestions], masks: dict[str, Tensor], untouched_Q: Tensor
+) -> dict[str, Any]:
+    questions = {
+        of_set.name: {
+            "counts": of_set.counts,
+            "asked": [question.index for question in of_set.questions],
+            "accuracy_without_clamp": float(untouched_Q[masks[of_set.name]].double().mean())
+            if of_set.questions
+            else None,
+        }
+        for of_set in known
+    }
+    latents = {}
+    for threshold in dict.fromkeys(setting.retain_threshold for setting in selection.settings):
+        longest = max(
+            (s.latents for s in selection.settings if s.retain_threshold == threshold), key=len
+        )  # those of fewer latents are its beginnings
+        latents[str(threshold)] = [
+            {"latent": i, "forget": float(selection.forget_F[i]), "retain": float(selection.retain_F[i])}
+            for i in longest
+        ]
+    return {"questions": questions, "latents": latents}
+
+
+def _samples(
+    answers: Answers,
+    held_out_SU: Tensor | None,
+    known: Sequence[KnownQuestions],
+    config: UnlearningEvalConfig,
+) -> dict[str, Samples]:
+    """One value per forget question. The choice of the setting is not resampled, so intervals are a little narrow."""
+    asked = next([q.index for q in of_set.questions] for of_set in known if of_set.name == config.forget_dataset)
+    key = units_key(config.forget_dataset, [config.answer_format, config.prompt_format, *map(str, asked)])
+    forgotten_U = maths.forgotten_at_best(answers, config.side_effect_threshold)
+    samples = {SCORE: Samples.of_equal_units(forgotten_U[None], unit=UNIT, key=key, random=False)}
+    if held_out_SU is not None:
+        samples[HELD_OUT] = Samples.of_equal_units(held_out_SU, unit=UNIT, key=key)
+    return samples
+
+
+def _warnings(selection: Selection, answers: Answers, config: UnlearningEvalConfig) -> list[str]:
+    warnings = [CHOSEN_ON_THE_SAME]
+    n_forget, n_side = int(answers.forget_Q.sum()), int(answers.side_Q.sum())
+    if n_forget < FEW_QUESTIONS:
+        warnings.append(
+            f"only {n_forget} known questions are to be forgotten: one answer moves the score by {1 / n_forget:.3f}"
+        )
+    if n_side < 1 / (1 - config.side_effect_threshold + 1e-9):
+        warnings.append(
+            f"only {n_side} known questions are to be kept: one wrong answer already falls below the side-effect "
+            f"threshold of {config.side_effect_threshold:g}"
+        )
+    none_at = sorted({s.retain_threshold for s in selection.settings if not s.latents})
+    if none_at:
+        thresholds = ", ".join(f"{threshold:g}" for threshold in none_at)
+        warnings.append(
+            "no latent is active on forget tokens and below the retain threshold on retain tokens at "
+            f"{thresholds}: nothing was clamped there"
+        )
+    if maths.best_setting(answers, config.side_effect_threshold) is None:
+        warnings.append("no setting keeps the side-effect accuracy at the threshold: the score is 0 by definition")
+    return warnings

@@ -1,0 +1,102 @@
+"""Sparsities, the choice of latents, and scores against small tables worked out by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from sae_bench.activations.batches import ActivationBatch
+from sae_bench.custom_saes.interface import SparseCodes
+from sae_bench.custom_saes.members import Member
+from sae_bench.evals.unlearning import scores
+from sae_bench.evals.unlearning.scores import Answers
+from sae_bench.evals.unlearning.sparsity import ActiveCounter, count_active, select_latents
+
+
+def test_active_tokens_are_counted_alike_for_sparse_and_dense_codes():
+    dense = torch.relu(torch.randn(50, 12, generator=torch.Generator().manual_seed(0)))
+    top = dense.topk(12, dim=1)
+    sparse = SparseCodes(top.values, top.indices, 12)
+    assert torch.equal(count_active(dense), count_active(sparse))
+    assert torch.equal(count_active(dense), (dense > 0).sum(0))
+
+
+def test_counters_give_shares_of_tokens():
+    member = Member("a", "b", SimpleNamespace(cfg=SimpleNamespace(d_sae=3)), "hook")
+    two = torch.ones(1, 2, dtype=torch.bool)
+    batch = ActivationBatch((0,), torch.zeros(1, 2, dtype=torch.long), two, {})
+    counter = ActiveCounter([member])
+    for codes in (torch.tensor([[1.0, 0, 0], [2.0, 0, -1.0]]), torch.tensor([[1.0, 3.0, 0], [0, 0, 0]])):
+        counter.on_activations(batch)
+        counter.on_codes(batch, member, codes)
+    assert counter.sparsity(member).tolist() == [0.75, 0.25, 0.0]
+    counter.drop(member)
+    assert counter.counts_F == {}
+
+
+def test_latents_are_chosen_by_forget_share_below_the_retain_threshold():
+    forget = torch.tensor([0.5, 0.2, 0.2, 0.0, 0.9, 0.3])
+    retain = torch.tensor([0.01, 0.0, 0.0, 0.0, 0.5, 0.0099])
+    assert select_latents(forget, retain, retain_threshold=0.01, n=10) == (5, 1, 2)  # at the threshold is too much
+    assert select_latents(forget, retain, retain_threshold=0.02, n=2) == (0, 5)
+    assert select_latents(forget, retain, retain_threshold=0.02, n=3) == (0, 5, 1)  # ties: the lower index
+    assert select_latents(forget, retain, retain_threshold=1e-9, n=10) == (1, 2)
+
+
+def table(rows: list[str], forget: str, side: str) -> Answers:
+    def bits(text: str) -> torch.Tensor:
+        return torch.tensor([c == "1" for c in text])
+
+    return Answers(torch.stack([bits(row) for row in rows]), bits(forget), bits(side))
+
+
+def test_score_is_the_best_setting_that_keeps_the_rest():
+    answers = table(["1111" + "1111", "1100" + "1111", "0000" + "1110"], "11110000", "00001111")
+    assert scores.unlearning_score(answers, 0.99) == 0.5
+    assert scores.unlearning_score(answers, 0.75) == 1.0
+    assert scores.best_setting(answers, 0.99) == 1
+    assert scores.forgotten_at_best(answers, 0.99).tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_score_is_zero_where_no_setting_counts():
+    answers = table(["0000" + "0111"], "11110000", "00001111")
+    assert scores.unlearning_score(answers, 0.99) == 0.0
+    assert scores.best_setting(answers, 0.99) is None
+    assert scores.forgotten_at_best(answers, 0.99).tolist() == [0.0] * 4
+
+
+def test_the_threshold_itself_counts():
+    answers = table(["0" + "1" * 99 + "0"], "1" + "0" * 100, "0" + "1" * 100)
+    assert scores.unlearning_score(answers, 0.99) == 1.0
+
+
+def test_questions_of_neither_side_play_no_part():
+    answers = table(["01" + "00" + "1"], "11000", "00001")
+    assert scores.unlearning_score(answers, 0.99) == 0.5
+
+
+def test_held_out_uses_the_setting_of_the_other_half():
+    # setting 0 forgets the first half, setting 1 the second: each half chooses the one that fails on the other
+    answers = table(["0011" + "11", "1100" + "11"], "111100", "000011")
+    halves = torch.tensor([True, True, False, False, False, False])
+    assert scores.unlearning_score(answers, 0.99) == 0.5
+    assert scores.forgotten_held_out(answers, 0.99, halves).tolist() == [0.0, 0.0, 0.0, 0.0]
+    same = table(["0101" + "11"], "111100", "000011")
+    assert scores.forgotten_held_out(same, 0.99, halves).mean() == scores.unlearning_score(same, 0.99)
+
+
+def test_halves_are_drawn_by_seed_and_dataset():
+    forget = torch.tensor([True] * 21 + [False] * 4)
+    first = scores.draw_halves(forget, dataset="a", seed=1)
+    assert int(first.sum()) == 10
+    assert not bool(first[~forget].any())
+    assert torch.equal(first, scores.draw_halves(forget, dataset="a", seed=1))
+    assert not torch.equal(first, scores.draw_halves(forget, dataset="a", seed=2))
+    assert not torch.equal(first, scores.draw_halves(forget, dataset="b", seed=1))
+
+
+def test_accuracy():
+    correct = torch.tensor([[True, False, True], [False, False, True]])
+    assert scores.accuracy(correct, torch.tensor([True, True, False])).tolist() == pytest.approx([0.5, 0.0])
