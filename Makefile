@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help demo test lint unit parity bench install install-dev clean
+.PHONY: help demo test lint unit schemas parity bench install install-dev clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -40,6 +40,9 @@ unit: $(VENV)/installed-dev ## all tests, no lint
 	$(BIN)/pytest
 
 test: lint unit ## lint, types and all tests
+
+schemas: $(VENV)/installed-dev ## JSON Schemas and TypeScript types of result files (needs Node.js)
+	$(BIN)/python -m sae_bench.evals.generate_json_schemas --typescript
 
 parity: $(VENV)/installed-dev ## compare with the published package (slow; writes docs/parity.md)
 	$(BIN)/python tests/parity/run_parity.py

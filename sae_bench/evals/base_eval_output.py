@@ -105,7 +105,7 @@ class BaseEvalOutput(BaseModel, Generic[ConfigT, CategoriesT, DetailT]):
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
 
     eval_type_id: str = Field(title="Eval Type ID", description="Name of the eval.")
-    eval_config: ConfigT = Field(title="Eval Config", description="Settings of the eval.")
+    eval_config: ConfigT = Field(title="Eval Config Type", description="Settings of the eval.")
     eval_id: str = Field(title="ID", description="UUID of the run that made this result.")
     datetime_epoch_millis: int = Field(
         title="DateTime (epoch ms)",
@@ -113,15 +113,17 @@ class BaseEvalOutput(BaseModel, Generic[ConfigT, CategoriesT, DetailT]):
         ge=0,
         le=9999999999999,
     )
-    eval_result_metrics: CategoriesT = Field(title="Metrics", description="Headline numbers by category.")
-    eval_result_details: list[DetailT] = Field(
-        default_factory=list, title="Details", description="One row per latent, dataset, letter or attribute."
+    eval_result_metrics: CategoriesT = Field(
+        title="Result Metrics Categorized", description="Headline numbers by category."
     )
-    sae_bench_commit_hash: str = Field(title="SAE Bench Commit", description="Commit of sae-bench, or 'Unknown'.")
-    sae_lens_id: str | None = Field(title="SAE ID", description="Id of the SAE within its release.")
-    sae_lens_release_id: str | None = Field(title="SAE Release", description="Release that the SAE belongs to.")
-    sae_lens_version: str | None = Field(title="SAELens Version", description="Version of SAELens, if installed.")
-    sae_cfg_dict: dict[str, Any] | None = Field(title="SAE Config", description="Configuration of the SAE.")
+    eval_result_details: list[DetailT] = Field(
+        default_factory=list, title="Result Details", description="One row per latent, dataset, letter or attribute."
+    )
+    sae_bench_commit_hash: str = Field(title="SAE Bench Commit Hash", description="Commit of sae-bench, or 'Unknown'.")
+    sae_lens_id: str | None = Field(title="SAE Lens ID", description="Id of the SAE within its release.")
+    sae_lens_release_id: str | None = Field(title="SAE Lens Release ID", description="Release that the SAE belongs to.")
+    sae_lens_version: str | None = Field(title="SAE Lens Version", description="Version of SAELens, if installed.")
+    sae_cfg_dict: dict[str, Any] | None = Field(title="SAE Config Dict", description="Configuration of the SAE.")
     eval_result_unstructured: Any | None = Field(
         default=None, title="Unstructured Results", description="Further results, such as values per class."
     )

@@ -117,7 +117,7 @@ class MiscMetrics(base.BaseMetrics):
         "Average Max Decoder Cosine Similarity", "Mean over latents of the largest cosine to another decoder direction."
     )
     frac_alive: float | None = _metric(
-        "Fraction of Alive Latents", "Share of latents active at least once; an underestimate on few tokens."
+        "Fraction of Alive Features", "Share of latents active at least once; an underestimate on few tokens."
     )
 
 
@@ -142,7 +142,7 @@ class CoreMetricCategories(base.BaseMetricCategories):
 class CoreFeatureMetric(base.BaseResultDetail):
     """Numbers of one latent."""
 
-    index: int = Field(title="Latent Index", description="Index of the latent.")
+    index: int = Field(title="Feature Index", description="Index of the latent.")
     feature_density: float | None = _metric("Feature Density", "Share of tokens on which the latent is positive.")
     consistent_activation_heuristic: float | None = _metric(
         "Consistent Activation Heuristic", "Active tokens per row that has any; null for a latent that never fired."
@@ -166,3 +166,6 @@ class CoreEvalOutput(base.BaseEvalOutput[CoreEvalConfig, CoreMetricCategories, C
     model_config = ConfigDict(title="Core")
 
     eval_type_id: str = Field(default=EVAL_TYPE_ID_CORE, title="Eval Type ID", description="Name of the eval.")
+    eval_result_details: list[CoreFeatureMetric] = Field(
+        default_factory=list, title="Feature-wise Metrics", description="One row of numbers per latent."
+    )

@@ -36,18 +36,18 @@ def top_k_key(source: Source, k: int) -> str:
     return f"{source}_top_{k}_test_accuracy"
 
 
-def _all_features_field(source: Source, **kwargs: Any) -> Any:
+def _all_features_field(source: Source, *, shown: bool = True, **kwargs: Any) -> Any:
     label, features = _FEATURES[source]
     return Field(
         title=f"{label} Test Accuracy",
         description=f"Test accuracy of a linear probe on all {features}.",
-        json_schema_extra=base.DEFAULT_DISPLAY,
+        json_schema_extra=base.DEFAULT_DISPLAY if shown else None,
         **kwargs,
     )
 
 
-def _top_k_fields(source: Source) -> dict[str, Any]:
-    """Field definitions of the published k, for `create_model`."""
+def _top_k_fields(source: Source, *, shown: tuple[int, ...] = _SHOWN_K_VALUES) -> dict[str, Any]:
+    """Field definitions of the published k, for `create_model`; a user interface shows those of `shown` first."""
     label, features = _FEATURES[source]
     return {
         top_k_key(source, k): (
@@ -56,7 +56,7 @@ def _top_k_fields(source: Source) -> dict[str, Any]:
                 default=None,
                 title=f"{label} Top {k} Test Accuracy",
                 description=f"Test accuracy of a linear probe on the top {k} {features} by difference of class means.",
-                json_schema_extra=base.DEFAULT_DISPLAY if k in _SHOWN_K_VALUES else None,
+                json_schema_extra=base.DEFAULT_DISPLAY if k in shown else None,
             ),
         )
         for k in PUBLISHED_K_VALUES
@@ -94,7 +94,7 @@ class _SaeAllFeatures(_OtherK, base.BaseMetrics):
 class _DetailHead(_OtherK, base.BaseResultDetail):
     model_config = ConfigDict(extra="allow")
     dataset_name: str = Field(title="Dataset Name", description="Name of the data set, with '_results' appended.")
-    llm_test_accuracy: float = _all_features_field("llm")
+    llm_test_accuracy: float = _all_features_field("llm", shown=False)
 
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ else:
     _DetailGrid = create_model(
         "_DetailGrid",
         __base__=_DetailHead,
-        **_top_k_fields("llm"),
-        sae_test_accuracy=(float | None, _all_features_field("sae", default=None)),
-        **_top_k_fields("sae"),
+        **_top_k_fields("llm", shown=()),
+        sae_test_accuracy=(float | None, _all_features_field("sae", shown=False, default=None)),
+        **_top_k_fields("sae", shown=()),
     )
 
 
