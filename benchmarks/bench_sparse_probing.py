@@ -29,7 +29,7 @@ def measure(work: Path) -> Page:
     introduction = (
         f"Three data sets (news topics, emotions of tweets, code; {TRAIN_SIZE} training and {TEST_SIZE} test texts per "
         f"task, context {CONTEXT}), k = 1, 2, 5 and the probes on all features; the published package with its "
-        f"activation cache on. The published package: one run, summed over its SAEs. Ours: median of {REPEATS}, one run "
+        f"activation cache on: one run, summed over its SAEs. Ours: median of {REPEATS}, one run "
         "before it and the others after it."
     )
     return Page("sparse_probing", introduction, [line], _facts(work, ours))
