@@ -84,7 +84,11 @@ def test_kill_dash_nine(world: Any, sae_bench: Callable[..., Any], tmp_path: Pat
     check_whole(found)
     assert len(found) == N_SAES
     assert all(found[path] == content for path, content in done.items())
-    assert {path.name for path in out.iterdir()} == {path.name for path in found}, "nothing is left behind"
+    assert {path.name for path in out.iterdir()} == {*(path.name for path in found), "samples"}, (
+        "nothing is left behind"
+    )
+    samples = {path.name for path in (out / "samples").iterdir()}
+    assert samples == {path.name.replace("_eval_results.json", ".safetensors") for path in found}
 
 
 @pytest.mark.slow

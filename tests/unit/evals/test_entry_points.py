@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import HOOK, SETTINGS, files
+from tiny_runs import HOOK, SETTINGS, files, written
 
 from sae_bench.cli.process import run_command
 from sae_bench.custom_saes.loaders import embedded, sae_lens
@@ -122,7 +122,7 @@ def test_core_run_eval_on_an_object_and_on_an_embedded_sae(core_config, suite: P
     out = tmp_path / "out"
     results = core.run_eval(core_config, [("mine", sae), ("embedded", "topk")], "cpu", str(out))
     assert set(results) == {"mine_custom_sae", "embedded_topk"}
-    assert files(out) == {"mine_custom_sae_eval_results.json", "embedded_topk_eval_results.json"}
+    assert files(out) == written("mine_custom_sae", "embedded_topk")
     assert results["mine_custom_sae"] == json.loads((out / "mine_custom_sae_eval_results.json").read_text())
     assert same(before, state(sae)), "the caller's SAE was changed"
     assert core_config.model_dump() == config_before
@@ -303,7 +303,7 @@ def core_arguments(data: Path, out: Path) -> list[object]:
 def test_core_main_with_patterns_in_either_form(patterns, suite, data: Path, tmp_path: Path, monkeypatch, capsys):
     out = tmp_path / "out"
     assert call(core.command, *patterns, *core_arguments(data, out), monkeypatch=monkeypatch) == 0
-    assert files(out) == {"embedded_topk_eval_results.json"}
+    assert files(out) == written("embedded_topk")
     assert "embedde" in capsys.readouterr().out
 
 
@@ -332,7 +332,7 @@ def test_sparse_probing_main(suite, words, tmp_path: Path, model_dir: str, monke
     ]
     assert call(probing.command, *arguments, "--save_activations", monkeypatch=monkeypatch) == 0
     assert not artifacts.exists(), "the published flag turns saving off"
-    assert files(out) == {f"embedded_{name}_eval_results.json" for name in ("topk", "relu")}
+    assert files(out) == written("embedded_topk", "embedded_relu")
     result = json.loads((out / "embedded_topk_eval_results.json").read_text())
     assert result["eval_config"]["k_values"] == [1, 3, 2]
     assert result["provenance"]["seeds"] == [5, 6]

@@ -60,6 +60,12 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def written(*saes: str) -> set[str]:
+    """The files of some SAEs, `<release>_<id>` each, in the folder of one eval."""
+    results = {f"{sae}_eval_results.json" for sae in saes}
+    return results | {f"samples/{sae}.safetensors" for sae in saes} | {"samples"}
+
+
 def files(folder: Path) -> set[str]:
     """Every file and folder below, relative."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")} if folder.exists() else set()
