@@ -102,7 +102,10 @@ def bootstrap_interval(samples: Samples, *, level: float = LEVEL, draws: int = B
     with np.errstate(invalid="ignore"):
         means_RS = (counts_RU @ (weights_SU * values_SU).T) / (counts_RU @ weights_SU.T)
     picked_RS = rng.integers(len(values_SU), size=(draws, len(values_SU)))
-    means_R = np.nanmean(np.take_along_axis(means_RS, picked_RS, axis=1), axis=1)
+    drawn_RS = np.take_along_axis(means_RS, picked_RS, axis=1)
+    known_RS = np.isfinite(drawn_RS)
+    with np.errstate(invalid="ignore"):  # a draw without any defined value has no mean and is left out
+        means_R = np.where(known_RS, drawn_RS, 0.0).sum(axis=1) / known_RS.sum(axis=1)
     tail = (1.0 - level) / 2.0
     low, high = np.nanquantile(means_R, [tail, 1.0 - tail])
     return float(low), float(high)
