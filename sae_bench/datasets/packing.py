@@ -5,20 +5,29 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from sae_bench.errors import DatasetError
-from sae_bench.language_models.model import LanguageModel
 
 _TOKENIZE_AT_ONCE = 256
 
 
+@runtime_checkable
+class TextEncoder(Protocol):
+    """What packing needs of a language model."""
+
+    tokenizer: Any
+    bos_token_id: int | None
+    prepend_bos: bool
+
+
 def pack_corpus(
     texts: Iterable[str],
-    lm: LanguageModel,
+    lm: TextEncoder,
     *,
     n_rows: int,
     context_length: int,
@@ -39,7 +48,7 @@ def pack_corpus(
     """
     needed = n_rows * context_length
     tokens: list[int] = []
-    for ids in _document_tokens(shuffled(texts, seed, shuffle_buffer), lm):
+    for ids in document_tokens(shuffled(texts, seed, shuffle_buffer), lm):
         tokens.extend(ids)
         if len(tokens) >= needed:
             break
@@ -70,7 +79,8 @@ def shuffled(texts: Iterable[str], seed: int | None, buffer_size: int) -> Iterat
     yield from buffer
 
 
-def _document_tokens(texts: Iterable[str], lm: LanguageModel) -> Iterator[list[int]]:
+def document_tokens(texts: Iterable[str], lm: TextEncoder) -> Iterator[list[int]]:
+    """Token ids of each document, its separator at the end."""
     eos = lm.tokenizer.eos_token_id
     separator = eos if eos is not None else lm.bos_token_id
     source = iter(texts)
