@@ -7,14 +7,14 @@ from typing import Any
 from sae_bench.datasets import LabelledSpec
 from sae_bench.datasets.registry import labelled_spec
 
-POSITIVE_CLASS_LABEL = 1
-NEGATIVE_CLASS_LABEL = 0
+POSITIVE_CLASS_LABEL, NEGATIVE_CLASS_LABEL = 1, 0
 
-PAIRED_CLASS_KEYS = {
-    "male / female": "female_data_only",
-    "professor / nurse": "nurse_data_only",
-    "male_professor / female_nurse": "female_nurse_data_only",
-}
+_PROBES = (
+    ("male / female", "female"),
+    ("professor / nurse", "nurse"),
+    ("male_professor / female_nurse", "female_nurse"),
+)
+PAIRED_CLASS_KEYS = {probe: f"{data}_data_only" for probe, data in _PROBES}
 """Names of the three probes of SCR -> names of their data; they stay these whatever the two classes are."""
 
 AMAZON, BIOS = "canrager/amazon_reviews_mcauley_1and5", "LabHC/bias_in_bios"

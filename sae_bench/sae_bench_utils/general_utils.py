@@ -136,13 +136,9 @@ def average_results_dictionaries(
 
 
 def retry_with_exponential_backoff(
-    retries: int = 5,
-    initial_delay: float = 1.0,
-    max_delay: float = 60.0,
-    exponential_base: float = 2.0,
-    jitter: bool = True,
-    exceptions: type[Exception] | tuple[type[Exception], ...] = Exception,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    retries: int = 5, initial_delay: float = 1.0, max_delay: float = 60.0, exponential_base: float = 2.0,
+    jitter: bool = True, exceptions: type[Exception] | tuple[type[Exception], ...] = Exception,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:  # fmt: skip
     """Decorator: call again after an exception, waiting longer each time (seconds), up to `retries` times."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
