@@ -140,21 +140,19 @@ def _read(spec: DatasetSpec, data_dir: str | Path | None) -> QuestionSet:
     origin, frames = sources.open_frames(Request(spec, "test", COLUMNS, spec.config, stream=False), data_dir)
     rows = [row for frame in frames for row in frame.to_dict("records")]
     questions = tuple(_checked(index, row, spec.name) for index, row in enumerate(rows))
-    name = "biology" if spec.name == WMDP_BIO else spec.config or Path(spec.name).stem
-    return QuestionSet(
-        spec.name,
-        name.replace("_", " "),
-        questions,
-        {**origin.provenance(), "split": "test", "config": str(spec.config)},
-    )
+    subject = "biology" if spec.name == WMDP_BIO else spec.config or Path(spec.name).stem
+    provenance = {**origin.provenance(), "split": "test", **({"config": spec.config} if spec.config else {})}
+    return QuestionSet(spec.name, subject.replace("_", " "), questions, provenance)
 
 
 def _checked(index: int, row: Mapping[str, Any], name: str) -> Question:
-    choices, answer = row["choices"], row["answer"]
+    text, choices, answer = row["question"], row["choices"], row["answer"]
+    if not isinstance(text, str) or not text.strip():
+        raise DatasetError(f"question {index} of '{name}': question must be a text, got {text!r}.")
     texts: Sequence[Any] = list(choices) if isinstance(choices, list | tuple) or hasattr(choices, "tolist") else ()
     if len(texts) != N_CHOICES or not all(isinstance(text, str) and text.strip() for text in texts):
         raise DatasetError(f"question {index} of '{name}': choices must be {N_CHOICES} texts, got {choices!r}.")
     if isinstance(answer, bool) or not str(answer).isdigit() or int(answer) >= N_CHOICES:
         raise DatasetError(f"question {index} of '{name}': answer must be 0, 1, 2 or 3, got {answer!r}.")
     a, b, c, d = texts
-    return Question(index, str(row["question"]), (a, b, c, d), int(answer))
+    return Question(index, text, (a, b, c, d), int(answer))

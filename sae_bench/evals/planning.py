@@ -29,6 +29,14 @@ EMBEDDED_PCA_CORPUS = "embedded_train"
 EMBEDDED_DATA: dict[str, dict[str, Any]] = {
     "core": {"dataset": "embedded"},
     "sparse_probing": {"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
+    "unlearning": {
+        "dataset_names": ["embedded/geography", "embedded/everyday"],
+        "forget_dataset": "embedded/geography",
+        "not_side_effects": [],
+        "forget_corpus": "embedded/geography",
+        "retain_corpus": "embedded/everyday",
+        "answer_format": "cloze",
+    },
 }
 """Settings that keep a run on the embedded model on the embedded data, unless other data are asked for."""
 

@@ -74,25 +74,20 @@ class TokenTree:
             paths.append(tuple(path))
         return cls(tuple(ids), tuple(parents), tuple(paths))
 
-    @property
-    def depths(self) -> list[int]:
-        """Position of every token in its text."""
-        depths: list[int] = []
-        for parent in self.parents:
-            depths.append(0 if parent < 0 else depths[parent] + 1)
-        return depths
-
 
 def lay_out(trees: Sequence[TokenTree]) -> TokenLayout:
-    """The layout of trees in the rows of one batch, padded on the right; padding sees itself alone."""
+    """The layout of trees in the rows of one batch, padded on the right; padding sees itself alone.
+
+    A token never sees what comes after it, so that texts with a common beginning write the same into its rows.
+    """
     length = max((len(tree.ids) for tree in trees), default=0)
     position_BL = torch.zeros(len(trees), length, dtype=torch.long)
     sees_BLL = torch.eye(length, dtype=torch.bool).repeat(len(trees), 1, 1)
     for b, tree in enumerate(trees):
-        position_BL[b, : len(tree.ids)] = torch.tensor(tree.depths)
-        for place, parent in enumerate(tree.parents):
-            if parent >= 0:
-                sees_BLL[b, place] |= sees_BLL[b, parent]
+        for path in tree.paths:
+            places = torch.tensor(path, dtype=torch.long)
+            position_BL[b, places] = torch.arange(len(path))
+            sees_BLL[b, places[:, None], places] = torch.ones(len(path), len(path), dtype=torch.bool).tril()
     return TokenLayout(position_BL, sees_BLL)
 
 

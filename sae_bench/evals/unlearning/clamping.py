@@ -15,7 +15,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae_bench.activations.one_pass import encode_with_halving
 from sae_bench.custom_saes.interface import SAE, SparseCodes, decoder_is_linear, encode_tokens
+
+CODE_BYTES = 64 << 20
+"""Size of the float32 codes that exist at one time."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +43,33 @@ class ClampedTokens(Protocol):
 
 def encode_for_clamping(sae: SAE, x_ND: Float[Tensor, "N D"], latents: Sequence[int]) -> ClampedTokens:
     """Encode tokens for clamps of some of `latents` (ascending)."""
-    codes = encode_tokens(sae, x_ND)
-    codes_NF = codes.to_dense() if isinstance(codes, SparseCodes) else codes
-    if not decoder_is_linear(sae):
-        return _Decoded(sae, x_ND, codes_NF)
-    return _Linear(sae, x_ND, codes_NF, latents)
+    if decoder_is_linear(sae):
+        return _Linear(sae, x_ND, latents)
+    return _Decoded(sae, x_ND)
 
 
 def _wide(x: Tensor) -> Tensor:
     return x.float() if x.element_size() < 4 else x
 
 
+def _columns(codes: SparseCodes | Tensor, index_K: Int[Tensor, " K"]) -> Float[Tensor, "N K"]:
+    """The codes of some latents, ascending; of sparse codes no others are unfolded."""
+    if isinstance(codes, Tensor):
+        return _wide(codes[:, index_K])
+    place_NJ = torch.searchsorted(index_K, codes.indices_NK).clamp(max=len(index_K) - 1)
+    wanted_NJ = index_K[place_NJ] == codes.indices_NK
+    codes_NK = _wide(codes.values_NK.new_zeros(len(codes.values_NK), len(index_K)))
+    return codes_NK.scatter_add(1, place_NJ, _wide(codes.values_NK * wanted_NJ))
+
+
 class _Linear:
     """Clamps as sums of decoder rows; of the codes, only those of latents that a clamp may name are kept."""
 
-    def __init__(self, sae: SAE, x_ND: Tensor, codes_NF: Tensor, latents: Sequence[int]) -> None:
+    def __init__(self, sae: SAE, x_ND: Tensor, latents: Sequence[int]) -> None:
         self.index_K = torch.tensor(latents, dtype=torch.long, device=x_ND.device)
         self.x_ND = _wide(x_ND)
-        self.codes_NK = _wide(codes_NF[:, self.index_K])
+        parts = x_ND.split(max(1, CODE_BYTES // (4 * int(sae.cfg.d_sae))))
+        self.codes_NK = torch.cat([_columns(encode_with_halving(sae, part), self.index_K) for part in parts])
         self.W_dec_KD = _wide(sae.W_dec[self.index_K])
 
     def active(self, clamp: Clamp) -> Tensor:
@@ -79,9 +92,10 @@ class _Decoded:
     tokens are decoded together and before any other tokens are encoded.
     """
 
-    def __init__(self, sae: SAE, x_ND: Tensor, codes_NF: Tensor) -> None:
+    def __init__(self, sae: SAE, x_ND: Tensor) -> None:
+        codes = encode_tokens(sae, x_ND)
         self.sae = sae
-        self.codes_NF = codes_NF
+        self.codes_NF = codes_NF = codes.to_dense() if isinstance(codes, SparseCodes) else codes
         self.error_ND = _wide(x_ND) - _wide(sae.decode(codes_NF))
 
     def active(self, clamp: Clamp) -> Tensor:

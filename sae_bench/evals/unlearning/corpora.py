@@ -15,13 +15,15 @@ from sae_bench.datasets import corpus_provenance, embedded, everyday, geography,
 from sae_bench.datasets.multiple_choice import EVERYDAY, GEOGRAPHY
 from sae_bench.datasets.packing import shuffled
 from sae_bench.datasets.sources import Origin
+from sae_bench.datasets.spec import CorpusSpec
 from sae_bench.errors import DatasetError, PrerequisiteError
 from sae_bench.language_models import LanguageModel
 from sae_bench.seeding import named_generator
 
 BIO_FORGET = "bio-forget-corpus"
 BIO_FORGET_FILE = f"{BIO_FORGET}.jsonl"
-BIO_FORGET_REQUEST = "https://huggingface.co/datasets/cais/wmdp-corpora"
+BIO_FORGET_REPO = "cais/wmdp-bio-forget-corpus"
+BIO_FORGET_REQUEST = f"https://huggingface.co/datasets/{BIO_FORGET_REPO}"
 PUBLISHED_FOLDER = Path("sae_bench") / "evals" / "unlearning" / "data"
 """Where users of the published code keep the gated corpus, relative to the folder they stand in."""
 
@@ -61,9 +63,13 @@ def open_texts(name: str, *, data_dir: Path | None = None) -> TextSource:
         origin = Origin("package", embedded.REQUIREMENT, embedded.installed_version())
         return TextSource(_long_enough(_everyday_texts()), {**origin.provenance(), "files": ", ".join(EVERYDAY_FILES)})
     if name == BIO_FORGET:
-        name = str(_gated_file(data_dir))
-    name = ALIASES.get(name, name)
-    return TextSource(_long_enough(load_corpus(name, data_dir=data_dir)), corpus_provenance(name, data_dir=data_dir))
+        return _open_gated(data_dir)
+    return _open_corpus(ALIASES.get(name, name), data_dir)
+
+
+def _open_corpus(corpus: str | CorpusSpec, data_dir: Path | None) -> TextSource:
+    texts = load_corpus(corpus, data_dir=data_dir)
+    return TextSource(_long_enough(texts), corpus_provenance(corpus, data_dir=data_dir))
 
 
 def _long_enough(texts: Iterable[str]) -> Iterator[str]:
@@ -77,18 +83,23 @@ def _everyday_texts() -> Iterator[str]:
         yield from (statements, *others)
 
 
-def _gated_file(data_dir: Path | None) -> Path:
-    folders = [] if data_dir is None else [data_dir / "cais" / "wmdp-corpora", data_dir]
-    places = [folder / BIO_FORGET_FILE for folder in (*folders, PUBLISHED_FOLDER)]
+def _open_gated(data_dir: Path | None) -> TextSource:
+    """The gated corpus: the file that was handed out, else a copy of its repository, else the hub for who is let in."""
+    folders = [PUBLISHED_FOLDER] if data_dir is None else [data_dir / BIO_FORGET_REPO, data_dir, PUBLISHED_FOLDER]
+    places = [folder / BIO_FORGET_FILE for folder in folders]
     for place in places:
         if place.is_file():
-            return place
-    raise PrerequisiteError(
-        f"the forget corpus '{BIO_FORGET}' is handed out on request only and was not found (looked for "
-        f"{', '.join(map(str, places))}). Next: ask for it at {BIO_FORGET_REQUEST}, put the file {BIO_FORGET_FILE} "
-        "into one of these places or name its path as forget_corpus; or unlearn another topic with forget_corpus and "
-        f"forget_dataset, such as {GEOGRAPHY}."
-    )
+            return _open_corpus(str(place), data_dir)
+    gated = CorpusSpec(name=BIO_FORGET, description="Texts to be unlearned.", repo=BIO_FORGET_REPO)
+    try:
+        return _open_corpus(gated, data_dir)
+    except (DatasetError, PrerequisiteError) as error:
+        raise PrerequisiteError(
+            f"the forget corpus '{BIO_FORGET}' is handed out on request only and was not found (looked for "
+            f"{', '.join(map(str, places))}; {error}) Next: ask for it at {BIO_FORGET_REQUEST} and log in with "
+            f"`hf auth login`, or put the file {BIO_FORGET_FILE} into one of these places or name its path as "
+            f"forget_corpus; or unlearn another topic with forget_corpus and forget_dataset, such as {GEOGRAPHY}."
+        ) from error
 
 
 def sampled(texts: Iterable[str], n: int, *, name: str, seed: int) -> Iterator[str]:
@@ -97,27 +108,39 @@ def sampled(texts: Iterable[str], n: int, *, name: str, seed: int) -> Iterator[s
     return islice(shuffled(texts, draw, _SHUFFLE_BUFFER), n)
 
 
-def pack(texts: Iterable[str], lm: LanguageModel, *, name: str, max_rows: int, length: int) -> Int[Tensor, "N L"]:
-    """Join texts by token ids, one EOS between them, and cut them into at most `max_rows` whole rows.
+def pack(
+    texts: Iterable[str], lm: LanguageModel, *, name: str, length: int, max_rows: int | None = None
+) -> Int[Tensor, "N L"]:
+    """Join texts by token ids, one EOS between them, and cut them into whole rows.
 
     The first token of every row gives way to BOS where the model takes one.
 
+    Args:
+        max_rows: read only as many texts as fill so many rows; None reads all.
     Raises:
         DatasetError: the texts do not fill one row.
     """
     separator = [lm.tokenizer.eos_token_id] if lm.tokenizer.eos_token_id is not None else []
     source = iter(texts)
-    tokens: list[int] = []
-    while len(tokens) < max_rows * length and (batch := list(islice(source, _TOKENIZE_AT_ONCE))):
-        for ids in lm.tokenizer(batch, add_special_tokens=False, padding=False, verbose=False)["input_ids"]:
-            tokens += [*ids, *separator]
-    n_rows = min(max_rows, len(tokens) // length)
+    parts: list[Tensor] = []
+    n_tokens = 0
+    while (max_rows is None or n_tokens < max_rows * length) and (batch := list(islice(source, _TOKENIZE_AT_ONCE))):
+        documents = lm.tokenizer(batch, add_special_tokens=False, padding=False, verbose=False)["input_ids"]
+        parts.append(torch.tensor([token for ids in documents for token in (*ids, *separator)], dtype=torch.int32))
+        n_tokens += len(parts[-1])
+    n_rows = n_tokens // length if max_rows is None else min(max_rows, n_tokens // length)
     if n_rows == 0:
         raise DatasetError(
-            f"the corpus '{name}' has {len(tokens):,} tokens in texts of more than {MIN_CHARS} characters; one row "
+            f"the corpus '{name}' has {n_tokens:,} tokens in texts of more than {MIN_CHARS} characters; one row "
             f"takes {length:,}. Next: give a shorter seq_len, or name a larger corpus."
         )
-    rows = torch.tensor(tokens[: n_rows * length], dtype=torch.long).view(n_rows, length)
+    rows = torch.cat(parts)[: n_rows * length].long().view(n_rows, length)
     if lm.prepend_bos and lm.bos_token_id is not None:
         rows[:, 0] = lm.bos_token_id
     return rows
+
+
+def sampled_rows(rows_NL: Int[Tensor, "N L"], n: int, *, name: str, seed: int) -> Int[Tensor, "M L"]:
+    """`n` of the rows in random order (all of them, if there are no more)."""
+    generator = named_generator("unlearning", name, "rows", seed)
+    return rows_NL[torch.randperm(len(rows_NL), generator=generator)[:n]]

@@ -76,6 +76,8 @@ class UnlearningJob:
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
         self._forget, self._retain = ActiveCounter(members), ActiveCounter(members)
+        hooks = {member.hook_name for member in members}
+        self._states = {hook: states for hook, states in self._states.items() if hook in hooks}
         rows = self.config.llm_batch_size or max(1, ROW_TOKENS // self.config.seq_len)
         return [TokenRows(self.forget_NL, rows, self._forget), TokenRows(self.retain_NL, rows, self._retain)]
 
@@ -98,7 +100,7 @@ class UnlearningJob:
         )
 
     def _states_at(self, hook: str) -> QuestionStates:
-        """The known questions up to a hook, run once however many groups of SAEs follow."""
+        """The known questions up to a hook, run once for the SAEs of a group and of those after it at the same hook."""
         if hook not in self._states:
             self._states[hook] = QuestionStates(self.lm, hook, self.reader, self._asks, max_texts=self._max_texts)
         return self._states[hook]
@@ -116,9 +118,11 @@ class UnlearningJob:
         config = self.config
         forget = corpora.open_texts(config.forget_corpus, data_dir=context.data_dir)
         retain = corpora.open_texts(config.retain_corpus, data_dir=context.data_dir)
-        pack = partial(corpora.pack, lm=self.lm, max_rows=config.dataset_size, length=config.seq_len)
-        drawn = corpora.sampled(forget.texts, config.dataset_size, name=config.forget_corpus, seed=config.random_seed)
-        forget_NL, retain_NL = pack(drawn, name=config.forget_corpus), pack(retain.texts, name=config.retain_corpus)
+        pack = partial(corpora.pack, lm=self.lm, length=config.seq_len)
+        n, name, seed = config.dataset_size, config.forget_corpus, config.random_seed
+        rows_NL = pack(corpora.sampled(forget.texts, n, name=name, seed=seed), name=name)
+        forget_NL = corpora.sampled_rows(rows_NL, n, name=name, seed=seed)
+        retain_NL = pack(retain.texts, name=config.retain_corpus, max_rows=config.dataset_size)
         for role, name, source, rows_NL in (
             ("forget", config.forget_corpus, forget, forget_NL),
             ("retain", config.retain_corpus, retain, retain_NL),
@@ -199,6 +203,7 @@ SPEC = EvalSpec(
         "paper": {},
         "quick": {
             "dataset_size": 64,
+            "seq_len": 256,
             "retain_thresholds": [0.01],
             "multipliers": [25, 100],
             "max_questions": 200,

@@ -18,7 +18,7 @@ def test_a_tree_holds_every_shared_beginning_once():
     assert tree.ids == (3, 5, 7, 9, 8, 4, 5, 2)
     assert tree.parents == (-1, 0, 1, 2, 1, -1, 5, 3)
     assert tree.paths == ((0, 1, 2, 3), (0, 1, 4), (5, 6), (0, 1, 2, 3, 7))
-    assert tree.depths == [0, 1, 2, 3, 2, 0, 1, 4]
+    assert lay_out([tree]).position_BL.tolist() == [[0, 1, 2, 3, 2, 0, 1, 4]]
     for text, path in zip(TEXTS, tree.paths, strict=True):
         assert tuple(tree.ids[place] for place in path) == text
 

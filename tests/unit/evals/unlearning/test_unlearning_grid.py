@@ -7,6 +7,7 @@ import torch
 from unlearning_plain import clamp_value, plain_scores, questions
 
 from sae_bench.custom_saes.members import Member
+from sae_bench.evals.unlearning import clamping
 from sae_bench.evals.unlearning.clamping import Clamp, encode_for_clamping
 from sae_bench.evals.unlearning.formats import make_reader
 from sae_bench.evals.unlearning.grid import QuestionStates, answer_plainly
@@ -159,6 +160,20 @@ def test_decoders_that_are_not_linear_are_decoded():
     sae.encode(x_ND)
     torch.testing.assert_close(tokens.clamped(clamp), expected, rtol=1e-5, atol=1e-5)
     assert torch.equal(tokens.active(clamp), (sae.encode(x_ND)[:, [1, 4, 6]] > 0).any(1))
+
+
+@pytest.mark.parametrize("architecture", ["topk", "batch_topk", "jumprelu", "relu"])
+def test_of_sparse_codes_only_the_named_latents_are_unfolded(architecture, monkeypatch):
+    sae = tiny_sae(architecture)
+    x_ND = torch.randn(50, 32, generator=torch.Generator().manual_seed(0))
+    latents, clamp = [0, 3, 9, int(sae.cfg.d_sae) - 1], Clamp((3, 9), 2.0)
+    expected_NF = sae.encode(x_ND)
+    whole = encode_for_clamping(sae, x_ND, latents)
+    torch.testing.assert_close(whole.codes_NK, expected_NF[:, latents])
+    monkeypatch.setattr(clamping, "CODE_BYTES", 1)  # one token at a time
+    alone = encode_for_clamping(sae, x_ND, latents)
+    torch.testing.assert_close(alone.clamped(clamp), whole.clamped(clamp), rtol=1e-5, atol=1e-5)
+    assert torch.equal(alone.active(clamp), (expected_NF[:, [3, 9]] > 0).any(1))
 
 
 def test_half_precision_is_clamped_in_float32():

@@ -7,38 +7,66 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
-from tiny_runs import handle, read
+from tiny_runs import HOOK, handle, read
 from torch import Tensor
-from unlearning_plain import questions, with_model_answers
+from unlearning_plain import plain_scores, questions, with_model_answers
 
 from sae_bench.activations.one_pass import PassOptions, run_pass
 from sae_bench.custom_saes.members import Member
 from sae_bench.custom_saes.spec import SAEHandle
-from sae_bench.datasets.multiple_choice import EVERYDAY
+from sae_bench.datasets.multiple_choice import EVERYDAY, GEOGRAPHY, Question
 from sae_bench.errors import DatasetError, PrerequisiteError, UsageError
 from sae_bench.evals.base import EvalContext
-from sae_bench.evals.planning import load_context, make_config
+from sae_bench.evals.planning import load_context, make_config, resolve_config
+from sae_bench.evals.registry import get_eval
 from sae_bench.evals.runner import EvalRequest, RunPlan, run
 from sae_bench.evals.unlearning import corpora
+from sae_bench.evals.unlearning.clamping import Clamp
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.eval_output import UnlearningEvalOutput
 from sae_bench.evals.unlearning.evaluate import SPEC, UnlearningJob
-from sae_bench.evals.unlearning.formats import make_reader
+from sae_bench.evals.unlearning.formats import AnswerReader, make_reader
 from sae_bench.evals.unlearning.main import command, run_eval, run_eval_single_sae
+from sae_bench.evals.unlearning.prompts import Ask
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.samples import Samples
 from sae_bench.testing.tiny_models import tiny_sae
 
+BOUND = 2e-4
+"""Log-likelihoods closer than this may change places by rounding, float32."""
 TOPIC = "Q"
 """The planted topic is a letter that no other text has."""
+MULTIPLIER = 50
+"""With the topic's latent at minus this, the model answers every question on the topic in another way."""
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> str:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
+
+
+def without_topic(lm: LanguageModel, reader: AnswerReader, n: int) -> list[Question]:
+    """Questions with the model's own answers."""
+    asked = [Question(q.index, q.text.replace("Question ", "No. "), q.choices, 0) for q in questions(n)]
+    return with_model_answers(lm, reader, asked)
+
+
+def on_topic(lm: LanguageModel, reader: AnswerReader, n: int) -> list[Question]:
+    """Questions that name the topic and that the model answers in another way without it, with its own answers."""
+    found: list[Question] = []
+    sae, clamp = Planted(lm), Clamp((0,), float(MULTIPLIER))
+    for q in questions(40 * n):
+        (about,) = with_model_answers(lm, reader, [Question(q.index, q.text + f" {TOPIC}" * 16, q.choices, 0)])
+        clamped = plain_scores(lm, reader, Ask(about, "words"), sae, clamp)
+        if clamped[about.answer] < max(clamped):
+            found.append(about)
+        if len(found) == n:
+            return found
+    raise AssertionError("the topic does not matter to this model")
 
 
 @pytest.fixture(scope="session")
@@ -47,15 +75,8 @@ def settings(lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> dic
     folder = tmp_path_factory.mktemp("unlearning")
     reader = make_reader(lm, "cloze", "plain")
     names = {}
-    for name, mark in (("forget", f" {TOPIC}" * 8), ("keep", "")):
-        asked = [
-            type(q)(q.index, q.text.replace("Question ", "No. ") + mark, q.choices, 0)
-            for q in questions(12 if name == "forget" else 8)
-        ]
-        rows = [
-            {"question": q.text, "choices": q.choices, "answer": q.answer}
-            for q in with_model_answers(lm, reader, asked)
-        ]
+    for name, asked in (("forget", on_topic(lm, reader, 12)), ("keep", without_topic(lm, reader, 8))):
+        rows = [{"question": q.text, "choices": q.choices, "answer": q.answer} for q in asked]
         names[name] = write(folder / f"{name}.jsonl", rows)
     texts = [
         f"the {word} number {i} and the water of a river in the city of the cat" for i in range(30) for word in "ab"
@@ -69,7 +90,7 @@ def settings(lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> dic
         "seq_len": 64,
         "dataset_size": 8,
         "n_features_list": [1, 2],
-        "multipliers": [5, 50],
+        "multipliers": [5, MULTIPLIER],
     }
 
 
@@ -116,7 +137,7 @@ def test_a_planted_topic_is_unlearned_without_side_effects(lm, settings, tmp_pat
     assert summary.failures == []
     result = read(summary.written[0])
     metrics = result["eval_result_metrics"]["unlearning"]
-    assert metrics["unlearning_score"] > 0.3
+    assert metrics["unlearning_score"] == 1.0
     rows = result["eval_result_details"]
     assert len(rows) == 2 * 2 * 2
     assert all(row["side_effect_accuracy"] == 1.0 and row["counts"] for row in rows)
@@ -133,6 +154,52 @@ def test_a_planted_topic_is_unlearned_without_side_effects(lm, settings, tmp_pat
     held_out = [r["metrics"]["unlearning.unlearning_score_held_out"] for r in result["seed_results"]]
     assert metrics["unlearning_score_held_out"] == pytest.approx(sum(held_out) / 2)
     UnlearningEvalOutput.model_validate_json(summary.written[0].read_text())
+
+
+def test_the_whole_grid_is_that_of_one_row_and_one_question_at_a_time(lm, settings):
+    grid = {"retain_thresholds": [0.1, 0.5], "n_features_list": [4], "multipliers": [2, 20]}
+    config = UnlearningEvalConfig(**{**settings, **grid})
+    sae = tiny_sae("topk", hook_name=HOOK)
+    job, member = UnlearningJob(EvalContext(lm, (HOOK,), (1,)), config), Member("tiny", "topk", sae, HOOK)
+    assert not run_pass(lm, job.requests([member]), [member]).failed
+    details = job.score(member).details
+    reader = make_reader(lm, "cloze", "plain")
+    shares = [plain_shares(lm, sae, rows_NL) for rows_NL in (job.forget_NL, job.retain_NL)]
+    seen = set()
+    for row in details:
+        latents = plain_selection(*shares, threshold=row.retain_threshold, n=row.n_features)
+        assert row.n_clamped == len(latents)
+        clamp = Clamp(tuple(sorted(latents)), float(row.multiplier))
+        for of_set in job.known:
+            right = [plain_margin(lm, reader, ask, sae, clamp) for ask in of_set.asks]
+            close = sum(abs(margin) < BOUND for margin in right)
+            expected = sum(margin > 0 for margin in right) / len(right)
+            assert abs(row.accuracies[of_set.name] - expected) <= close / len(right) + 1e-12
+            seen.add(expected)
+    assert len(seen) > 2  # the grid has something to tell apart
+
+
+def plain_shares(lm: LanguageModel, sae: Any, rows_NL: Tensor) -> list[float]:
+    """Share of the tokens that are not special on which each latent is active."""
+    n_active, n_tokens = torch.zeros(int(sae.cfg.d_sae)), 0
+    for ids in rows_NL.tolist():
+        codes_LF = sae.encode(lm.capture(torch.tensor([ids]), [HOOK])[HOOK][0])
+        text = [place for place, token in enumerate(ids) if token not in lm.special_token_ids]
+        n_active += (codes_LF[text] > 0).sum(0)
+        n_tokens += len(text)
+    return (n_active.double() / n_tokens).tolist()
+
+
+def plain_selection(forget: list[float], retain: list[float], *, threshold: float, n: int) -> list[int]:
+    quiet = [i for i, share in enumerate(retain) if share < threshold and forget[i] > 0]
+    return sorted(quiet, key=lambda i: -forget[i])[:n]
+
+
+def plain_margin(lm: LanguageModel, reader: AnswerReader, ask: Ask, sae: Any, clamp: Clamp) -> float:
+    """By how much the right choice is better than the best other one."""
+    scores = plain_scores(lm, reader, ask, sae, clamp)
+    right = scores.pop(ask.right)
+    return right - max(scores)
 
 
 def test_results_do_not_depend_on_order_or_group(lm, settings, tmp_path):
@@ -183,7 +250,7 @@ def test_a_model_that_knows_nothing_stops_the_run_before_anything_is_written(lm,
 def test_letters_format_runs_as_well(lm, settings, tmp_path):
     values = {**settings, "answer_format": "letters", "required_correct": 1, "min_known_questions": 1}
     values["dataset_names"] = [settings["forget_dataset"], EVERYDAY]
-    summary = run(plan(lm, {**values, "max_questions": 12}, [planted(lm)], tmp_path))
+    summary = run(plan(lm, {**values, "max_questions": 8}, [planted(lm)], tmp_path))
     assert summary.failures == []
     counts = read(summary.written[0])["eval_result_unstructured"]["questions"][EVERYDAY]["counts"]
     assert 1 <= counts["correct"] <= counts["correct in the given order"]
@@ -203,6 +270,31 @@ def test_published_functions(lm, settings, tmp_path, monkeypatch):
     flags = {flag for option in command.params for flag in option.opts}
     assert {"--clean_up_artifacts", "--sae_regex_pattern", "--sae_block_pattern", "--artifacts_path"} <= flags
     assert {"--llm_batch_size", "--llm_dtype", "--random_seed", "--force_rerun"} <= flags
+
+
+def test_the_published_command_line_is_understood():
+    given = command.make_context(
+        "unlearning",
+        [
+            *("--sae_regex_pattern", "a", "--sae_block_pattern", "b", "--model_name", "m", "--random_seed", "7"),
+            *("--output_folder", "out", "--force_rerun", "--clean_up_artifacts", "--artifacts_path", "kept"),
+            *("--llm_batch_size", "4", "--llm_dtype", "bfloat16"),
+        ],
+    ).params
+    assert (given["sae_regex_pattern"], given["sae_block_pattern"], given["model_name"]) == ("a", "b", "m")
+    assert (given["random_seed"], given["llm_batch_size"], given["llm_dtype"]) == (7, 4, "bfloat16")
+    assert given["force_rerun"]
+    assert given["clean_up_activations"]
+    assert (given["output_folder"], given["artifacts_path"]) == (Path("out"), Path("kept"))
+
+
+def test_on_the_embedded_model_geography_is_forgotten_and_everyday_knowledge_kept(lm, monkeypatch):
+    monkeypatch.setattr(lm, "name", "embedded")
+    for preset in (None, "paper", "quick"):
+        config = resolve_config(SPEC, preset=preset, overrides={}, lm=lm)
+        assert (config.forget_dataset, config.side_effect_datasets) == (GEOGRAPHY, (EVERYDAY,))
+        assert (config.forget_corpus, config.retain_corpus, config.answer_format) == (GEOGRAPHY, EVERYDAY, "cloze")
+    assert get_eval("unlearning") is SPEC
 
 
 def test_published_defaults():
@@ -248,13 +340,24 @@ def test_the_gated_corpus_says_where_to_get_it_and_where_to_put_it(tmp_path, mon
     with pytest.raises(PrerequisiteError) as caught:
         corpora.open_texts("bio-forget-corpus", data_dir=tmp_path)
     text = str(caught.value)
-    assert "https://huggingface.co/datasets/cais/wmdp-corpora" in text
+    assert "ask for it at https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus" in text
+    assert "hf auth login" in text
     assert str(tmp_path / "bio-forget-corpus.jsonl") in text
     assert "sae_bench/evals/unlearning/data/bio-forget-corpus.jsonl" in text
     place = tmp_path / "sae_bench" / "evals" / "unlearning" / "data"
     place.mkdir(parents=True)
     write(place / "bio-forget-corpus.jsonl", [{"text": "long enough " * 9}, {"text": "short"}])
     assert list(corpora.open_texts("bio-forget-corpus").texts) == ["long enough " * 9]
+
+
+def test_a_copy_of_the_gated_repository_will_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "cais" / "wmdp-bio-forget-corpus" / "data"
+    folder.mkdir(parents=True)
+    pd.DataFrame({"title": ["t"], "text": ["long enough " * 9]}).to_parquet(folder / "train-00000-of-00001.parquet")
+    found = corpora.open_texts("bio-forget-corpus", data_dir=tmp_path)
+    assert list(found.texts) == ["long enough " * 9]
+    assert found.provenance["source"] == "mirror"
 
 
 def test_packing(lm):
@@ -265,7 +368,14 @@ def test_packing(lm):
     flat = [t for text in texts for t in [*lm.tokenizer(text)["input_ids"], lm.tokenizer.eos_token_id]]
     expected = torch.tensor(flat[:64]).view(4, 16)
     assert torch.equal(rows[:, 1:], expected[:, 1:])
-    assert len(corpora.pack(texts, lm, name="x", max_rows=1000, length=16)) == len(flat) // 16
+    for n in (1000, None):
+        every = corpora.pack(texts, lm, name="x", max_rows=n, length=16)
+        assert len(every) == len(flat) // 16
+    some = corpora.sampled_rows(every, 5, name="x", seed=1)
+    assert torch.equal(some, corpora.sampled_rows(every, 5, name="x", seed=1))
+    assert not torch.equal(some, corpora.sampled_rows(every, 5, name="x", seed=2))
+    assert {tuple(row) for row in some.tolist()} < {tuple(row) for row in every.tolist()}
+    assert sorted(corpora.sampled_rows(every, 1000, name="x", seed=1).tolist()) == sorted(every.tolist())
     with pytest.raises(DatasetError, match="shorter seq_len"):
         corpora.pack(texts[:1], lm, name="x", max_rows=4, length=64)
     drawn = list(corpora.sampled(texts, 5, name="x", seed=1))
