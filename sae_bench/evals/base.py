@@ -38,7 +38,7 @@ class Metric:
         value: Any = metrics
         for part in self.path.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        return value
+        return float(value) if isinstance(value, int) else value
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ EMBEDDED_PCA_CORPUS = "embedded_train"
 
 EMBEDDED_DATA: dict[str, dict[str, Any]] = {
     "core": {"dataset": "embedded"},
+    "mdl": {"dataset_name": "embedded"},
     "sparse_probing": {"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
     "unlearning": {
         "dataset_names": ["embedded/geography", "embedded/everyday"],

@@ -10,6 +10,7 @@ from sae_bench.evals.base import EvalSpec
 _SPECS: dict[str, str] = {
     "core": "sae_bench.evals.core.evaluate:SPEC",
     "sparse_probing": "sae_bench.evals.sparse_probing.evaluate:SPEC",
+    "mdl": "sae_bench.evals.mdl.evaluate:SPEC",
     "unlearning": "sae_bench.evals.unlearning.evaluate:SPEC",
 }
 
