@@ -13,6 +13,7 @@ import yaml
 from sae_bench.activations.one_pass import PassOptions
 from sae_bench.activations.store import ActivationStore
 from sae_bench.cli.console import RunProgress, run_progress, show_summary
+from sae_bench.cli.settings_files import read_settings
 from sae_bench.custom_saes.loading import GroupLimits
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.datasets import register_yaml
@@ -37,6 +38,7 @@ class RunOptions:
     evals: tuple[str, ...] = ("core",)
     preset: str = "paper"
     settings: tuple[str, ...] = ()
+    settings_files: tuple[str, ...] = ()
     seeds: int = 1
     resample_data: bool = False
     random_seed: int = planning.FIRST_SEED
@@ -70,7 +72,10 @@ def evaluate_and_show(options: RunOptions) -> None:
 
 def evaluate(options: RunOptions, specs: Sequence[EvalSpec], progress: RunProgress) -> RunSummary:
     """Check what can be checked without the model, load it, run."""
-    overrides = parse_settings(options.settings, [spec.name for spec in specs])
+    names = [spec.name for spec in specs]
+    overrides: dict[str, Mapping[str, Any]] = {**read_settings(options.settings_files, names)}
+    for name, values in parse_settings(options.settings, names).items():
+        overrides[name] = {**overrides.get(name, {}), **values}
     for spec in specs:
         planning.make_config(spec, overrides.get(spec.name, {}))
     planning.seed_list(options.seeds, options.random_seed)

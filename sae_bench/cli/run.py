@@ -41,6 +41,14 @@ Examples:
     metavar="EVAL.FIELD=VALUE",
     help="Change one setting, e.g. core.context_size=256; repeat for several.",
 )
+@click.option(
+    "--settings",
+    "settings_files",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Settings of several evals at once: reduced_memory or 1m_width, or a YAML file, eval -> field -> value; --set "
+    "goes over them.",
+)
 @click.option("--seeds", type=int, default=1, show_default=True, help="Number of seeds; scores are means over them.")
 @click.option(
     "--resample-data",

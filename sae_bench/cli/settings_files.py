@@ -1,0 +1,52 @@
+"""Files of settings, eval -> setting -> value in YAML: those that come with the package, and one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sae_bench.errors import UnknownNameError, UsageError
+from sae_bench.evals.registry import eval_names
+
+FOLDER = Path(__file__).parent / "settings"
+
+
+def shipped() -> dict[str, Path]:
+    """Name -> file of the settings that come with the package."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def read_settings(names: Sequence[str], evals: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The settings of the chosen evals from one file after the other, the later ones over the earlier.
+
+    Args:
+        names: names of shipped settings, or paths of YAML files.
+        evals: the evals of the run; what a file says of others is left alone.
+    Raises:
+        UnknownNameError: neither a shipped name nor a file, or a file names an eval that does not exist.
+        UsageError: a file is no mapping of evals to settings.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        path = shipped().get(name)
+        for eval_name, settings in _read(path or Path(name)).items():
+            if path is None and eval_name not in eval_names():
+                raise UnknownNameError(f"eval in '{name}'", eval_name, eval_names())
+            if eval_name in evals:
+                found.setdefault(eval_name, {}).update(settings)
+    return found
+
+
+def _read(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    if not path.is_file():
+        raise UnknownNameError("settings", str(path), shipped(), "Give one of these, or the path of a YAML file.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"'{path}' is no YAML file: {getattr(error, 'problem', None) or error}.") from error
+    if not isinstance(content, Mapping) or not all(isinstance(part, Mapping) for part in content.values()):
+        raise UsageError(f"'{path}' has to map evals to settings, such as 'core: {{context_size: 256}}'.")
+    return content
