@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def reference_python() -> Path:
 
 def run_reference(script: str, *arguments: object) -> None:
     """Run one script of the reference's side in its own environment, offline."""
-    _run(reference_python(), SIDE / script, arguments)
+    _run(reference_python(), SIDE / script, arguments, without=("PYTHONPATH",))  # it would lead to this package
 
 
 def run_ours(*arguments: object) -> None:
@@ -50,6 +51,7 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def _run(python: Path, script: Path, arguments: tuple[object, ...]) -> None:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
+def _run(python: Path, script: Path, arguments: tuple[object, ...], *, without: Sequence[str] = ()) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name not in without}
+    environment = {**inherited, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
     subprocess.run([str(python), str(script), *map(str, arguments)], check=True, env=environment)
