@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
+TEST_WORKERS ?= 2
 
 .PHONY: help demo test lint unit schemas parity bench install install-dev clean
 
@@ -36,8 +37,9 @@ lint: $(VENV)/installed-dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit: $(VENV)/installed-dev ## all tests, no lint
-	$(BIN)/pytest
+# One thread per worker: most tests are tiny, and two workers that share two cores with all their threads crawl.
+unit: $(VENV)/installed-dev ## all tests, no lint (TEST_WORKERS=4 for more processes)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
 
 test: lint unit ## lint, types and all tests
 
