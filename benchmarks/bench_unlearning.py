@@ -43,7 +43,7 @@ def measure(work: Path) -> Page:
     introduction = (
         f"Letters format, {QUESTIONS} questions of geography to forget and {QUESTIONS} of everyday language to keep, "
         f"all taken for known; sparsities on {ROWS[0]} rows of {ROWS[1]} tokens of each corpus; the published grid of "
-        f"2 retain thresholds, 2 numbers of latents and 4 multipliers; batches of {BATCH} rows and {2 * BATCH} questions. "
+        f"2 retain thresholds, 2 numbers of latents and 4 multipliers; {BATCH} rows or {2 * BATCH} questions at once. "
         f"The published package: one run, summed over its SAEs. Ours: median of {REPEATS}."
     )
     return Page("unlearning", introduction, lines, _facts(theirs, several))

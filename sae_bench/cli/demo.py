@@ -12,6 +12,7 @@ DEMO_SETTINGS = (
     "core.n_eval_sparsity_variance_batches=12",
     "sparse_probing.probe_train_set_size=600",
     "sparse_probing.probe_test_set_size=300",
+    "unlearning.max_questions=60",
 )
 
 

@@ -203,8 +203,8 @@ SPEC = EvalSpec(
         "paper": {},
         "quick": {
             "dataset_size": 64,
-            "seq_len": 256,
-            "retain_thresholds": [0.01],
+            "seq_len": 128,
+            "n_features_list": [10],
             "multipliers": [25, 100],
             "max_questions": 200,
         },
