@@ -46,6 +46,7 @@ def run_evals(
     force_rerun: bool = False,
     save_activations: bool = False,
     *,
+    n_seeds: int = 1,
     output_folder: str | Path = "eval_results",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, dict[str, dict[str, Any]]]:
@@ -55,13 +56,14 @@ def run_evals(
         selected_saes: (name, SAE object), or (release, id) of a pretrained SAE.
         api_key: key of the judge; without one, autointerp is left out.
         save_activations: accepted as published; one pass has nothing to save for a later one.
+        n_seeds: scores are means over so many seeds, from 42 on.
         settings: eval -> setting -> value, over the published settings.
     Raises:
         SAEBenchError: as `run_suite`.
     """
     del save_activations
     suite = Suite(
-        model_name, eval_types, llm_batch_size, llm_dtype, device, RANDOM_SEED, api_key, force_rerun,
+        model_name, eval_types, llm_batch_size, llm_dtype, device, RANDOM_SEED, n_seeds, api_key, force_rerun,
         output_folder=Path(output_folder), settings=settings or {},
     )  # fmt: skip
     return run_suite(suite, handles_of(selected_saes))

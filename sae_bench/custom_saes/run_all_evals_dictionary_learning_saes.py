@@ -104,6 +104,7 @@ def run_evals(
     api_key: str | None = None,
     force_rerun: bool = False,
     *,
+    n_seeds: int = 1,
     output_folder: str | Path = "eval_results",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, dict[str, dict[str, Any]]]:
@@ -113,12 +114,13 @@ def run_evals(
 
     Args:
         api_key: key of the judge; without one, autointerp is left out.
+        n_seeds: scores are means over so many seeds, from `random_seed` on.
         settings: eval -> setting -> value, over the published settings.
     Raises:
         SAEBenchError: as `run_suite`.
     """
     suite = Suite(
-        model_name, eval_types, llm_batch_size, llm_dtype, device, random_seed, api_key, force_rerun,
+        model_name, eval_types, llm_batch_size, llm_dtype, device, random_seed, n_seeds, api_key, force_rerun,
         output_folder=Path(output_folder), settings=settings or {},
     )  # fmt: skip
     repo = repo_id.rstrip("/").rsplit("/", 1)[-1]

@@ -37,6 +37,7 @@ class Suite:
 
     Attributes:
         llm_batch_size: texts that the model reads at once.
+        n_seeds: seeds from `random_seed` on; scores are means over them.
         settings: eval -> setting -> value, over the published settings.
         api_key: key of the judge; without one, autointerp is left out.
     """
@@ -47,6 +48,7 @@ class Suite:
     llm_dtype: str
     device: str
     random_seed: int = planning.FIRST_SEED
+    n_seeds: int = 1
     api_key: str | None = None
     force_rerun: bool = False
     output_folder: Path = Path("eval_results")
@@ -91,7 +93,7 @@ def _plan(suite: Suite, lm: LanguageModel, specs: Sequence[EvalSpec], handles: S
         handles=planning.place_baselines(handles, None),
         output_folder=suite.output_folder,
         load_context=planning.load_context(lm),
-        seeds=(suite.random_seed,),
+        seeds=planning.seed_list(suite.n_seeds, suite.random_seed),
         force_rerun=suite.force_rerun,
         pass_options=PassOptions(max_texts=n_texts, max_tokens=n_texts * CONTEXT_LENGTH),
     )
