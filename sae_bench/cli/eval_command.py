@@ -45,7 +45,8 @@ def eval_command(
         release, block = _two_patterns(given["sae_regex_pattern"], given["sae_block_pattern"], patterns)
         _evaluate(spec, release, block, given, adjust(_settings(spec, given)))
 
-    return click.Command(
+    kind = click.Command if positional_patterns else _ListFlags
+    return kind(
         spec.name,
         params=[*arguments, *_common_options(spec, model_required=model_required), *_setting_options(spec)],
         callback=callback,
@@ -56,6 +57,24 @@ def eval_command(
             "token_normalize_func": lambda token: token.replace("-", "_"),
         },
     )
+
+
+class _ListFlags(click.Command):
+    """A command without positional arguments; its list flags also take several values in a row, as in `--ks 1 2 5`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        lists = {flag.lstrip("-") for param in self.params if getattr(param, "multiple", False) for flag in param.opts}
+        repeated: list[str] = []
+        flag, n_values = "", 0
+        for arg in args:
+            if arg.startswith("--"):
+                flag, n_values = arg if arg.lstrip("-").replace("-", "_") in lists else "", 0
+            else:
+                n_values += 1
+                if flag and n_values > 1:
+                    repeated.append(flag)
+            repeated.append(arg)
+        return super().parse_args(ctx, repeated)
 
 
 def only_chosen(spec: EvalSpec, prefix: str) -> Adjust:

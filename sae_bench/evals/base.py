@@ -94,6 +94,8 @@ class EvalSpec:
         protocol: version of its definition; raised when numbers would change.
         metrics: headline numbers, the most important first.
         cost: one line on what it costs beyond the shared pass.
+        resampled: settings besides `random_seed` that make every seed draw texts of its own (`--resample-data`), for
+            evals that otherwise take the first texts of a source.
     """
 
     name: str
@@ -106,3 +108,4 @@ class EvalSpec:
     cost: str
     start: Callable[[EvalContext, Any], Job]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    resampled: Mapping[str, Any] = field(default_factory=dict)

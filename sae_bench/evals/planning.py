@@ -26,10 +26,13 @@ FIRST_SEED = 42
 PCA_TOKENS = 32_768
 EMBEDDED_PCA_CORPUS = "embedded_train"
 
+EMBEDDED_TEXTS = ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]
 EMBEDDED_DATA: dict[str, dict[str, Any]] = {
     "core": {"dataset": "embedded"},
+    "sparse_probing": {"dataset_names": EMBEDDED_TEXTS},
+    "scr": {"dataset_names": ["embedded/emotions_by_address"], "train_set_size": 700, "test_set_size": 176},
+    "tpp": {"dataset_names": EMBEDDED_TEXTS},
     "mdl": {"dataset_name": "embedded"},
-    "sparse_probing": {"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
     "unlearning": {
         "dataset_names": ["embedded/geography", "embedded/everyday"],
         "forget_dataset": "embedded/geography",

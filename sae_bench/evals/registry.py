@@ -10,6 +10,9 @@ from sae_bench.evals.base import EvalSpec
 _SPECS: dict[str, str] = {
     "core": "sae_bench.evals.core.evaluate:SPEC",
     "sparse_probing": "sae_bench.evals.sparse_probing.evaluate:SPEC",
+    "sparse_probing_sae_probes": "sae_bench.evals.sparse_probing_sae_probes.evaluate:SPEC",
+    "scr": "sae_bench.evals.scr_and_tpp.evaluate:SCR_SPEC",
+    "tpp": "sae_bench.evals.scr_and_tpp.evaluate:TPP_SPEC",
     "mdl": "sae_bench.evals.mdl.evaluate:SPEC",
     "unlearning": "sae_bench.evals.unlearning.evaluate:SPEC",
 }

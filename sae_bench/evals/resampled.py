@@ -26,7 +26,7 @@ def start_resampled(spec: EvalSpec, context: EvalContext, config: BaseEvalConfig
     if "random_seed" not in type(config).model_fields:
         return _Remarked(spec.start(context, config), NOT_RESAMPLED)
     jobs = [
-        spec.start(replace(context, seeds=(seed,)), config.model_copy(update={"random_seed": seed}))
+        spec.start(replace(context, seeds=(seed,)), config.model_copy(update={**spec.resampled, "random_seed": seed}))
         for seed in context.seeds
     ]
     return ResampledJob(spec, context.seeds, jobs)

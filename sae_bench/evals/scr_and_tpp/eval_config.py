@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from sae_bench.evals.base_eval_output import BaseEvalConfig
 
 MAX_PROBE_TEST_BATCH = 500
+TextChoice = Literal["first", "drawn"]
 
 Pairs = dict[str, list[tuple[str, str]]]
 """Data set -> pairs of classes by name."""
@@ -195,6 +196,12 @@ class ScrEvalConfig(ScrAndTppEvalConfig):
         default=True,
         title="Perform Spurious Correlation Removal",
         description="Always true here; tpp is the eval of the other value.",
+    )
+    text_choice: TextChoice = Field(
+        default="first",
+        title="Text Choice",
+        description="Which texts of each quadrant are read: 'first', in the order of the source, as published, or "
+        "'drawn' with random_seed, which --resample-data does for every seed.",
     )
 
 

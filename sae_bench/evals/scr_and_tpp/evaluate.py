@@ -285,10 +285,11 @@ SCR_SPEC = EvalSpec(
     protocol="scr-1",
     config=ScrEvalConfig,
     output=output.ScrEvalOutput,
-    metrics=tuple(Metric(f"scr_metrics.{scr_key('metric', n)}", f"SCR, {n} latents", True, 0.0) for n in HEADLINE_N),
+    metrics=tuple(Metric(f"scr_metrics.{scr_key('metric', n)}", f"SCR at N = {n}", True, 0.0) for n in HEADLINE_N),
     cost="one pass over the texts; probes once per model and hook, then about a second per SAE",
     start=ScrJob,
     presets=PRESETS,
+    resampled={"text_choice": "drawn"},
 )
 TPP_SPEC = EvalSpec(
     name="tpp",
@@ -298,7 +299,7 @@ TPP_SPEC = EvalSpec(
     config=TppEvalConfig,
     output=output.TppEvalOutput,
     metrics=tuple(
-        Metric(f"tpp_metrics.{tpp_key('total_metric', n)}", f"TPP, {n} latents", True, 0.0) for n in HEADLINE_N
+        Metric(f"tpp_metrics.{tpp_key('total_metric', n)}", f"TPP at N = {n}", True, 0.0) for n in HEADLINE_N
     ),
     cost="one pass over the texts (those of sparse_probing); probes once per model and hook, then a second per SAE",
     start=TppJob,

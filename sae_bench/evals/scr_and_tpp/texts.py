@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from sae_bench.datasets import LabelledSpec, load_tables
 from sae_bench.datasets.registry import labelled_spec
 from sae_bench.errors import DatasetError, UnknownNameError, UsageError
-from sae_bench.evals.scr_and_tpp.eval_config import ScrAndTppEvalConfig
+from sae_bench.evals.scr_and_tpp.eval_config import ScrEvalConfig, TextChoice
+from sae_bench.seeding import named_generator
 
 Quadrant = tuple[int, int]
 """(class, second attribute): 0 for the first of the two that were named, 1 for the second."""
@@ -22,10 +24,15 @@ BIASED: tuple[Quadrant, ...] = ((0, 0), (1, 1))
 
 Split = dict[Quadrant, list[str]]
 
+_DRAWS: dict[TextChoice, str] = {
+    "first": "the first texts of each quadrant in the order of the source",
+    "drawn": "texts of each quadrant at random, seed {seed}",
+}
+
 
 @dataclass(frozen=True)
 class PairTexts:
-    """Texts of one pair of classes: `size` of each quadrant, twice as many of the biased ones, in source order."""
+    """Texts of one pair of classes: `size` of each quadrant, and twice as many of the two biased ones."""
 
     dataset_name: str
     pair: tuple[str, str]
@@ -40,7 +47,7 @@ class PairTexts:
 
 
 def load_pairs(
-    dataset_name: str, config: ScrAndTppEvalConfig, *, data_dir: str | Path | None = None
+    dataset_name: str, config: ScrEvalConfig, *, data_dir: str | Path | None = None
 ) -> tuple[list[PairTexts], dict[str, str]]:
     """The texts of every pair of a data set, and where they come from.
 
@@ -51,13 +58,7 @@ def load_pairs(
         UsageError: the set has no second attribute with two values, or a class is not in it.
         DatasetError: a quadrant has too few texts.
     """
-    spec = labelled_spec(dataset_name)
-    if len(spec.balance_values) != 2:
-        raise UsageError(
-            f"scr needs a second attribute with two values; '{spec.name}' has "
-            f"{len(spec.balance_values) or 'none'}. Next: choose a set that declares balance_values (such as "
-            "'embedded/emotions_by_address'), or declare them for this one."
-        )
+    spec = _two_attribute_spec(dataset_name)
     pairs = pairs_of(spec, config)
     whole = labelled_spec(spec.whole_set) if spec.whole_set else spec
     keys = {name: _key(whole, name) for pair in pairs for name in pair}
@@ -65,21 +66,35 @@ def load_pairs(
     tables = load_tables(chosen, data_dir=data_dir)
     attribute = _two(list(spec.balance_values))
     names = _two([spec.balance_values[key] for key in attribute])
-    texts: list[PairTexts] = []
-    found = {pair: _cells((keys[pair[0]], keys[pair[1]]), attribute, tables.train, tables.test) for pair in pairs}
-    for place, (split, set_size) in enumerate((("train", config.train_set_size), ("test", config.test_set_size))):
-        _check(spec.name, {pair: cells[place] for pair, cells in found.items()}, set_size, f"{split}_set_size", names)
-    for pair, (train, test) in found.items():
-        texts.append(
-            PairTexts(
-                dataset_name, pair, names, _first(train, config.train_set_size), _first(test, config.test_set_size)
-            )
+    splits: dict[str, dict[tuple[str, str], Split]] = {}
+    for split, rows, size in (
+        ("train", tables.train, config.train_set_size),
+        ("test", tables.test, config.test_set_size),
+    ):
+        cells = {pair: _cells((keys[pair[0]], keys[pair[1]]), attribute, rows) for pair in pairs}
+        _check(spec.name, cells, size, f"{split}_set_size", names)
+        splits[split] = {pair: _choose(cells[pair], size, config, (spec.name, *pair, split)) for pair in pairs}
+    facts = {
+        "pairs": "; ".join(" / ".join(pair) for pair in pairs),
+        "second_attribute": " / ".join(names),
+        "draw": _DRAWS[config.text_choice].format(seed=config.random_seed),
+    }
+    texts = [PairTexts(dataset_name, pair, names, splits["train"][pair], splits["test"][pair]) for pair in pairs]
+    return texts, {**tables.provenance, **facts}
+
+
+def _two_attribute_spec(dataset_name: str) -> LabelledSpec:
+    spec = labelled_spec(dataset_name)
+    if len(spec.balance_values) != 2:
+        raise UsageError(
+            f"scr needs a second attribute with two values; '{spec.name}' has "
+            f"{len(spec.balance_values) or 'none'}. Next: choose a set that declares balance_values (such as "
+            "'embedded/emotions_by_address'), or declare them for this one."
         )
-    facts = {"pairs": "; ".join(" / ".join(pair) for pair in pairs), "second_attribute": " / ".join(names)}
-    return texts, {**tables.provenance, **facts, "draw": "the first texts of each quadrant in the order of the source"}
+    return spec
 
 
-def pairs_of(spec: LabelledSpec, config: ScrAndTppEvalConfig) -> list[tuple[str, str]]:
+def pairs_of(spec: LabelledSpec, config: ScrEvalConfig) -> list[tuple[str, str]]:
     """The pairs that the settings name for a set, else its classes in order: first with second, third with fourth."""
     listed = config.column1_vals_lookup.get(spec.name)
     if listed is not None:
@@ -103,18 +118,12 @@ def _two(values: Sequence[str]) -> tuple[str, str]:
     return first, second
 
 
-def _cells(
-    keys: tuple[str, str], attribute: tuple[str, str], train: pd.DataFrame, test: pd.DataFrame
-) -> tuple[Split, Split]:
-    """All texts of the four quadrants, training and test, in the order of the source."""
-
-    def split(rows: pd.DataFrame) -> Split:
-        return {
-            (c, b): rows.loc[(rows["label"] == keys[c]) & (rows["balance"] == attribute[b]), "text"].tolist()
-            for c, b in QUADRANTS
-        }
-
-    return split(train), split(test)
+def _cells(keys: tuple[str, str], attribute: tuple[str, str], rows: pd.DataFrame) -> Split:
+    """All texts of the four quadrants of one split, in the order of the source."""
+    return {
+        (c, b): rows.loc[(rows["label"] == keys[c]) & (rows["balance"] == attribute[b]), "text"].tolist()
+        for c, b in QUADRANTS
+    }
 
 
 def _check(
@@ -140,6 +149,14 @@ def _check(
     )
 
 
-def _first(cells: Split, set_size: int) -> Split:
-    size = set_size // 4
-    return {quadrant: texts[: size * (2 if quadrant in BIASED else 1)] for quadrant, texts in cells.items()}
+def _choose(cells: Split, set_size: int, config: ScrEvalConfig, name: tuple[str, ...]) -> Split:
+    """The texts of a quadrant that are read: the first, or some drawn by a generator of this name, in source order."""
+    chosen: Split = {}
+    for quadrant, texts in cells.items():
+        n = set_size // 4 * (2 if quadrant in BIASED else 1)
+        rows = range(n)
+        if config.text_choice == "drawn":
+            generator = named_generator("scr texts", *name, *quadrant, config.random_seed)
+            rows = sorted(torch.randperm(len(texts), generator=generator)[:n].tolist())
+        chosen[quadrant] = [texts[row] for row in rows]
+    return chosen

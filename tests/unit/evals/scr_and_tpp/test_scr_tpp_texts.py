@@ -32,6 +32,21 @@ def test_the_first_texts_of_each_quadrant_and_twice_as_many_of_the_biased(times)
     assert provenance["second_attribute"] == "now / then"
 
 
+def test_texts_can_be_drawn_by_seed(times):
+    first, one, again, other = (
+        load_pairs("tiny/times", config(train_set_size=8, test_set_size=8, text_choice=choice, random_seed=seed))
+        for choice, seed in (("first", 1), ("drawn", 1), ("drawn", 1), ("drawn", 2))
+    )
+    assert one == again
+    for chosen in (one, other):
+        assert {q: len(texts) for q, texts in chosen[0][0].train.items()} == {
+            q: len(texts) for q, texts in first[0][0].train.items()
+        }
+        assert all(text.startswith("now") == (b == 0) for (_, b), of in chosen[0][0].train.items() for text in of)
+    assert len({str(pairs[0].train) for pairs, _ in (first, one, other)}) == 3
+    assert one[1]["draw"] == "texts of each quadrant at random, seed 1"
+
+
 def test_a_set_that_is_not_listed_pairs_its_classes_in_order(times):
     assert pairs_of(times, config(column1_vals_lookup={})) == [("river", "code")]
     emotions = get_spec("embedded/emotions_by_address")

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -30,7 +31,7 @@ from sae_bench.evals.sparse_probing_sae_probes.eval_output import (
     SparseProbingSaeProbesEvalOutput,
 )
 from sae_bench.evals.sparse_probing_sae_probes.evaluate import SPEC, SaeProbesJob, tokenize_ends
-from sae_bench.evals.sparse_probing_sae_probes.main import run_eval, run_eval_single_sae
+from sae_bench.evals.sparse_probing_sae_probes.main import command, run_eval, run_eval_single_sae
 from sae_bench.evals.sparse_probing_sae_probes.tasks import BinaryTask
 from sae_bench.language_models import LanguageModel
 from sae_bench.testing.tiny_models import tiny_sae
@@ -125,11 +126,11 @@ def test_a_run_writes_the_published_fields(plan_of, tmp_path):
 
 def test_results_do_not_depend_on_the_order_or_the_grouping_of_saes(plan_of):
     handles = [handle("a"), handle("b", "jumprelu"), handle("c", "gated", hook="blocks.0.hook_resid_pre")]
+    few = {"ks": [1], "dataset_names": ["1_words"]}
     runs = {
-        "one group": plan_of(handles, out="1"),
-        "reversed": plan_of(handles[::-1], out="2"),
-        "one by one": plan_of(handles, out="3", max_saes=1),
-        "alone": plan_of(handles[1:2], out="4"),
+        "one group": plan_of(handles, out="1", **few),
+        "one by one, reversed": plan_of(handles[::-1], out="2", max_saes=1, **few),
+        "alone": plan_of(handles[1:2], out="3", **few),
     }
     found = {name: {p.name: read(p) for p in run(plan).written} for name, plan in runs.items()}
     for name, results in found.items():
@@ -138,17 +139,18 @@ def test_results_do_not_depend_on_the_order_or_the_grouping_of_saes(plan_of):
 
 
 def test_seeds_change_the_splits_and_samples_hold_every_task(lm):
-    (scores,) = scored(lm, job_of(lm, seeds=(1, 2, 3)), member())
-    key = "sae.sae_top_2_test_auc"
+    one = {"ks": [1], "include_llm_baseline": False}
+    (scores,) = scored(lm, job_of(lm, **one, seeds=(1, 2, 3)), member())
+    key = "sae.sae_top_1_test_auc"
     assert [s.seed for s in scores.seed_results] == [1, 2, 3]
     assert len({s.metrics[key] for s in scores.seed_results}) > 1
     samples = scores.samples[key]
     assert samples.values_SU.shape == (3, 2)
     assert samples.values_SU.mean(1).tolist() == pytest.approx([s.metrics[key] for s in scores.seed_results], abs=1e-6)
-    other = scored(lm, job_of(lm, seeds=(1, 2, 3)), member("b", "relu"))[0]
-    fewer = scored(lm, job_of(lm, seeds=(1, 2, 3), max_texts=160), member())[0]
+    other = scored(lm, job_of(lm, **one, seeds=(1, 2, 3)), member("b", "relu"))[0]
+    fewer = scored(lm, job_of(lm, **one, seeds=(1, 2, 3), max_texts=160), member())[0]
     assert other.samples[key].key == samples.key != fewer.samples[key].key
-    alone = scored(lm, job_of(lm, seeds=(2,)), member())[0]
+    alone = scored(lm, job_of(lm, **one, seeds=(2,)), member())[0]
     assert alone.seed_results[0].metrics == scores.seed_results[1].metrics
 
 
@@ -169,7 +171,7 @@ def test_the_residual_stream_is_probed_once_per_hook(lm, monkeypatch):
     calls = []
     plain = evaluate.probing.score_stream
     monkeypatch.setattr(evaluate.probing, "score_stream", lambda *a, **k: (calls.append(1), plain(*a, **k))[1])
-    job = job_of(lm)
+    job = job_of(lm, ks=[1], tasks=[TASKS["1_words"]])
     first = scored(lm, job, member("a"), member("b", "relu"))
     second = scored(lm, job, member("c", "gated"))
     assert len(calls) == 1
@@ -179,11 +181,11 @@ def test_the_residual_stream_is_probed_once_per_hook(lm, monkeypatch):
 @pytest.mark.parametrize(("setting", "steps"), [("scarcity", 13), ("imbalance", 19)])
 def test_other_settings_are_means_over_their_steps(lm, setting, steps):
     task = make_task("1_words", 400 if setting == "imbalance" else 220)
-    (scores,) = scored(lm, job_of(lm, setting=setting, tasks=[task]), member())
+    (scores,) = scored(lm, job_of(lm, setting=setting, tasks=[task], ks=[1], include_llm_baseline=False), member())
     found = scores.unstructured["1_words"]
     assert len(found) == steps
-    mean = fmean(step["sae_top_2_test_auc"] for step in found.values())
-    assert scores.metrics.sae.model_dump()["sae_top_2_test_auc"] == pytest.approx(mean)
+    mean = fmean(step["sae_top_1_test_auc"] for step in found.values())
+    assert scores.metrics.sae.model_dump()["sae_top_1_test_auc"] == pytest.approx(mean)
     if setting == "scarcity":
         assert [step["n_train"] for step in found.values()] == [int(name) for name in found]
         assert found["2"]["sae_top_1_c"] == [1.0]
@@ -193,7 +195,7 @@ def test_other_settings_are_means_over_their_steps(lm, setting, steps):
 
 def test_duplicates_are_told(lm):
     task = make_task("1_words", duplicates=True)
-    (scores,) = scored(lm, job_of(lm, tasks=[task]), member())
+    (scores,) = scored(lm, job_of(lm, tasks=[task], ks=[1], include_llm_baseline=False), member())
     assert "100% of the test texts are among the training texts" in scores.warnings[0]
     assert scores.unstructured["1_words"]["normal"]["test_texts_seen_in_training"] == 1.0
 
@@ -302,3 +304,26 @@ def test_the_published_functions(lm, tmp_path, monkeypatch):
     values, details = run_eval_single_sae(config, sae, lm, "cpu")
     assert values["sae_top_1_test_auc"] == metrics["sae"]["sae_top_1_test_auc"]
     assert [row["dataset_name"] for row in details] == list(TASKS)
+
+
+def test_the_published_flags(tmp_path, monkeypatch):
+    chosen = {}
+
+    def evaluate_command(spec, release, block, given, settings):
+        chosen.update(folder=given["output_folder"], settings=settings)
+
+    monkeypatch.setattr("sae_bench.cli.eval_command._evaluate", evaluate_command)
+    arguments = ["--sae_regex_pattern", "embedded", "--sae_block_pattern", "topk", "--model_name", "embedded",
+                 "--ks", "1", "2", "16", "--reg_type", "l2", "--setting", "scarcity", "--random_seed", "3",
+                 "--model_cache_path", str(tmp_path), "--results_path", "here", "--output_folder", str(tmp_path),
+                 "--force_rerun"]  # fmt: skip
+    command.main(arguments, standalone_mode=False)
+    config = make_config(SPEC, chosen["settings"])
+    assert chosen["folder"] == tmp_path
+    assert (config.ks, config.reg_type, config.setting, config.random_seed) == ([1, 2, 16], "l2", "scarcity", 3)
+    assert (config.model_cache_path, config.results_path, config.binarize) == (str(tmp_path), "here", False)
+    command.main([*arguments[:6], "--binarize", "--ks=5", "--ks", "7,9"], standalone_mode=False)
+    config = make_config(SPEC, chosen["settings"])
+    assert (config.ks, config.binarize) == ([5, 7, 9], True)
+    with pytest.raises(click.UsageError, match="unexpected extra argument"):
+        command.main([*arguments[:6], "--reg_type", "l1", "l2"], standalone_mode=False)

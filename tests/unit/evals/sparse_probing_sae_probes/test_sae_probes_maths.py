@@ -81,7 +81,7 @@ def problem(x, y, n_train, seed=0):
     [("l1", 9), ("l1", 40), ("l1", 160), ("l2", 3), ("l2", 9), ("l2", 40), ("l2", 160)],
 )  # not l1 with 3 texts: SAGA stops at zero there, above the optimum
 def test_the_scores_are_those_of_the_plain_procedure(penalty, n_train):
-    for seed in range(1 if n_train == 9 else 3):
+    for seed in range(1 if n_train <= 40 else 2):
         codes, labels = codes_and_labels(n=n_train + 200, seed=seed)
         labels[:2] = [0, 1]
         x = np.ascontiguousarray(codes[:, [4, 9]])
@@ -99,7 +99,7 @@ def test_the_scores_are_those_of_the_plain_procedure(penalty, n_train):
 
 def test_a_problem_does_not_depend_on_its_company():
     problems = []
-    for seed, n_train in enumerate((5, 20, 60, 150, 200, 2, 150)):
+    for seed, n_train in enumerate((5, 20, 60, 150, 2, 150)):
         codes, labels = codes_and_labels(n=n_train + 100, seed=seed)
         labels[:2] = [0, 1]
         problems.append(problem(np.ascontiguousarray(codes[:, :3]), labels, n_train))
