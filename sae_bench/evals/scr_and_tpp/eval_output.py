@@ -43,8 +43,8 @@ def tpp_key(kind: str, n: int) -> str:
     return f"tpp_threshold_{n}_{kind}"
 
 
-def _score_fields(eval_name: str) -> dict[str, Any]:
-    """Field definitions of the published N, for `create_model`."""
+def _score_fields(eval_name: str, *, shown: tuple[int, ...] = _SHOWN_N_VALUES) -> dict[str, Any]:
+    """Field definitions of the published N, for `create_model`; a user interface shows those of `shown` first."""
     kinds, key, headline = {
         EVAL_TYPE_ID_SCR: (_SCR_KINDS, scr_key, "metric"),
         EVAL_TYPE_ID_TPP: (_TPP_KINDS, tpp_key, "total_metric"),
@@ -56,7 +56,7 @@ def _score_fields(eval_name: str) -> dict[str, Any]:
                 default=None,
                 title=f"{label}, Top {n} SAE latents",
                 description=f"Top {n} latents ablated: {meaning}.",
-                json_schema_extra=base.DEFAULT_DISPLAY if kind == headline and n in _SHOWN_N_VALUES else None,
+                json_schema_extra=base.DEFAULT_DISPLAY if kind == headline and n in shown else None,
             ),
         )
         for n in PUBLISHED_N_VALUES
@@ -112,9 +112,9 @@ if TYPE_CHECKING:
     _TppDetailGrid = _TppDetailHead
 else:
     _ScrMetricsGrid = create_model("_ScrMetricsGrid", __base__=_ScrMetricsHead, **_score_fields("scr"))
-    _ScrDetailGrid = create_model("_ScrDetailGrid", __base__=_ScrDetailHead, **_score_fields("scr"))
+    _ScrDetailGrid = create_model("_ScrDetailGrid", __base__=_ScrDetailHead, **_score_fields("scr", shown=(10,)))
     _TppMetricsGrid = create_model("_TppMetricsGrid", __base__=_TppMetricsHead, **_score_fields("tpp"))
-    _TppDetailGrid = create_model("_TppDetailGrid", __base__=_TppDetailHead, **_score_fields("tpp"))
+    _TppDetailGrid = create_model("_TppDetailGrid", __base__=_TppDetailHead, **_score_fields("tpp", shown=(10,)))
 
 
 class ScrMetrics(_ScrMetricsGrid):

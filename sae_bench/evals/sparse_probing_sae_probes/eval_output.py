@@ -41,7 +41,7 @@ def metrics_by_k(values: dict[str, Any], ks: list[int]) -> dict[int, dict[str, f
     return {k: scores for k, scores in found.items() if scores}
 
 
-def _llm_fields() -> dict[str, Any]:
+def _llm_fields(*, shown: bool = True) -> dict[str, Any]:
     return {
         llm_key(metric): (
             float | None,
@@ -49,20 +49,20 @@ def _llm_fields() -> dict[str, Any]:
                 default=None,
                 title=f"LLM {title}",
                 description=f"{title} of a linear probe on the full residual stream.",
-                json_schema_extra=base.DEFAULT_DISPLAY,
+                json_schema_extra=base.DEFAULT_DISPLAY if shown else None,
             ),
         )
         for metric, title in METRICS.items()
     }
 
 
-def _sae_fields() -> dict[str, Any]:
+def _sae_fields(*, shown: bool = True) -> dict[str, Any]:
     """Field definitions for `create_model`: all latents (declared as published), then the published k."""
     every = Field(
         default=None,
         title="SAE Test Accuracy",
         description="Test accuracy of a linear probe on all SAE latents; declared as published, and never computed.",
-        json_schema_extra=base.DEFAULT_DISPLAY,
+        json_schema_extra=base.DEFAULT_DISPLAY if shown else None,
     )
     fields: dict[str, Any] = {"sae_test_accuracy": (float | None, every)}
     for k in PUBLISHED_K_VALUES:
@@ -72,7 +72,7 @@ def _sae_fields() -> dict[str, Any]:
                 default=None,
                 title=f"SAE Top {k} {title}",
                 description=f"{title} of a linear probe on the top {k} SAE latents by difference of class means.",
-                json_schema_extra=base.DEFAULT_DISPLAY if key in _SHOWN else None,
+                json_schema_extra=base.DEFAULT_DISPLAY if shown and key in _SHOWN else None,
             )
             fields[key] = (float | None, field)
     return fields
@@ -113,8 +113,8 @@ else:
     _DetailGrid = create_model(
         "_DetailGrid",
         __base__=_DetailHead,
-        **_llm_fields(),
-        **_sae_fields(),
+        **_llm_fields(shown=False),
+        **_sae_fields(shown=False),
         sae_metrics_by_k=(
             dict[int, dict[str, float]] | None,
             Field(default=None, title="SAE Metrics by K", description="k -> test_accuracy, test_auc, test_f1."),
