@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tiny_runs import WORDS, sentences
 
 from sae_bench.datasets import LabelledSpec, registry
-
-TINY: dict[str, Any] = {
-    "dataset_names": ["tiny/times"],
-    "column1_vals_lookup": {"tiny/times": [["river", "code"], ["food", "code"]]},
-    "train_set_size": 24,
-    "test_set_size": 12,
-    "context_length": 16,
-    "probe_epochs": 4,
-    "probe_lr": 0.01,
-    "n_values": [1, 4, 16],
-    "llm_dtype": "float32",
-}
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import json
 import click
 import pytest
 import torch
-from conftest import TINY
 from scr_tpp_plain import PerTokenScaleSAE, ablated, rank, token_activations, train_probe
+from scr_tpp_settings import TINY
 from tiny_runs import HOOK, handle, read
 
 from sae_bench.activations.one_pass import run_pass

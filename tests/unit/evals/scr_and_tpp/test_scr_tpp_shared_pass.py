@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY
+from scr_tpp_settings import TINY
 from tiny_runs import SETTINGS, handle, read
 
 from sae_bench.activations import one_pass

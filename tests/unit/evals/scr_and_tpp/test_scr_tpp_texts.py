@@ -4,7 +4,7 @@ import importlib.util
 import os
 
 import pytest
-from conftest import TINY
+from scr_tpp_settings import TINY
 
 from sae_bench.datasets import get_spec, load_labelled, load_tables, registry
 from sae_bench.errors import DatasetError, UnknownNameError, UsageError
