@@ -154,7 +154,7 @@ def _choose(cells: Split, set_size: int, config: ScrEvalConfig, name: tuple[str,
     chosen: Split = {}
     for quadrant, texts in cells.items():
         n = set_size // 4 * (2 if quadrant in BIASED else 1)
-        rows = range(n)
+        rows: Sequence[int] = range(n)
         if config.text_choice == "drawn":
             generator = named_generator("scr texts", *name, *quadrant, config.random_seed)
             rows = sorted(torch.randperm(len(texts), generator=generator)[:n].tolist())
