@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_unlearning.json, schema sha256 f79cebb13542b321d30beb1ff9c4566766f569ba336f9dc0308c6e886d771587 */
+   eval_output_schema_unlearning.json, schema sha256 9a9a5080f7ddca1f5e0e0ea27d0de4865a8334a937eeffc5cd5b1c36a6200c95 */
 /**
  * Name of the eval.
  */

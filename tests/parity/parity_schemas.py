@@ -15,10 +15,10 @@ from rows import Row
 from sae_bench.evals.generate_json_schemas import output_schema, registered_specs, schema_name
 
 TITLE = "fields of result files"
-INTRODUCTION = """The JSON Schemas that `sae-bench==0.6.0` ships beside its evals, and ours. Counted are the published fields of a result
-file by path (`eval_result_metrics.sparsity.l0`), those that user interfaces show first (`ui_default_display`) and those
-that a file must have. Ours may have more fields; no published one may be missing, and of the published fields the same
-ones are shown first. Evals without a published schema (mdl, sparse_probing_sae_probes) are left out.
+INTRODUCTION = """The JSON Schemas that `sae-bench==0.6.0` ships beside its evals, and ours. Counted are the published
+fields of a result file by path (`eval_result_metrics.sparsity.l0`), those that user interfaces show first
+(`ui_default_display`) and those that a file must have. Ours may have more fields; no published one may be missing, and
+of the published fields the same ones are shown first. Evals without a published schema are left out.
 """
 
 

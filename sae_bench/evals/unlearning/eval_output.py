@@ -31,9 +31,7 @@ class UnlearningMetrics(base.BaseMetrics):
 class UnlearningMetricCategories(base.BaseMetricCategories):
     """Headline numbers of unlearning."""
 
-    unlearning: UnlearningMetrics = Field(
-        title="Unlearning", description="How much of the topic is forgotten.", json_schema_extra=base.DEFAULT_DISPLAY
-    )
+    unlearning: UnlearningMetrics = Field(title="Unlearning", description="How much of the topic is forgotten.")
 
 
 class UnlearningResultDetail(base.BaseResultDetail):
