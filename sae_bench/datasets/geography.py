@@ -85,9 +85,9 @@ def countries() -> tuple[Country, ...]:
         PrerequisiteError: the package is not installed, or lacks a file.
     """
     cities: dict[str, list[tuple[str, int]]] = {}
-    for city in _read("cities15000.json").values():
+    for city in read("cities15000.json").values():
         cities.setdefault(city["countrycode"], []).append((city["name"], int(city["population"])))
-    rows = _read("countries.json")
+    rows = read("countries.json")
     found = [
         Country(
             name=row["name"],
@@ -185,7 +185,8 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _read(name: str) -> dict[str, dict[str, Any]]:
+def read(name: str) -> dict[str, dict[str, Any]]:
+    """One of the package's data files. Raises `PrerequisiteError` if it is not there."""
     path = data_folder() / name
     if not path.is_file():
         raise PrerequisiteError(f"'{name}' is not among the data files of {REQUIREMENT} in {path.parent}.")

@@ -43,12 +43,17 @@ class Metric:
 
 @dataclass(frozen=True)
 class EvalContext:
-    """What a run gives to every eval."""
+    """What a run gives to every eval.
+
+    Attributes:
+        artifacts_folder: where an eval may keep what does not depend on the SAE; None keeps nothing.
+    """
 
     lm: LanguageModel
     hook_names: tuple[str, ...]
     seeds: tuple[int, ...]
     data_dir: Path | None = None
+    artifacts_folder: Path | None = None
 
 
 @dataclass

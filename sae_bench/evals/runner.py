@@ -215,7 +215,13 @@ class _Run:
 
     def _start_jobs(self, handles: Sequence[SAEHandle]) -> None:
         hooks = tuple(sorted({h.hook_name or self.plan.load_context.hook_name or "" for h in handles} - {""}))
-        context = EvalContext(lm=self.plan.lm, hook_names=hooks, seeds=self.plan.seeds, data_dir=self.plan.data_dir)
+        context = EvalContext(
+            lm=self.plan.lm,
+            hook_names=hooks,
+            seeds=self.plan.seeds,
+            data_dir=self.plan.data_dir,
+            artifacts_folder=self.plan.output_folder,
+        )
         for request in self.plan.evals:
             name = request.spec.name
             if any(key[2] == name for key in self._pending):

@@ -20,6 +20,7 @@ from sae_bench.errors import ModelError, UsageError
 from sae_bench.language_models.hooks import HookPoint, HookSite, find_layers, locate, parse_hook_name
 from sae_bench.language_models.interventions import Replacement, Resume, check_resume, intervene, start_from
 from sae_bench.language_models.layout import TokenLayout, TokenTree, lay_out
+from sae_bench.language_models.text_cache import TextCache, reads_on
 
 
 class _AllCaptured(Exception):
@@ -47,6 +48,7 @@ class LanguageModel:
         self._forward_names = frozenset(inspect.signature(self.base.forward).parameters)
         self._layer_returns_tuple = False
         self._shares_beginnings: bool | None = None
+        self._reads_on: bool | None = None
         self._check_structure()
 
     # ---- facts
@@ -128,6 +130,7 @@ class LanguageModel:
         attention_mask_BL: Int[Tensor, "B L"] | None = None,
         resume: Resume | None = None,
         layout: TokenLayout | None = None,
+        cache: TextCache | None = None,
     ) -> dict[str, Tensor]:
         """Values at `hooks`, leaving the forward pass as soon as the last of them is known.
 
@@ -138,6 +141,7 @@ class LanguageModel:
                 after a token cannot change the token, and passes without a mask run faster.
             resume: start from this residual stream instead of from the embedding.
             layout: positions and sight of tokens that are no plain rows; no attention mask then.
+            cache: the tokens go on from what it has read. It cannot be used again: later layers have not read them.
         Returns:
             hook name -> (B, L, d) tensor.
         Raises:
@@ -159,7 +163,7 @@ class LanguageModel:
 
         functions = {name: keep(name) for name in wanted}
         with suppress(_AllCaptured), self._changed(functions, resume, input_ids_BL.shape):
-            self._run_base(input_ids_BL, attention_mask_BL, layout)
+            self._run_base(input_ids_BL, attention_mask_BL, layout, cache)
         return captured
 
     def final_hidden(
@@ -170,6 +174,7 @@ class LanguageModel:
         replace: Mapping[str, Replacement] | None = None,
         resume: Resume | None = None,
         layout: TokenLayout | None = None,
+        cache: TextCache | None = None,
     ) -> Float[Tensor, "B L D"]:
         """Hidden states after the final norm: what the unembedding reads.
 
@@ -178,11 +183,13 @@ class LanguageModel:
             resume: skip the layers before `resume.layer` and start from its residual stream (bit for bit the full
                 forward when that stream is what the full forward had there).
             layout: as in `capture`; `shares_beginnings` tells whether this model can do it.
+            cache: the tokens go on from what it has read, and are read into it; `reads_on` tells whether this model
+                can do it.
         Raises:
             HookError: this model does not have a hook, or `resume` starts behind it.
         """
         with self._changed(replace or {}, resume, input_ids_BL.shape):
-            return self._run_base(input_ids_BL, attention_mask_BL, layout)
+            return self._run_base(input_ids_BL, attention_mask_BL, layout, cache)
 
     @torch.no_grad()
     def shares_beginnings(self) -> bool:
@@ -193,6 +200,23 @@ class LanguageModel:
         if self._shares_beginnings is None:
             self._shares_beginnings = self._try_layout()
         return self._shares_beginnings
+
+    def reads_on(self) -> bool:
+        """Whether a text can be read in parts with a `TextCache`; found by trying, once.
+
+        Not so for models with memories other than keys and values, or positions of their own making.
+        """
+        if self._reads_on is None:
+            self._reads_on = "position_ids" in self._forward_names and reads_on(self)
+        return self._reads_on
+
+    @property
+    def stop_token_ids(self) -> frozenset[int]:
+        """Tokens that end a text which the model writes."""
+        stop = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        if stop is None and self.tokenizer is not None:
+            stop = self.tokenizer.eos_token_id
+        return frozenset([] if stop is None else [stop] if isinstance(stop, int) else stop)
 
     def _try_layout(self) -> bool:
         if "position_ids" not in self._forward_names:
@@ -237,9 +261,18 @@ class LanguageModel:
 
     # ---- internals
 
-    def _run_base(self, input_ids: Tensor, attention_mask: Tensor | None, layout: TokenLayout | None = None) -> Tensor:
+    def _run_base(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        layout: TokenLayout | None = None,
+        cache: TextCache | None = None,
+    ) -> Tensor:
         kwargs: dict[str, Any] = {"input_ids": input_ids.to(self.device), "use_cache": False}
-        if layout is not None:
+        if cache is not None:
+            real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+            kwargs |= cache.arguments(real.bool().to(self.device))
+        elif layout is not None:
             kwargs["attention_mask"] = layout.mask(self.dtype, self.device)
             kwargs["position_ids"] = layout.position_BL.to(self.device)
         elif attention_mask is not None:

@@ -1,0 +1,1 @@
+"""RAVEL: whether latents that carry one attribute of an entity carry no other."""

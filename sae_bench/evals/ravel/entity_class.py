@@ -1,0 +1,117 @@
+"""One entity class at work: its known prompts and pairs, and what one SAE makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sae_bench.evals.ravel.completions import decode
+from sae_bench.evals.ravel.correctness import is_correct
+from sae_bench.evals.ravel.pairs import Pair, PairSplit
+from sae_bench.evals.ravel.prompts import Answer
+from sae_bench.evals.ravel.scores import Outcome
+from sae_bench.evals.ravel.states import PromptStates
+from sae_bench.evals.ravel.swaps import Swap, WholeActivation
+from sae_bench.evals.ravel.training import Schedule, TrainPairs, train
+from sae_bench.language_models import LanguageModel
+
+PAIRS_AT_ONCE = 512
+"""Pairs whose codes are mixed together."""
+
+MakeSwap = Callable[[Float[Tensor, "N W"]], Callable[[], Swap]]
+"""From the activations of all prompts' entities to a maker of untrained swaps."""
+
+
+@dataclass(frozen=True)
+class KnownClass:
+    """What the model knows of an entity class.
+
+    Attributes:
+        counts: attribute -> prompts asked, known, and kept after choosing the best entities and templates.
+        known: the kept ones; pairs refer to their places.
+        splits: one per attribute and seed.
+    """
+
+    name: str
+    counts: dict[str, dict[str, int]]
+    known: tuple[Answer, ...]
+    splits: tuple[PairSplit, ...]
+
+    @property
+    def used(self) -> list[int]:
+        """Places of prompts that a pair refers to."""
+        pairs = [pair for split in self.splits for pair in (*split.train, *split.test)]
+        return sorted({place for pair in pairs for place in (pair.base, pair.source)})
+
+    @property
+    def trained(self) -> list[int]:
+        """Places of prompts that are a base in training."""
+        return sorted({pair.base for split in self.splits for pair in split.train})
+
+    def states(self, lm: LanguageModel, hook: str, *, n_tokens: int) -> PromptStates:
+        """The prompts read up to a hook."""
+        prompts = [answer.prompt for answer in self.known]
+        return PromptStates(lm, hook, prompts, used=self.used, trained=self.trained, n_tokens=n_tokens)
+
+
+def train_and_score(
+    known: KnownClass, states: PromptStates, make: MakeSwap, schedule: Schedule
+) -> tuple[list[Outcome], list[Swap]]:
+    """Train a swap per attribute and seed, and complete the test prompts under it."""
+    maker = make(states.value_NW)
+    swaps = [maker() for _ in known.splits]
+    train(swaps, [train_pairs(known, states, split) for split in known.splits], states, schedule)
+    return score(known, states, swaps), swaps
+
+
+def score_whole_activation(known: KnownClass, states: PromptStates) -> list[Outcome]:
+    """What the same pairs give when the source's whole activation is taken over."""
+    swap = WholeActivation(states.value_NW)
+    return score(known, states, [swap] * len(known.splits))
+
+
+def train_pairs(known: KnownClass, states: PromptStates, split: PairSplit) -> TrainPairs:
+    """The training pairs of one split as rows of the states."""
+    targets = [known.known[pair.source if pair.is_cause else pair.base].first_token for pair in split.train]
+    return TrainPairs(
+        states.rows([pair.base for pair in split.train]),
+        states.rows([pair.source for pair in split.train]),
+        torch.tensor(targets, dtype=torch.long),
+    )
+
+
+@torch.no_grad()
+def score(known: KnownClass, states: PromptStates, swaps: Sequence[Swap]) -> list[Outcome]:
+    """Complete the test prompts of all splits together, each under its own swap."""
+    rows: list[int] = []
+    values: list[Tensor] = []
+    for split, swap in zip(known.splits, swaps, strict=True):
+        base_B = states.rows([pair.base for pair in split.test])
+        source_B = states.rows([pair.source for pair in split.test])
+        parts = zip(base_B.split(PAIRS_AT_ONCE), source_B.split(PAIRS_AT_ONCE), strict=True)
+        values += [swap.mixed(base, source, None).to(states.lm.dtype) for base, source in parts]
+        rows += base_B.tolist()
+    written = decode(states.lm, states.changed_completions(rows, torch.cat(values)))
+    outcomes: list[Outcome] = []
+    for split, swap in zip(known.splits, swaps, strict=True):
+        own, written = written[: len(split.test)], written[len(split.test) :]
+        right_B = torch.tensor(
+            [_is_right(known.known, pair, said) for pair, said in zip(split.test, own, strict=True)], dtype=torch.bool
+        )
+        outcomes.append(
+            Outcome(
+                split.entity_class, split.attribute, split.seed, split.test, right_B, swap.n_chosen, len(split.train),
+                known.known,
+            )
+        )  # fmt: skip
+    return outcomes
+
+
+def _is_right(known: Sequence[Answer], pair: Pair, completion: str) -> bool:
+    base = known[pair.base].prompt.question
+    value = known[pair.source].prompt.question.value if pair.is_cause else base.value
+    return is_correct(base.text, value, completion)

@@ -1,0 +1,138 @@
+"""Settings of RAVEL."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from sae_bench.datasets.entities import RAVEL
+from sae_bench.evals.base_eval_output import BaseEvalConfig
+
+PAIRS_PER_STEP = {"gemma-2": 8, "pythia-70m": 128, "pythia-160m": 64}
+"""Start of a model's name -> pairs per training step of the published command."""
+DEFAULT_PAIRS_PER_STEP = 16
+
+
+class RAVELEvalConfig(BaseEvalConfig):
+    """Settings of RAVEL; the defaults are the published ones."""
+
+    entity_attribute_selection: dict[str, list[str]] = Field(
+        default={
+            "city": ["Country", "Continent", "Language"],
+            "nobel_prize_winner": ["Country of Birth", "Field", "Gender"],
+        },
+        title="Selection of entity and attribute classes",
+        description="Entity class -> at least two of its attributes; as a flag, JSON text.",
+    )
+    dataset_name: str = Field(
+        default=RAVEL,
+        title="Dataset Name",
+        description="Where entities and templates come from: adamkarvonen/ravel_prompts (RAVEL), a folder with such "
+        "files, or embedded/cities.",
+    )
+    top_n_entities: int = Field(
+        default=500,
+        title="Number of distinct entities in the dataset",
+        description="Entities that are kept: those with the most right completions.",
+        ge=2,
+    )
+    top_n_templates: int | None = Field(
+        default=90,
+        title="Number of distinct templates in the dataset",
+        description="Templates that are kept: those with the most right completions; null keeps all.",
+        ge=1,
+    )
+    full_dataset_downsample: int | None = Field(
+        default=None,
+        title="Full Dataset Downsample",
+        description="Complete a random sample of so many prompts; null completes every template of every entity.",
+        ge=1,
+    )
+    num_pairs_per_attribute: int = Field(
+        default=5000,
+        title="Number of Pairs per Attribute",
+        description="Cause pairs of an attribute at most, and as many isolation pairs of the others.",
+        ge=2,
+    )
+    train_test_split: float = Field(
+        default=0.7,
+        title="Train Test Split",
+        description="Share of the pairs that masks are trained on; the rest is scored.",
+        gt=0,
+        lt=1,
+    )
+    force_dataset_recompute: bool = Field(
+        default=False,
+        title="Force Dataset Recompute",
+        description="Complete the prompts again, even if the completions of this model are there.",
+    )
+    model_name: str = Field(default="", title="Model Name", description="Language model; filled in by the run.")
+    llm_dtype: str = Field(
+        default="",
+        title="LLM Data Type",
+        description="dtype of the language model, such as bfloat16; empty chooses by model.",
+    )
+    llm_batch_size: int | None = Field(
+        default=None,
+        title="LLM Batch Size",
+        description="Pairs of one training step, which decides the number of steps; null takes those of the published "
+        "command: 8 for Gemma 2, 128 and 64 for Pythia 70M and 160M, 16 for other models.",
+        ge=1,
+    )
+    learning_rate: float = Field(
+        default=1e-3, title="Learning Rate", description="Learning rate of the mask (Adam).", gt=0
+    )
+    num_epochs: int = Field(default=2, title="Number of Epochs", description="Passes over the training pairs.", ge=1)
+    train_mdas: bool = Field(
+        default=False,
+        title="Train MDAS",
+        description="Leave the SAE aside and train a rotation of the activation space with a mask over its axes: the "
+        "supervised skyline. The published command then runs 10 epochs.",
+    )
+    n_generated_tokens: int = Field(
+        default=6,
+        title="Number of Generated Tokens",
+        description="Tokens of a completion; the RAVEL paper takes 8.",
+        ge=1,
+    )
+    random_seed: int = Field(
+        default=42,
+        title="Random Seed",
+        description="Seed of the prompts that are sampled, and of the pairs where a run names no other seeds.",
+    )
+    artifact_dir: str = Field(
+        default="artifacts/ravel",
+        title="Artifact Directory",
+        description="Folder of the completions, which do not depend on the SAE; below the output folder unless "
+        "absolute.",
+    )
+
+    @field_validator("entity_attribute_selection", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError('write it as JSON, such as {"city": ["Country", "Language"]}.') from error
+
+    @field_validator("entity_attribute_selection")
+    @classmethod
+    def _has_two_attributes(cls, selection: dict[str, list[str]]) -> dict[str, list[str]]:
+        if not selection:
+            raise ValueError("entity_attribute_selection is empty; name at least one entity class.")
+        for entity_class, attributes in selection.items():
+            if len(set(attributes)) < 2 or len(set(attributes)) < len(attributes):
+                raise ValueError(f"'{entity_class}' needs at least two different attributes, got {attributes}.")
+        return selection
+
+    @property
+    def pairs_per_step(self) -> int:
+        """Pairs of one training step."""
+        if self.llm_batch_size is not None:
+            return self.llm_batch_size
+        name = self.model_name.split("/")[-1].lower()
+        return next((n for start, n in PAIRS_PER_STEP.items() if name.startswith(start)), DEFAULT_PAIRS_PER_STEP)

@@ -1,0 +1,132 @@
+"""Cause and isolation scores from which completions were as they should be.
+
+Shares of pairs per attribute; means over attributes, then entity classes. The disentanglement score is the mean of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from sae_bench.evals.ravel.pairs import Pair
+from sae_bench.evals.ravel.prompts import Answer
+from sae_bench.results.samples import Samples, stack_draws, units_key
+
+CAUSE, ISOLATION, DISENTANGLEMENT = (f"ravel.{name}_score" for name in ("cause", "isolation", "disentanglement"))
+UNIT = "pair of prompts"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The scored pairs of one attribute of an entity class under one seed.
+
+    Attributes:
+        right_B: whether the completion names what it should: the source's value for cause pairs, else the base's.
+        n_chosen, n_train: size of the mask, pairs it was trained on.
+    """
+
+    entity_class: str
+    attribute: str
+    seed: int
+    pairs: tuple[Pair, ...]
+    right_B: Bool[Tensor, " B"]
+    n_chosen: int
+    n_train: int
+    known: Sequence[Answer]
+
+    @property
+    def cause_B(self) -> Bool[Tensor, " B"]:
+        return torch.tensor([pair.is_cause for pair in self.pairs], dtype=torch.bool)
+
+    @property
+    def cause(self) -> float | None:
+        return share(self.right_B, self.cause_B)
+
+    @property
+    def isolation(self) -> float | None:
+        return share(self.right_B, ~self.cause_B)
+
+    def by_first_token(self) -> tuple[float | None, float | None]:
+        """Cause and isolation as the published code sorts pairs: by whether the first tokens to be written differ.
+
+        A cause pair whose two values begin with the same token is an isolation pair there.
+        """
+        same_B = torch.tensor([self._same_first_token(pair) for pair in self.pairs], dtype=torch.bool)
+        cause_B = self.cause_B & ~same_B
+        return share(self.right_B, cause_B), share(self.right_B, ~cause_B)
+
+    def _same_first_token(self, pair: Pair) -> bool:
+        return self.known[pair.base].first_token == self.known[pair.source].first_token
+
+
+def share(right_B: Bool[Tensor, " B"], chosen_B: Bool[Tensor, " B"]) -> float | None:
+    """The share of right ones among the chosen; None if there are none."""
+    return float(right_B[chosen_B].double().mean()) if bool(chosen_B.any()) else None
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Mean of the values that there are."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def both(cause: float | None, isolation: float | None) -> float | None:
+    """The disentanglement score."""
+    return None if cause is None or isolation is None else (cause + isolation) / 2
+
+
+def headline(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
+    """The headline numbers of one seed."""
+    classes = dict.fromkeys(outcome.entity_class for outcome in outcomes)
+    cause, isolation = (
+        mean([mean([getattr(o, kind) for o in outcomes if o.entity_class == name]) for name in classes])
+        for kind in ("cause", "isolation")
+    )
+    return {CAUSE: cause, ISOLATION: isolation, DISENTANGLEMENT: both(cause, isolation)}
+
+
+def samples(by_seed: Sequence[Sequence[Outcome]]) -> dict[str, Samples]:
+    """Path of a headline metric -> the pairs it is a mean of."""
+    found: dict[str, Samples] = {}
+    for path, parts in ((CAUSE, (True,)), (ISOLATION, (False,)), (DISENTANGLEMENT, (True, False))):
+        draws = [draw for outcomes in by_seed if (draw := _draw(outcomes, parts)) is not None]
+        if len(draws) == len(by_seed):
+            found[path] = stack_draws(draws)
+    return found
+
+
+def _draw(outcomes: Sequence[Outcome], parts: tuple[bool, ...]) -> Samples | None:
+    """One seed's pairs, weighted as they enter the metric; None where one of the parts has none."""
+    values: list[float] = []
+    weights: list[float] = []
+    groups: list[int] = []
+    names: list[str] = []
+    for is_cause in parts:
+        chosen = [o for o in outcomes if bool((o.cause_B == is_cause).any())]
+        if not chosen:
+            return None
+        classes = [o.entity_class for o in chosen]
+        for number, outcome in enumerate(chosen):
+            of_part = (outcome.cause_B == is_cause).nonzero()[:, 0].tolist()
+            weight = 1 / (len(parts) * len(set(classes)) * classes.count(outcome.entity_class) * len(of_part))
+            values += [float(outcome.right_B[place]) for place in of_part]
+            weights += [weight] * len(of_part)
+            groups += [2 * number + is_cause] * len(of_part)
+            names += [_name(outcome, outcome.pairs[place]) for place in of_part]
+    key = units_key("ravel", names)
+    ids_U = torch.tensor([_hash(name) for name in names], dtype=torch.int64)
+    return Samples(torch.tensor([values]), torch.tensor(weights), tuple(groups), UNIT, key, ids_U=ids_U)
+
+
+def _name(outcome: Outcome, pair: Pair) -> str:
+    base, source = (outcome.known[place].prompt.question.text for place in (pair.base, pair.source))
+    return f"{outcome.attribute}\n{pair.is_cause}\n{base}\n{source}"
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little", signed=True)
