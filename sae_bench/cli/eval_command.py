@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from sae_bench.cli.console import run_progress, show_summary
 from sae_bench.cli.process import configure_logging
+from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.evals import planning
 from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.entry_points import EntryOptions, Settings, evaluate_selected, select_saes
@@ -23,12 +24,20 @@ from sae_bench.evals.entry_points import EntryOptions, Settings, evaluate_select
 Adjust = Callable[[dict[str, Any]], dict[str, Any]]
 """From the settings that were given to those that are meant."""
 
+Choose = Callable[[list[SAEHandle], Mapping[str, Any]], list[SAEHandle]]
+"""From the SAEs that were selected, and the settings, to those that are evaluated."""
+
 FOLDER = click.Path(path_type=Path, file_okay=False)
 _NUMBERS: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT}
 
 
 def eval_command(
-    spec: EvalSpec, *, positional_patterns: bool = False, model_required: bool = True, adjust: Adjust = dict
+    spec: EvalSpec,
+    *,
+    positional_patterns: bool = False,
+    model_required: bool = True,
+    adjust: Adjust = dict,
+    choose: Choose = lambda handles, _settings: handles,
 ) -> click.Command:
     """The command of one eval.
 
@@ -36,6 +45,7 @@ def eval_command(
         positional_patterns: whether the two patterns may also stand without their flags.
         model_required: whether the model has to be named, or is the one that each SAE names.
         adjust: from the settings that were given to those that are meant.
+        choose: from the SAEs that were selected to those that are evaluated.
     """
     arguments: list[click.Parameter] = []
     if positional_patterns:
@@ -43,7 +53,7 @@ def eval_command(
 
     def callback(patterns: tuple[str, ...] = (), **given: Any) -> None:
         release, block = _two_patterns(given["sae_regex_pattern"], given["sae_block_pattern"], patterns)
-        _evaluate(spec, release, block, given, adjust(_settings(spec, given)))
+        _evaluate(spec, release, block, given, adjust(_settings(spec, given)), choose)
 
     kind = click.Command if positional_patterns else _ListFlags
     return kind(
@@ -92,13 +102,15 @@ def only_chosen(spec: EvalSpec, prefix: str) -> Adjust:
 # ---- running
 
 
-def _evaluate(spec: EvalSpec, release: str, block: str, given: Mapping[str, Any], settings: dict[str, Any]) -> None:
+def _evaluate(
+    spec: EvalSpec, release: str, block: str, given: Mapping[str, Any], settings: dict[str, Any], choose: Choose
+) -> None:
     configure_logging(bool(given["verbose"]))
     start = perf_counter()
     llm_dtype = settings.pop("llm_dtype", spec.config.model_fields["llm_dtype"].default or "auto")
     planning.make_config(spec, settings)  # a wrong value shows before the model is loaded
     planning.seed_list(given["seeds"])
-    handles = select_saes(release, block, data_dir=given["data_dir"])
+    handles = choose(select_saes(release, block, data_dir=given["data_dir"]), settings)
     first_seed = settings.get("random_seed", planning.FIRST_SEED)
     with run_progress() as progress:
         summary = evaluate_selected(

@@ -12,8 +12,8 @@ from typing import Any
 from sae_bench.datasets import geography
 
 EMBEDDED_CITIES = "embedded/cities"
-N_CITIES = 400
-MAX_OF_A_COUNTRY = 15
+N_CITIES = 240
+MAX_OF_A_COUNTRY = 10
 NAMESAKE_POPULATION = 50_000
 """A name that is also that of a city of another country with so many people is left out."""
 
@@ -26,58 +26,59 @@ LANGUAGES = {
     "ru": "Russian", "sk": "Slovak", "sq": "Albanian", "sr": "Serbian", "sv": "Swedish", "th": "Thai",
     "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
 }  # fmt: skip
-MANY_TONGUES = frozenset("AF BE BO CA CH CM ER ET FJ HK IL IN KE KG KZ LK MM MY NG PE PH PK PY SG TZ UG ZA ZM ZW".split())
+MANY_TONGUES = (
+    "AF", "BE", "BO", "CA", "CH", "CM", "ER", "ET", "FJ", "HK", "IL", "IN", "KE", "KG", "KZ", "LK", "MM", "MY", "NG",
+    "PE", "PH", "PK", "PY", "SG", "TZ", "UG", "ZA", "ZM", "ZW",
+)  # fmt: skip
 """Countries whose cities speak several languages, or another than the first that is listed for the country."""
-TWO_CONTINENTS = frozenset("AZ EG GE ID KZ RU TR".split())
+TWO_CONTINENTS = ("AZ", "EG", "GE", "ID", "KZ", "RU", "TR")
 COMMON_NAMES = {"NL": "Netherlands", "GB": "United Kingdom", "US": "United States", "TR": "Turkey", "CZ": "Czech"}
 """Names that models use, where the package has another; 'Czech' begins both names of that country."""
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "Country": (
-        "%s is a large city in the country of",
-        "The city of %s lies in a country called",
-        "Question: Which country does the city of %s belong to? Answer:",
         "City: Cairo, country: Egypt. City: %s, country:",
         "Rome is a city in Italy. Lagos is a city in Nigeria. %s is a city in",
-        "Athens belongs to Greece, and %s belongs to",
-        "Whoever travels to %s has to enter",
-        '[{"name": "Oslo", "state": "Norway"}, {"name": "%s", "state": "',
-        "She grew up in %s and holds a passport of",
-        "A letter from %s bears a stamp of",
+        "Cairo: Egypt\nLima: Peru\nVienna: Austria\n%s:",
+        "| city | country |\n| Oslo | Norway |\n| Lagos | Nigeria |\n| %s |",
+        'city="Lima" country="Peru"; city="%s" country="',
+        '[{"city": "Rome", "country": "Italy"}, {"city": "Lagos", "country": "Nigeria"}, {"city": "%s", "country": "',
+        "Vienna belongs to Austria, Oslo belongs to Norway, and %s belongs to",
+        "%s is a large city in the country of",
+        "The city of %s lies in a country called",
     ),
     "Continent": (
-        "%s is a city on the continent of",
-        "Question: On which continent is the city of %s? Answer:",
         "City: Cairo, continent: Africa. City: Lima, continent: South America. City: %s, continent:",
-        "Rome lies in Europe. Hanoi lies in Asia. %s lies in",
-        "Nairobi is an African city. On a map, %s is found in",
-        "Of all continents, the one that %s stands on is",
-        '[{"name": "Oslo", "continent": "Europe"}, {"name": "%s", "continent": "',
-        "The flight to %s brought us to another continent,",
-        "Boston is in North America, and %s is in",
-        "Atlas of cities: Tokyo (Asia), Quito (South America), %s (",
+        "Rome lies in Europe. Hanoi lies in Asia. Lagos lies in Africa. %s lies in",
+        "Cairo: Africa\nLima: South America\nVienna: Europe\nBoston: North America\n%s:",
+        "| city | continent |\n| Oslo | Europe |\n| Lagos | Africa |\n| %s |",
+        'city="Lima" continent="South America"; city="Hanoi" continent="Asia"; city="%s" continent="',
+        '[{"city": "Rome", "continent": "Europe"}, {"city": "Lima", "continent": "South America"}, '
+        '{"city": "%s", "continent": "',
+        "Boston is in North America, Vienna is in Europe, and %s is in",
+        "Of all the continents of the world, %s is located in",
+        "%s is a city on the continent of",
     ),
     "Language": (
-        "The people of %s speak",
-        "Question: What language do most people in %s speak? Answer:",
         "City: Cairo, language: Arabic. City: Lima, language: Spanish. City: %s, language:",
-        "In Rome one hears Italian. In the streets of %s one hears",
-        "To find work in %s, he first had to learn",
+        "In Rome one hears Italian. In Vienna one hears German. In %s one hears",
+        "Cairo: Arabic\nLima: Spanish\nVienna: German\n%s:",
+        "| city | language |\n| Oslo | Norwegian |\n| Lima | Spanish |\n| %s |",
+        'city="Lima" language="Spanish"; city="%s" language="',
+        '[{"city": "Rome", "language": "Italian"}, {"city": "Lima", "language": "Spanish"}, '
+        '{"city": "%s", "language": "',
+        "Oslo speaks Norwegian, Vienna speaks German, and %s speaks",
+        "The people of %s speak",
         "The newspapers of %s are printed in",
-        '[{"name": "Oslo", "language": "Norwegian"}, {"name": "%s", "language": "',
-        "Children who go to school in %s are taught in",
-        "Most road signs in %s are written in",
-        "Athens: Greek. Berlin: German. %s:",
     ),
     "Timezone": (
         "City: Cairo, time zone: Africa/Cairo. City: %s, time zone:",
         "Rome: Europe/Rome. Lima: America/Lima. %s:",
         '[{"name": "Oslo", "tz": "Europe/Oslo"}, {"name": "%s", "tz": "',
-        "export TZ=Asia/Tokyo for Tokyo; for %s: export TZ=",
-        "In the tz database, the clock of %s is listed under",
         "Clocks: Nairobi = Africa/Nairobi, Paris = Europe/Paris, %s =",
     ),
 }
+"""Attribute -> templates. Most show how to answer: small models leave a bare question without an answer."""
 
 
 def city_templates() -> dict[str, tuple[str, ...]]:

@@ -223,7 +223,7 @@ def score_single_sae(
     device: str = "auto",
     artifacts_path: Path | None = None,
 ) -> Scores:
-    """The scores of one SAE object; nothing is written but activations, if a folder for them is given.
+    """The scores of one SAE object; nothing is written but what an eval keeps, if a folder for it is given.
 
     Raises:
         SAEBenchError, or whatever the SAE itself raises.
@@ -233,7 +233,7 @@ def score_single_sae(
         lm = load_language_model(lm, device=device, dtype=settings_of(config).llm_dtype or "auto")
     config = _for_model(config, lm)
     member = load_member(object_handle("sae", sae), planning.load_context(lm), lm)
-    job = spec.start(EvalContext(lm, (member.hook_name,), _seeds(config, 1)), config)
+    job = spec.start(EvalContext(lm, (member.hook_name,), _seeds(config, 1), artifacts_folder=artifacts_path), config)
     store = None if artifacts_path is None else ActivationStore(artifacts_path)
     report = run_pass(lm, job.requests([member]), [member], _pass_options(config, store))
     if member.key in report.failed:

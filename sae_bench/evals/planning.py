@@ -41,6 +41,10 @@ EMBEDDED_DATA: dict[str, dict[str, Any]] = {
         "retain_corpus": "embedded/everyday",
         "answer_format": "cloze",
     },
+    "ravel": {
+        "dataset_name": "embedded/cities",
+        "entity_attribute_selection": {"city": ["Country", "Continent", "Language"]},
+    },
 }
 """Settings that keep a run on the embedded model on the embedded data, unless other data are asked for."""
 

@@ -15,6 +15,7 @@ _SPECS: dict[str, str] = {
     "tpp": "sae_bench.evals.scr_and_tpp.evaluate:TPP_SPEC",
     "mdl": "sae_bench.evals.mdl.evaluate:SPEC",
     "unlearning": "sae_bench.evals.unlearning.evaluate:SPEC",
+    "ravel": "sae_bench.evals.ravel.evaluate:SPEC",
 }
 
 

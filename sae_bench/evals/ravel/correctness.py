@@ -47,7 +47,7 @@ def _is_near(wanted: str, answer: str) -> bool:
     """Coordinates without sign and decimals, at most two degrees apart."""
     digits = re.search(r"\d+", answer)
     try:
-        return digits is not None and abs(float(wanted.strip("-−")) - float(digits[0])) <= DEGREES
+        return digits is not None and abs(float(wanted.strip("-\u2212")) - float(digits[0])) <= DEGREES
     except ValueError:
         return False
 

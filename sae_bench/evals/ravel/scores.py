@@ -1,6 +1,7 @@
 """Cause and isolation scores from which completions were as they should be.
 
-Shares of pairs per attribute; means over attributes, then entity classes. The disentanglement score is the mean of both.
+Shares of pairs per attribute; means over attributes, then entity classes. The disentanglement score is the mean of the
+two.
 """
 
 from __future__ import annotations

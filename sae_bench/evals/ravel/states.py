@@ -112,18 +112,17 @@ class PromptStates:
         ids_BL, real_BL = self.tails.padded(rows, left=False)
         place_B = torch.tensor([self.tails.position(row) for row in rows])
         layer = self.hook.first_downstream_layer
-        if self.hook.kind == EMBED:
-            arguments = {"replace": {self.hook.name: lambda old: put_at(old, place_B, value_BW)}}
-        else:
-            start_BLD = self._stream(rows, ids_BL.shape[1])
-            if self.hook.kind in STREAMS_BETWEEN_LAYERS:
-                arguments = {"resume": Resume(layer, put_at(start_BLD, place_B, value_BW))}
-            else:
-                replace = {self.hook.name: lambda old: put_at(old, place_B, value_BW)}
-                arguments = {"resume": Resume(layer, start_BLD), "replace": replace}
+        replace = {self.hook.name: lambda old: put_at(old, place_B, value_BW)}
+        resume = None
+        if self.hook.kind != EMBED:
+            resume = Resume(layer, self._stream(rows, ids_BL.shape[1]))
+        if self.hook.kind in STREAMS_BETWEEN_LAYERS and resume is not None:  # the stream is the value itself
+            replace, resume = {}, Resume(layer, put_at(resume.hidden_BLD, place_B, value_BW))
         cache = self._cache(rows, first_layer=0 if self.hook.kind == EMBED else layer)
         mask_BL = None if cache is None else real_BL.long()  # padding on the right is never seen from its left
-        hidden_BLD = self.lm.final_hidden(ids_BL, attention_mask_BL=mask_BL, cache=cache, **arguments)
+        hidden_BLD = self.lm.final_hidden(
+            ids_BL, attention_mask_BL=mask_BL, replace=replace, resume=resume, cache=cache
+        )
         return self.lm.unembed(hidden_BLD[range(len(rows)), (real_BL.sum(dim=1) - 1).tolist()])
 
     def _stream(self, rows: Sequence[int], length: int) -> Float[Tensor, "B L D"]:

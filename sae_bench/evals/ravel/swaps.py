@@ -9,7 +9,7 @@ Shapes: N prompts, B pairs, D width of the hook, F latents.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +22,7 @@ MAX_SPARSE_SHARE = 0.25
 """Codes are kept sparse if at most this share of the latents is active on a token."""
 
 
+@runtime_checkable
 class Swap(Protocol):
     """One trainable way to take over a part of the source's activation."""
 
@@ -47,6 +48,7 @@ def weights(mask_F: Float[Tensor, " F"], temperature: float | None) -> Float[Ten
     return (mask_F > 0).to(mask_F.dtype) if temperature is None else torch.sigmoid(mask_F / temperature)
 
 
+@runtime_checkable
 class Latents(Protocol):
     """The codes of all prompts' entities under one SAE."""
 
