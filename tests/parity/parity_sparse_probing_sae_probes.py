@@ -33,7 +33,7 @@ TASKS = (
     "155_athlete_sport_basketball", "156_athlete_sport_baseball",
 )  # fmt: skip
 STEPPED_TASKS = ("96_spam_is", "119_us_state_TX", "131_temp_cat_Typical Time")
-SAES = ("topk", "jumprelu", "gated")
+SAES = ("topk", "jumprelu")
 STEPPED_SAE = "topk"
 ENOUGH_TEXTS = 32
 """Fewer training texts are often separable, and SAGA then stops far from the optimum after 1000 rounds."""
@@ -204,14 +204,14 @@ def main() -> None:
     seconds = perf_counter() - start
     context = LoadContext(device=lm.device, dtype=lm.dtype, lm=lm)
     members = []
-    for name in SAES:
+    for name in args.saes:
         (handle,) = resolve_spec(f"path:{args.inputs / 'saes' / name}.safetensors")
         sae = handle.load(context)
         members.append(Member("parity", name, sae, sae.cfg.hook_name))
     options = PassOptions(store=None if args.activations is None else ActivationStore(args.activations))
-    result = _run(lm, members, TASKS, args.seeds, "normal", options)
+    result = _run(lm, members, args.tasks, args.seeds, "normal", options)
     result["model_load_s"] = seconds
-    result["token_ids"] = {task: tokenize_ends(lm, load_task(task).texts[:1], 1024)[0] for task in TASKS}
+    result["token_ids"] = {task: tokenize_ends(lm, load_task(task).texts[:1], 1024)[0] for task in args.tasks}
     stepped = [member for member in members if member.sae_id == STEPPED_SAE]
     if not args.normal_only:
         result["settings"] = {
@@ -271,6 +271,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--inputs", type=Path, required=True, help="folder with the exported model and SAEs")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=lambda text: [int(s) for s in text.split(",")], default=list(SEEDS))
+    parser.add_argument("--saes", type=lambda text: text.split(","), default=list(SAES))
+    parser.add_argument("--tasks", type=lambda text: text.split(","), default=list(TASKS))
     parser.add_argument("--threads", type=int)
     parser.add_argument("--activations", type=Path, help="keep the model's activations here for another call")
     parser.add_argument("--normal-only", action="store_true", help="leave scarcity and imbalance out")
