@@ -21,6 +21,12 @@ def cells() -> list[dict[str, Any]]:
     return [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
 
 
+def test_notebook_is_kept_with_its_outputs():
+    found = cells()
+    assert any(cell["outputs"] for cell in found), "next: python scripts/execute_notebook.py"
+    assert not [o for cell in found for o in cell["outputs"] if o["output_type"] == "error"]
+
+
 def test_every_cell_runs(
     embedded_lm: LanguageModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -127,3 +127,16 @@ def decorate(
         ax.set_xlim(*xlims)
     if ylims:
         ax.set_ylim(*ylims)
+    if log_x:
+        _few_ticks(ax)
+
+
+def _few_ticks(ax: Any) -> None:
+    """Plain numbers on a logarithmic axis, few enough to stand beside one another in large text."""
+    from matplotlib import ticker
+
+    low, high = ax.get_xlim()
+    short = low > 0 and high / low < 10
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(5) if short else ticker.LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _place: f"{value:g}"))
+    ax.xaxis.set_minor_locator(ticker.NullLocator())

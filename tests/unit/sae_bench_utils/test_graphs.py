@@ -13,6 +13,8 @@ import pytest
 
 matplotlib.use("Agg")
 
+import itertools
+
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_rgba
 
@@ -180,6 +182,20 @@ def test_two_variables(tmp_path: Path):
     lines = [line for line in ax.lines if line.get_label() != "Base"]
     assert [20.0, 40.0] in [list(line.get_xdata()) for line in lines], "points of one architecture are joined in order"
     assert file.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("xlims", "ticks"), [((30, 41), [30, 40]), ((8, 600), [10, 20, 50, 100, 200, 500])])
+def test_numbers_at_the_axis_do_not_overlap(xlims: tuple[int, int], ticks: list[float]):
+    fig = graphs.plot_2var_graph(results(), "score", xlims=xlims, return_fig=True)
+    axis = fig.axes[0].xaxis
+    inside = [tick for tick in axis.get_majorticklocs() if xlims[0] <= tick <= xlims[1]]
+    assert len(inside) <= 6
+    assert set(ticks) <= set(inside)
+    assert len(axis.get_minorticklocs()) == 0
+    fig.canvas.draw()
+    boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
+    shown = sorted((box.x0, box.x1) for box in boxes if fig.bbox.x0 <= box.x0 <= fig.bbox.x1)
+    assert all(right < left for (_, right), (left, _) in itertools.pairwise(shown))
 
 
 def test_own_markers_and_colours():
