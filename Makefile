@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 TEST_WORKERS ?= 2
 
-.PHONY: help demo test lint unit schemas parity bench install install-dev clean
+.PHONY: help browser demo test lint unit schemas parity bench install install-dev clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -37,8 +37,15 @@ lint: $(VENV)/installed-dev ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The tests of the report need Chromium; without it, and without the right to install it, they are skipped with a reason.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
+		echo "no chromium: the browser tests of the report will be skipped"
+
 # One thread per worker: most tests are tiny, and two workers that share two cores with all their threads crawl.
-unit: $(VENV)/installed-dev ## all tests, no lint (TEST_WORKERS=4 for more processes)
+unit: $(VENV)/installed-dev browser ## all tests, no lint (TEST_WORKERS=4 for more processes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
 
 test: lint unit ## lint, types and all tests

@@ -1,4 +1,4 @@
-"""The command line: `sae-bench run | compare | list | schema | demo`; exit codes are those of `process`."""
+"""The command line: `sae-bench run | compare | report | list | schema | demo`; exit codes are those of `process`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sae_bench.cli.compare import compare
 from sae_bench.cli.demo import demo
 from sae_bench.cli.listing import list_command
 from sae_bench.cli.process import configure_logging, run_command
+from sae_bench.cli.report import report
 from sae_bench.cli.run import run
 from sae_bench.cli.schema import schema
 
@@ -23,6 +24,7 @@ def cli(verbose: bool) -> None:
 
 cli.add_command(run)
 cli.add_command(compare)
+cli.add_command(report)
 cli.add_command(list_command)
 cli.add_command(schema)
 cli.add_command(demo)

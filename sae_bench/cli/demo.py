@@ -1,4 +1,4 @@
-"""`sae-bench demo`: every eval on the embedded model, data and SAEs."""
+"""`sae-bench demo`: every eval on the embedded model, data and SAEs, and a report."""
 
 from __future__ import annotations
 
@@ -31,16 +31,30 @@ def demo(output_folder: Path, seeds: int, device: str, force_rerun: bool) -> Non
     """Evaluate the SAEs that come with the package, beside identity, PCA and random baselines; needs no network."""
     from sae_bench.cli.evaluation import RunOptions, evaluate_and_show
 
-    evaluate_and_show(
-        RunOptions(
-            model="embedded",
-            sae_specs=DEMO_SAES,
-            evals=("all",),
-            preset="quick",
-            settings=DEMO_SETTINGS,
-            seeds=seeds,
-            output_folder=output_folder,
-            device=device,
-            force_rerun=force_rerun,
+    try:
+        evaluate_and_show(
+            RunOptions(
+                model="embedded",
+                sae_specs=DEMO_SAES,
+                evals=("all",),
+                preset="quick",
+                settings=DEMO_SETTINGS,
+                seeds=seeds,
+                output_folder=output_folder,
+                device=device,
+                force_rerun=force_rerun,
+            )
         )
-    )
+    except SystemExit:  # some SAE failed: the report shows the others, and what failed
+        _write_report(output_folder)
+        raise
+    _write_report(output_folder)
+
+
+def _write_report(folder: Path) -> None:
+    from sae_bench.cli.report import FILE_NAME, say_written
+    from sae_bench.report.write import write_report
+
+    if any(folder.rglob("*_eval_results.json")):
+        target = folder / FILE_NAME
+        say_written(target, write_report(folder, target))

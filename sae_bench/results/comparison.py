@@ -18,6 +18,7 @@ from sae_bench.errors import UsageError
 from sae_bench.evals.base import Metric
 from sae_bench.results.statistics import multiple, paired, power
 from sae_bench.results.statistics.paired import Difference, Evidence
+from sae_bench.results.statistics.pairwise import pairwise
 from sae_bench.results.table import Record, ResultTable, choose_metrics, load_results
 from sae_bench.results.verdicts import PairVerdict, RankedSAE, Ranking, Standard, default_target, judge, number, say
 
@@ -253,10 +254,9 @@ def _rank_eval(records: Sequence[Record], metrics: Sequence[str], *, alpha: floa
 
 def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, alpha: float) -> Ranking:
     evidence = [evidence_of(record, metric.path) for record in records]
-    p_PP = paired.pairwise_p(evidence)
-    upper = np.triu_indices(len(records), k=1)
-    differ_PP = np.zeros_like(p_PP, dtype=bool)
-    differ_PP[upper] = np.asarray(multiple.holm(p_PP[upper].tolist())) <= alpha
+    p_C = np.nan_to_num(pairwise(evidence).p_C, nan=1.0)
+    differ_PP = np.zeros((len(records), len(records)), dtype=bool)
+    differ_PP[np.triu_indices(len(records), k=1)] = np.asarray(multiple.holm(p_C.tolist())) <= alpha
     scores_P = np.asarray([record.values[metric.path] for record in records]) * (1.0 if higher_is_better else -1.0)
     low_P, high_P = multiple.rank_intervals(scores_P, differ_PP | differ_PP.T)
     rows = []

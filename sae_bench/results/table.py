@@ -22,6 +22,7 @@ from sae_bench.evals.base import EvalSpec, Metric
 from sae_bench.evals.base_eval_output import MetricStatistics
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results.files import CHANGES_NO_NUMBER
+from sae_bench.results.published import as_current
 from sae_bench.results.sample_files import read_samples, samples_path
 from sae_bench.results.samples import Samples
 
@@ -40,10 +41,17 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Record:
-    """One result: the content of its file without the bulky parts, which `read` fetches."""
+    """One result: the content of its file without the bulky parts, which `read` fetches.
+
+    Attributes:
+        protocol: version of the eval's definition; for results of the published package, the form of the file.
+        moved: what of a published result is read under another name.
+    """
 
     path: Path
     content: dict[str, Any] = field(repr=False)
+    protocol: str = "unknown"
+    moved: tuple[str, ...] = ()
 
     @property
     def eval_name(self) -> str:
@@ -66,6 +74,11 @@ class Record:
     def provenance(self) -> dict[str, Any]:
         """Empty for results of the published package."""
         return self.content.get("provenance") or {}
+
+    @property
+    def model(self) -> str | None:
+        """Name of the language model; None where it is not known."""
+        return self.provenance.get("model") or (self.content.get("eval_config") or {}).get("model_name") or None
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -134,8 +147,8 @@ class Record:
         return {key: value for key, value in config.items() if key not in _NOT_PART_OF_THE_EVAL}
 
     def read(self) -> dict[str, Any]:
-        """The whole content of the file."""
-        return json.loads(self.path.read_text(encoding="utf-8"))
+        """The whole content of the file, under today's names."""
+        return as_current(json.loads(self.path.read_text(encoding="utf-8")))[0]
 
 
 @dataclass(frozen=True)
@@ -247,11 +260,15 @@ def _read(path: Path) -> Record | Skipped:
         return Skipped(path, "foreign: it does not say which eval it is of (eval_type_id)")
     if not content.get("sae_lens_release_id") and not content.get("sae_lens_id"):
         return Skipped(path, "it does not say which SAE it is of (sae_lens_release_id, sae_lens_id)")
+    for key in ("provenance", "eval_config"):
+        if not isinstance(content.get(key), dict | None):
+            return Skipped(path, f"broken: its {key} is no mapping")
     for key in _BULKY:
         content.pop(key, None)
+    content, protocol, moved = as_current(content)
     content["seed_results"], content["statistics"] = content.get("seed_results") or [], content.get("statistics") or {}
     content.setdefault("eval_id", "")
-    record = Record(path, content)
+    record = Record(path, content, protocol, moved)
     try:
         checked = (record.statistics, record.seeds, [record.seed_values(path) for path in record.statistics])
     except (ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -297,8 +314,7 @@ def _rows(record: Record) -> Iterator[tuple[Any, ...]]:
             bar = record.statistics.get(metric.path)
             yield (
                 record.eval_name, record.release, record.sae_id, metric.path, metric.title, value,
-                metric.higher_is_better, metric.chance, *_bar(bar), record.provenance.get("protocol"),
-                record.provenance.get("model") or (record.content.get("eval_config") or {}).get("model_name"),
+                metric.higher_is_better, metric.chance, *_bar(bar), record.protocol, record.model,
                 str(record.path),
             )  # fmt: skip
 

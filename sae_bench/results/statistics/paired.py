@@ -191,29 +191,3 @@ def permutation_p(differences_PU: Float[np.ndarray, "P U"], *, draws: int = PERM
         as_large_P += (sums_RP >= observed_P - tolerance_P).sum(axis=0)
         left -= now
     return (as_large_P + 1.0) / (draws + 1.0)
-
-
-def pairwise_p(evidence: Sequence[Evidence]) -> Float[np.ndarray, "P P"]:
-    """p-value of every pair; 1 for a pair without an error bar."""
-    n = len(evidence)
-    p_PP = np.ones((n, n))
-    parts = _aligned_parts(evidence)
-    for i in range(n):
-        for j in range(i):
-            if parts is not None:
-                apart = parts[i].minus(parts[j])
-                p: float | None = pivot.two_sided_p(apart.mean, noise_of(apart))
-            else:
-                p = difference(evidence[i], evidence[j]).p_value
-            p_PP[i, j] = p_PP[j, i] = 1.0 if p is None else p
-    return p_PP
-
-
-def _aligned_parts(evidence: Sequence[Evidence]) -> list[Parts] | None:
-    """All taken apart once, if all share their seeds and units and have an error bar."""
-    keys = {None if e.samples is None else (e.samples.key, e.samples.random, e.seeds) for e in evidence}
-    if len(keys) != 1 or None in keys:
-        return None
-    parts = [found for e in evidence if (found := e.parts()) is not None]
-    usable = all(np.isfinite(p.seed_values_S).all() and noise_of(p).is_known for p in parts)
-    return parts if usable and (parts[0].n_seeds > 1 or not parts[0].random) else None

@@ -1,0 +1,91 @@
+"""The report of 300 SAEs in a real browser: how long until it can be used, and how large it is."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from common import REPEATS, Page
+
+from sae_bench.errors import PrerequisiteError
+from sae_bench.evals.registry import eval_names
+from sae_bench.report.write import write_report
+from sae_bench.testing.synthetic_results import write_synthetic_results
+
+N_SAES = 300
+MOST_MB, MOST_SECONDS = 15, 2
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+def measure(work: Path) -> Page:
+    """Write the results once, the report, and open it several times."""
+    folder, target = work / "report" / "results", work / "report" / "report.html"
+    if not folder.exists():
+        write_synthetic_results(folder, N_SAES, evals=eval_names())
+    start = perf_counter()
+    collected = write_report(folder, target)
+    written_s = perf_counter() - start
+    opened = [_open(target) for _ in range(REPEATS)]
+    first, sorting, filtering = (statistics.median(run[k] for run in opened) for k in ("first", "sort", "filter"))
+    introduction = (
+        f"{N_SAES} synthetic SAEs with {len(collected.metrics)} metrics of {len(collected.evals)} evals, three seeds, "
+        f"details of every SAE; headless Chromium, an empty profile each time, median of {REPEATS}. The published "
+        "package has no report to compare with."
+    )
+    facts = [
+        f"First interaction (table built, filters answer): {first:.2f} s after the file is opened "
+        f"(to be under {MOST_SECONDS} s).",
+        f"Sorting by a column: {sorting * 1000:.0f} ms; filtering by a word, table and plot drawn: "
+        f"{filtering * 1000:.0f} ms.",
+        f"Size: {target.stat().st_size / 2**20:.1f} MB (to be under {MOST_MB} MB).",
+        f"Writing it took {written_s:.1f} s.",
+    ]
+    return Page("report", introduction, [], facts)
+
+
+def _open(target: Path) -> dict[str, float]:
+    """Seconds until the page can be used, of a sort, and of a filter."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise PrerequisiteError("this benchmark needs a browser driver. Next: pip install playwright.") from error
+    with sync_playwright() as started, tempfile.TemporaryDirectory() as profile:
+        context = started.chromium.launch_persistent_context(
+            profile, executable_path="/usr/bin/chromium", headless=True, args=list(FLAGS)
+        )
+        context.set_default_timeout(120_000)
+        page: Any = context.pages[0]
+        page.goto(target.as_uri(), wait_until="commit")
+        page.wait_for_function("globalThis.Report?.ready === true")
+        found = json.loads(page.evaluate(_MEASURE))
+        context.close()
+    return found
+
+
+_MEASURE = """async () => {
+  const painted = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+  const timed = async act => {
+    const start = performance.now();
+    await act();
+    await painted();
+    return (performance.now() - start) / 1000;
+  };
+  const search = () => {
+    const box = document.getElementById("search");
+    box.value = "gated";
+    box.dispatchEvent(new Event("input"));
+  };
+  const key = Report.ranked()[0];
+  return JSON.stringify({
+    first: Report.usableAfter / 1000,
+    sort: await timed(() => Report.table.setSort(`m${key.index}`, "desc")),
+    filter: await timed(search),
+  });
+}"""

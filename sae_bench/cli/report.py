@@ -1,0 +1,77 @@
+"""`sae-bench report`: results as one HTML page, and as figures for papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+
+from sae_bench.cli.console import err
+
+if TYPE_CHECKING:
+    from sae_bench.report.collect import Collected
+
+EXAMPLES = """\b
+Examples:
+  sae-bench report demo_results
+  sae-bench report mine/ -o report.html --with published/
+  sae-bench report mine/ --with adamkarvonen/sae_bench_results_0125
+  sae-bench report mine/ --figures figures/
+"""
+
+FILE_NAME = "report.html"
+_SHOWN_SKIPPED = 20
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("results")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
+    help=f"The page.  [default: {FILE_NAME} in RESULTS]",
+)  # fmt: skip
+@click.option(
+    "--with", "others", multiple=True, metavar="RESULTS",
+    help="Results to show beside them, those of the published package too; repeat for several.",
+)  # fmt: skip
+@click.option(
+    "--figures", type=click.Path(path_type=Path, file_okay=False), help="Write the plots as PNG and SVG here too."
+)
+@click.option("--no-details", is_flag=True, help="Leave the details of single SAEs out: a smaller file.")
+def report(results: str, output: Path | None, others: tuple[str, ...], figures: Path | None, no_details: bool) -> None:
+    """Show RESULTS (the output folder of a run, a result file, or a hub data set of results) as one HTML page.
+
+    The page opens without network. Files that cannot be used are named and left out; the rest is shown.
+    """
+    from sae_bench.report.write import write_report
+
+    target = output or _default_output(results)
+    collected = write_report(results, target, others=others, details=not no_details)
+    for source in collected.sources:
+        for place, entry in enumerate(source.table.skipped):
+            if place == _SHOWN_SKIPPED:
+                err.print(f"... and {len(source.table.skipped) - place} more (all are in the report)", highlight=False)
+                break
+            err.print(
+                f"[yellow]skipped[/yellow] {escape(f'{entry.path}: {entry.reason}')}", soft_wrap=True, highlight=False
+            )
+    say_written(target, collected)
+    if figures is not None:
+        from sae_bench.report.figures import write_figures
+
+        written = write_figures(collected, figures)
+        click.echo(f"{len(written)} figures in {figures}")
+
+
+def say_written(target: Path, collected: Collected) -> None:
+    """Where the page is, and what it holds."""
+    size = target.stat().st_size / 2**20
+    click.echo(
+        f"{target}: {len(collected.saes)} SAEs, {len(collected.evals)} evals, {size:.1f} MB. Open it in a browser."
+    )
+
+
+def _default_output(results: str) -> Path:
+    path = Path(results)
+    return (path if path.is_dir() else Path(".")) / FILE_NAME

@@ -1,0 +1,158 @@
+/* Data, formatting, small DOM helpers and the state that all parts share. */
+"use strict";
+const Report = {};
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  data.metrics.forEach((metric, i) => { metric.index = i; });
+  data.saes.forEach((sae, i) => { sae.index = i; });
+  const byKey = new Map(data.metrics.map((metric) => [metric.key, metric]));
+  const evalOf = new Map(data.evals.map((entry) => [entry.name, entry]));
+  for (const entry of data.evals) {
+    entry.cohortOf = new Map();
+    entry.cohorts.forEach((cohort, c) => cohort.members.forEach((place) => entry.cohortOf.set(place, c)));
+  }
+
+  const specials = {
+    "sae|width": { key: "sae|width", title: "Latents", better: 0, values: data.saes.map((s) => s.width) },
+    "sae|training_tokens": {
+      key: "sae|training_tokens", title: "Training tokens", better: 0, values: data.saes.map((s) => s.tokens),
+    },
+  };
+  Report.data = data;
+  Report.L0 = "core|sparsity.l0";
+  Report.LOSS = "core|model_performance_preservation.ce_loss_score";
+  Report.metric = (key) => byKey.get(key) || specials[key];
+  Report.evalOf = (metric) => evalOf.get(metric.eval);
+  Report.column = (metric) => (metric.values ? { v: metric.values } : data.values[metric.key] || { v: [] });
+  Report.value = (metric, place) => { const v = Report.column(metric).v; return v ? v[place] ?? null : null; };
+  Report.cohort = (metric, place) => (metric.eval ? Report.evalOf(metric).cohortOf.get(place) ?? 0 : 0);
+  Report.arch = (sae) => data.architectures[sae.arch];
+  Report.arrow = (metric) => ({ 1: " ↑", "-1": " ↓", 0: "" })[metric.better];
+  Report.directionText = (metric) => ({ 1: "higher is better", "-1": "lower is better", 0: "neither direction is better" })[metric.better];
+  Report.fullTitle = (metric) => (metric.eval ? `${Report.evalOf(metric).title}: ${metric.title}` : metric.title);
+  Report.headline = () => data.metrics.filter((metric) => metric.headline);
+  Report.ranked = () => Report.headline().filter((metric) => metric.better !== 0);
+
+  Report.bar = (metric, place) => {
+    const column = Report.column(metric);
+    const low = column.lo?.[place] ?? null, high = column.hi?.[place] ?? null;
+    const reason = column.why?.[place] ?? null;
+    return {
+      low, high, known: low !== null && high !== null, seeds: column.n?.[place] ?? null,
+      reason: reason === null ? null : data.reasons[reason],
+    };
+  };
+
+  Report.num = (value) => plain(value).replace(/^-/, "−");
+  const plain = (value) => {
+    if (value === null || value === undefined || Number.isNaN(value)) return "–";
+    const size = Math.abs(value);
+    if (size === 0) return "0";
+    if (size >= 1e6) return `${trim((value / 1e6).toPrecision(3))}M`;
+    if (size >= 1e4) return `${trim((value / 1e3).toPrecision(3))}k`;
+    if (size >= 1000) return String(Math.round(value));
+    if (size >= 10) return Number.isInteger(value) ? String(value) : value.toFixed(1);
+    return size >= 0.001 ? value.toFixed(3) : size >= 0.0001 ? value.toFixed(4) : value.toExponential(0);
+  };
+  const trim = (text) => text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+  Report.pText = (p) => (p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`);
+  Report.spread = (low, high) => `${Report.num(low)} to ${Report.num(high)}`;
+
+  /** An element; text is always text, never markup. */
+  Report.h = (tag, attributes, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes || {})) {
+      if (value === null || value === undefined || value === false) continue;
+      if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else if (name === "class") element.className = value;
+      else if (name in element && typeof value === "boolean") element[name] = value;
+      else element.setAttribute(name, value === true ? "" : value);
+    }
+    element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+    return element;
+  };
+  Report.fill = (element, ...children) => element.replaceChildren(...children.flat().filter(Boolean));
+  Report.css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  /** Those that are ranked: baselines (PCA, random, ...) only where they are asked for, or where there is nothing else. */
+  Report.rankable = (places) => {
+    const proper = places.filter((place) => !data.saes[place].baseline);
+    return Report.state.baselines || !proper.length ? places : proper;
+  };
+
+  /** A packed part of the page: base64 of deflated bytes. */
+  Report.unpack = async (id) => {
+    const element = document.getElementById(id);
+    if (!element) return null;
+    const bytes = Uint8Array.from(atob(element.textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  };
+  Report.unpackJson = async (id) => {
+    const bytes = await Report.unpack(id);
+    return bytes && JSON.parse(new TextDecoder().decode(bytes));
+  };
+
+  const listeners = [];
+  Report.state = { text: "", baselines: false, archs: new Set(), sources: new Set(), widths: new Set(), l0: [null, null] };
+  Report.onChange = (listener) => listeners.push(listener);
+  Report.changed = () => { shown = null; listeners.forEach((listener) => listener()); };
+  let shown = null;
+  /** Places of the SAEs that pass the filters. */
+  Report.shown = () => {
+    if (shown) return shown;
+    const { text, archs, sources, widths, l0 } = Report.state;
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    shown = data.saes.filter((sae) => {
+      const name = `${sae.name} ${Report.arch(sae).title} ${data.sources[sae.source].label}`.toLowerCase();
+      return words.every((word) => name.includes(word))
+        && (!archs.size || archs.has(sae.arch)) && (!sources.size || sources.has(sae.source))
+        && (!widths.size || widths.has(sae.width))
+        && (l0[0] === null || (sae.l0 !== null && sae.l0 >= l0[0])) && (l0[1] === null || (sae.l0 !== null && sae.l0 <= l0[1]));
+    }).map((sae) => sae.index);
+    return shown;
+  };
+
+  const OUTLINES = {
+    circle: "M6 1.5a4.5 4.5 0 1 0 .01 0z", "circle-open": "M6 1.5a4.5 4.5 0 1 0 .01 0zM6 3.5a2.5 2.5 0 1 1-.01 0z", square: "M2 2h8v8H2z", diamond: "M6 .5 11.5 6 6 11.5.5 6z",
+    "triangle-up": "M6 1 11.2 10.5H.8z", "triangle-down": "M6 11 .8 1.5h10.4z", "triangle-left": "M1 6 10.5.8v10.4z", "triangle-right": "M11 6 1.5.8v10.4z", cross: "M4.3 1h3.4v3.3H11v3.4H7.7V11H4.3V7.7H1V4.3h3.3z",
+    x: "M3 .8 6 3.8l3-3L11.2 3l-3 3 3 3L9 11.2l-3-3-3 3L.8 9l3-3-3-3z", star: "M6 .3l1.6 3.9 4.2.3-3.2 2.7 1 4.1L6 9.1l-3.6 2.2 1-4.1L.2 4.5l4.2-.3z",
+    pentagon: "M6 .8 11.3 4.7 9.3 11H2.7L.7 4.7z", hexagon: "M3.2 1.2h5.6L11.6 6l-2.8 4.8H3.2L.4 6z", hourglass: "M1.5 1h9L6 6l4.5 5h-9L6 6z", bowtie: "M1 1.5 6 6l5-4.5v9L6 6l-5 4.5z",
+  };
+  /** The marker of an architecture, as large as text. */
+  Report.swatch = (arch) => {
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    svg.setAttribute("viewBox", "0 0 12 12");
+    svg.setAttribute("class", "swatch");
+    svg.setAttribute("aria-hidden", "true");
+    path.setAttribute("d", OUTLINES[arch.symbol] || OUTLINES.circle);
+    path.setAttribute("fill", arch.color);
+    path.setAttribute("fill-rule", "evenodd");
+    svg.append(path);
+    return svg;
+  };
+  Report.link = (place, text) => {
+    const sae = data.saes[place];
+    return Report.h("a", { href: `#sae/${place}`, title: sae.name, class: "sae-link" }, Report.swatch(Report.arch(sae)), text || sae.short);
+  };
+  Report.caveatMark = (metric) => {
+    if (!metric.caveats?.length) return null;
+    const text = metric.caveats.map((caveat) => caveat.text).join(" ");
+    const serious = metric.caveats.some((caveat) => caveat.serious);
+    return Report.badge(serious, text);
+  };
+  /** A small round mark: ! for what puts a number in doubt, i for what is good to know. */
+  Report.badge = (serious, text) => Report.h("span", { class: serious ? "badge serious" : "badge", title: text, role: text && "img", "aria-label": text, "aria-hidden": text ? null : "true" }, serious ? "!" : "i");
+  /** Groups of options: one per eval, and one for the SAEs' own numbers. */
+  Report.metricOptions = (select, chosen, withSpecials) => {
+    const groups = data.evals.map((entry) => Report.h("optgroup", { label: entry.title },
+      data.metrics.filter((m) => m.eval === entry.name).map((m) => Report.h("option", { value: m.key }, m.title + Report.arrow(m)))));
+    if (withSpecials) {
+      groups.unshift(Report.h("optgroup", { label: "SAE" }, Object.values(specials)
+        .filter((m) => m.values.some((v) => v !== null)).map((m) => Report.h("option", { value: m.key }, m.title))));
+    }
+    Report.fill(select, groups);
+    select.value = chosen;
+    return select;
+  };
+})();

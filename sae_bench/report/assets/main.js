@@ -1,0 +1,44 @@
+/* Pages by address (#overview, #plots, #run, #sae/3), theme, start. */
+(() => {
+  const pages = ["overview", "plots", "run", "sae"], onPage = new Map(), built = new Set();
+  Report.onPage = (name, listener) => onPage.set(name, listener);
+
+  Report.route = () => {
+    const [name, argument] = location.hash.slice(1).split("/");
+    const page = pages.includes(name) ? name : "overview";
+    for (const other of pages) document.getElementById(`page-${other}`).hidden = other !== page;
+    document.getElementById("filters").hidden = page === "run";
+    document.querySelectorAll("nav a").forEach((link) => {
+      if (link.dataset.page === page) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    });
+    if (page === "plots" && !built.has(page)) Report.renderPlots();
+    if (page === "run" && !built.has(page)) Report.renderRun();
+    built.add(page);
+    if (page === "sae") Report.renderSae(Number(argument));
+    onPage.get(page)?.();
+    if (page !== "overview") scrollTo(0, 0);
+    else if (Report.tableBuilt) Report.table.redraw();
+  };
+
+  const theme = document.getElementById("theme");
+  theme.addEventListener("click", () => {
+    const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    document.documentElement.dataset.theme = next;
+    try { localStorage.setItem("sae-bench-theme", next); } catch (error) { /* a file may have no storage */ }
+    Report.redraw();
+  });
+
+  document.getElementById("best-all").addEventListener("change", Report.renderBest);
+  const baselines = document.getElementById("best-baselines");
+  baselines.parentElement.hidden = !Report.data.saes.some((sae) => sae.baseline);
+  baselines.addEventListener("change", () => { Report.state.baselines = baselines.checked; Report.changed(); });
+  Report.renderFilters();
+  Report.renderTable();
+  Report.renderScatter();
+  Report.renderBest();
+  Report.onChange(Report.renderBest);
+  addEventListener("hashchange", Report.route);
+  let width = innerWidth;
+  addEventListener("resize", () => { if (Math.abs(innerWidth - width) > 40) { width = innerWidth; Report.redraw(); } });
+})();

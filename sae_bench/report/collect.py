@@ -1,0 +1,202 @@
+"""All results of a report as one table: SAEs, metrics, values with their error bars, and which of them compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sae_bench.evals.base import EvalSpec
+from sae_bench.evals.registry import eval_names, get_eval
+from sae_bench.report.caveats import Caveat, caveats_of
+from sae_bench.report.cohorts import Cohort, Entry, cohorts_of
+from sae_bench.report.facts import SAEFacts, facts_of
+from sae_bench.report.fields import metric_text, metric_texts, readable
+from sae_bench.report.sources import Source
+from sae_bench.results.table import Record
+
+L0 = "core|sparsity.l0"
+LOSS_RECOVERED = "core|model_performance_preservation.ce_loss_score"
+WIDTH, TOKENS = "sae|width", "sae|training_tokens"
+NOT_KEPT = "the file keeps no error bar (made by the published package or an earlier version)"
+
+
+@dataclass(frozen=True)
+class SAE:
+    """One SAE of one source."""
+
+    place: int
+    release: str
+    sae_id: str
+    source: int
+    facts: SAEFacts
+
+    @property
+    def name(self) -> str:
+        """`release:id`."""
+        return f"{self.release}:{self.sae_id}"
+
+
+@dataclass(frozen=True)
+class MetricColumn:
+    """One number of one eval.
+
+    Attributes:
+        key: `eval|path`, unique in the report.
+        better: 1 if higher is better, -1 if lower is, 0 if neither.
+        headline: whether the eval declares it as one of its main numbers.
+    """
+
+    key: str
+    eval: str
+    path: str
+    title: str
+    description: str = ""
+    better: int = 0
+    chance: float | None = None
+    headline: bool = False
+    caveats: tuple[Caveat, ...] = ()
+
+
+@dataclass
+class Values:
+    """A metric by SAE (index as in `Collected.saes`); None where there is none."""
+
+    value: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    n_seeds: list[int | None]
+    reason: list[str | None]
+
+
+@dataclass(frozen=True)
+class EvalGroup:
+    """One eval of the report."""
+
+    name: str
+    title: str
+    summary: str
+    spec: EvalSpec | None
+    cohorts: list[Cohort] = field(default_factory=list)
+
+
+@dataclass
+class Collected:
+    """What the page and the figures are made of."""
+
+    sources: list[Source]
+    saes: list[SAE]
+    evals: list[EvalGroup]
+    metrics: list[MetricColumn]
+    values: dict[str, Values]
+    records: dict[tuple[str, int], Record]
+
+    def metric(self, key: str) -> MetricColumn | None:
+        """A metric by key."""
+        return next((metric for metric in self.metrics if metric.key == key), None)
+
+    def cohort_of(self, eval_name: str) -> dict[int, int]:
+        """SAE -> number of its cohort in this eval."""
+        group = next((g for g in self.evals if g.name == eval_name), None)
+        return {place: n for n, cohort in enumerate(group.cohorts if group else ()) for place in cohort.members}
+
+    def values_of(self, key: str) -> list[float | None]:
+        """A metric, or the SAEs' width or training tokens, by SAE."""
+        if key == WIDTH:
+            return [_number(sae.facts.width) for sae in self.saes]
+        if key == TOKENS:
+            return [_number(sae.facts.training_tokens) for sae in self.saes]
+        found = self.values.get(key)
+        return found.value if found is not None else [None] * len(self.saes)
+
+
+def collect(sources: Sequence[Source]) -> Collected:
+    """Every SAE of every source; one that two sources have appears twice."""
+    grouped = [(s, _by_sae(source.table.records)) for s, source in enumerate(sources)]
+    saes: list[SAE] = []
+    records: dict[tuple[str, int], Record] = {}
+    for source, by_sae in grouped:
+        for of_sae in by_sae.values():
+            sae = SAE(len(saes), of_sae[0].release, of_sae[0].sae_id, source, facts_of(of_sae))
+            records.update({(record.eval_name, sae.place): record for record in of_sae})
+            saes.append(sae)
+    evals = [_eval_group(name, saes, records) for name in _eval_order(sources)]
+    metrics = [metric for group in evals for metric in _metrics(group, _records_of(records, group.name))]
+    values = {metric.key: _values(metric, len(saes), records) for metric in metrics}
+    return Collected(list(sources), saes, evals, metrics, values, records)
+
+
+def _number(value: int | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _by_sae(records: Iterable[Record]) -> dict[str, list[Record]]:
+    by_sae: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda r: (r.sae, r.eval_name)):
+        by_sae.setdefault(record.sae, []).append(record)
+    return by_sae
+
+
+def _eval_order(sources: Sequence[Source]) -> list[str]:
+    """Names as results hold them, evals of this version first and in their order."""
+    found = list(dict.fromkeys(record.eval_name for source in sources for record in source.table.records))
+    known = [_type_id(name) for name in eval_names()]
+    return sorted(found, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def _type_id(name: str) -> str:
+    return str(get_eval(name).output.model_fields["eval_type_id"].default or name)
+
+
+def _eval_group(name: str, saes: Sequence[SAE], records: dict[tuple[str, int], Record]) -> EvalGroup:
+    of_eval = _records_of(records, name)
+    spec = next(iter(of_eval.values())).spec
+    entries = [Entry(place, record, saes[place].facts) for place, record in of_eval.items()]
+    title, summary = (spec.title, spec.summary) if spec else (readable(name), "An eval that this version has not.")
+    return EvalGroup(name, title, summary, spec, cohorts_of(entries))
+
+
+def _records_of(records: dict[tuple[str, int], Record], eval_name: str) -> dict[int, Record]:
+    return {place: record for (name, place), record in records.items() if name == eval_name}
+
+
+def _metrics(group: EvalGroup, of_eval: dict[int, Record]) -> Iterator[MetricColumn]:
+    """Headline metrics first, then every other number that some result has."""
+    present = dict.fromkeys(path for record in of_eval.values() for path in record.values)
+    declared = {m.path: m for m in group.spec.metrics} if group.spec else {}
+    order = list(metric_texts(group.spec.output)) if group.spec else []
+    others = sorted(
+        (path for path in present if path not in declared),
+        key=lambda path: order.index(path) if path in order else len(order),
+    )
+    for path in (*(path for path in declared if path in present), *others):
+        metric, text = declared.get(path), metric_text(group.spec, path)
+        direction = metric.higher_is_better if metric else None
+        yield MetricColumn(
+            key=f"{group.name}|{path}",
+            eval=group.name,
+            path=path,
+            title=metric.title if metric else text.title,
+            description=text.description,
+            better=0 if direction is None else 1 if direction else -1,
+            chance=metric.chance if metric else None,
+            headline=metric is not None or group.spec is None,
+            caveats=tuple(caveats_of(group.name, path)),
+        )
+
+
+def _values(metric: MetricColumn, n: int, records: dict[tuple[str, int], Record]) -> Values:
+    empty: list[None] = [None] * n
+    found = Values([*empty], [*empty], [*empty], [*empty], [*empty])
+    for place in range(n):
+        record = records.get((metric.eval, place))
+        value = record.values.get(metric.path) if record else None
+        if record is None or value is None:
+            continue
+        found.value[place] = value
+        bar = record.statistics.get(metric.path)
+        if bar is not None:
+            found.low[place], found.high[place], found.n_seeds[place] = bar.ci_low, bar.ci_high, bar.n_seeds
+            found.reason[place] = bar.reason
+        elif metric.headline:
+            found.reason[place] = NOT_KEPT
+    return found

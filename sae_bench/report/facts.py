@@ -1,0 +1,174 @@
+"""What is known of an SAE from its result files: architecture, width, place in the model, training tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sae_bench.results.table import Record
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How one kind of SAE is shown: its title, colour and marker (of plotly and of matplotlib)."""
+
+    name: str
+    title: str
+    color: str
+    symbol: str
+    marker: str
+
+
+ARCHITECTURES = {
+    entry.name: entry
+    for entry in (
+        Architecture("relu", "ReLU", "#3f84e5", "circle", "o"),
+        Architecture("topk", "TopK", "#1f9d61", "triangle-up", "^"),
+        Architecture("batch_topk", "BatchTopK", "#a259e6", "square", "s"),
+        Architecture("matryoshka_batch_topk", "Matryoshka BatchTopK", "#d6336c", "star", "*"),
+        Architecture("jumprelu", "JumpReLU", "#e8801a", "x", "X"),
+        Architecture("gated", "Gated", "#0d9fb3", "diamond", "D"),
+        Architecture("p_anneal", "ReLU, p-annealed", "#dd3f3f", "cross", "P"),
+        Architecture("transcoder", "Transcoder", "#7a8b16", "hexagon", "h"),
+        Architecture("identity", "Residual stream (identity)", "#80858f", "triangle-down", "v"),
+        Architecture("pca", "PCA", "#9c7350", "pentagon", "p"),
+        Architecture("random", "Random", "#a7a9ad", "hourglass", "d"),
+        Architecture("zero", "Zero", "#565a63", "bowtie", "|"),
+    )
+}
+UNKNOWN = Architecture("unknown", "unknown", "#6f7f95", "circle-open", "8")
+_FURTHER_COLORS = ("#5c6ac4", "#b8860b", "#2f8f83", "#c2557a", "#6b8e23", "#8c564b")
+_FURTHER_SYMBOLS = (("triangle-left", "<"), ("triangle-right", ">"), ("star-square", "H"), ("hexagram", "1"),
+                    ("octagon", "8"), ("diamond-tall", "d"))  # fmt: skip
+
+_ALIASES = {
+    "standard": "relu", "standard_april_update": "relu", "vanilla": "relu", "relu_sae": "relu", "standardsae": "relu",
+    "panneal": "p_anneal", "standard_p_anneal": "p_anneal", "batchtopk": "batch_topk", "jump_relu": "jumprelu",
+    "matryoshka": "matryoshka_batch_topk", "matryoshka_batchtopk": "matryoshka_batch_topk", "top_k": "topk",
+    "skip_transcoder": "transcoder", "jumprelu_transcoder": "transcoder", "pca_sae": "pca", "identity_sae": "identity",
+    "random_sae": "random", "sae": "identity",
+}  # fmt: skip
+BASELINES = ("identity", "pca", "random", "zero")
+"""What SAEs are measured against: shown, but not ranked among them."""
+
+
+_WIDTH_IN_NAME = (
+    (re.compile(r"2pow(\d+)"), lambda found: 2 ** int(found)),
+    (re.compile(r"width[_-](\d+)m\b"), lambda found: int(found) * 2**20),
+    (re.compile(r"width[_-](\d+)k\b"), lambda found: {16: 16384, 65: 65536}.get(int(found), int(found) * 1024)),
+)
+_HOOK_IN_NAME = re.compile(r"blocks\.\d+\.(?:attn\.|mlp\.)?hook_(?:resid_(?:pre|mid|post)|attn_out|mlp_out|post|pre|z)")
+_ARCHIVED_BATCH = {"pythia": 4096, "gemma": 2048}
+"""Tokens per training step of the suites whose configuration does not say how long they were trained."""
+
+
+@dataclass(frozen=True)
+class SAEFacts:
+    """What a report says of an SAE beside its scores; None where it is not known."""
+
+    architecture: str
+    width: int | None = None
+    hook: str | None = None
+    layer: int | None = None
+    training_tokens: int | None = None
+
+
+def facts_of(records: Iterable[Record]) -> SAEFacts:
+    """From all results of one SAE, the first that knows something wins."""
+    found = [_facts(record) for record in records]
+    known = {f.architecture for f in found} - {UNKNOWN.name}
+    return SAEFacts(
+        architecture=next((f.architecture for f in found if f.architecture in known), UNKNOWN.name),
+        width=next((f.width for f in found if f.width), None),
+        hook=next((f.hook for f in found if f.hook), None),
+        layer=next((f.layer for f in found if f.layer is not None), None),
+        training_tokens=next((f.training_tokens for f in found if f.training_tokens), None),
+    )
+
+
+def _facts(record: Record) -> SAEFacts:
+    config = record.content.get("sae_cfg_dict")
+    config = config if isinstance(config, Mapping) else {}
+    return SAEFacts(
+        architecture=architecture_of(config, record.release, record.sae_id),
+        width=_whole(config.get("d_sae")) or _whole(config.get("dict_size")) or _width_in(record),
+        hook=_text(config.get("hook_name")) or _hook_in(record.sae_id),
+        layer=_layer(config, record.sae_id),
+        training_tokens=_training_tokens(config, record),
+    )
+
+
+def architecture_of(config: Mapping[str, Any], release: str, sae_id: str) -> str:
+    """The kind of SAE, by one name for all the ways in which configurations and names say it."""
+    if release == "baseline" and sae_id.split("@")[0].split("_")[0] in BASELINES:
+        return sae_id.split("@")[0].split("_")[0]
+    name = _text(config.get("architecture")) or ""
+    key = name.lower().replace("-", "_").replace(" ", "_")
+    key = _ALIASES.get(key, key)
+    if "panneal" in release.lower() or "p_anneal" in sae_id.lower():
+        return "p_anneal"
+    if config.get("activation_fn_str") == "topk" and key in ("", "relu"):
+        return "topk"
+    if key:
+        return key
+    words = f"{release}_{sae_id}".lower().replace("-", "_")
+    inside = sorted((n for n in (*ARCHITECTURES, *_ALIASES) if n in words and n != "sae"), key=len)
+    return _ALIASES.get(inside[-1], inside[-1]) if inside else UNKNOWN.name
+
+
+def architectures_of(names: Iterable[str]) -> dict[str, Architecture]:
+    """Colours and markers for these kinds; kinds that are not in the list get further ones in the order of names."""
+    shown: dict[str, Architecture] = {}
+    further = 0
+    for name in sorted(set(names), key=lambda n: (list(ARCHITECTURES).index(n) if n in ARCHITECTURES else 99, n)):
+        if name in ARCHITECTURES:
+            shown[name] = ARCHITECTURES[name]
+        elif name == UNKNOWN.name:
+            shown[name] = UNKNOWN
+        else:
+            symbol, marker = _FURTHER_SYMBOLS[further % len(_FURTHER_SYMBOLS)]
+            color = _FURTHER_COLORS[further % len(_FURTHER_COLORS)]
+            shown[name] = Architecture(name, name.replace("_", " "), color, symbol, marker)
+            further += 1
+    return shown
+
+
+def _width_in(record: Record) -> int | None:
+    name = f"{record.release}/{record.sae_id}".lower()
+    return next((width(match[1]) for pattern, width in _WIDTH_IN_NAME if (match := pattern.search(name))), None)
+
+
+def _hook_in(name: str) -> str | None:
+    match = _HOOK_IN_NAME.search(name)
+    return match[0] if match else None
+
+
+def _layer(config: Mapping[str, Any], sae_id: str) -> int | None:
+    layer = config.get("hook_layer")
+    if isinstance(layer, int) and not isinstance(layer, bool):
+        return layer
+    match = re.search(r"blocks\.(\d+)\.|layer_(\d+)", f"{config.get('hook_name') or ''} {sae_id}")
+    return int(match[1] or match[2]) if match else None
+
+
+def _training_tokens(config: Mapping[str, Any], record: Record) -> int | None:
+    tokens = _whole(config.get("training_tokens"))
+    if tokens:  # published configurations say a negative number where it is not known
+        return tokens
+    step = re.search(r"step_(\d+)", record.sae_id)
+    batch = next((size for name, size in _ARCHIVED_BATCH.items() if name in record.release), None)
+    if step and batch and record.release.startswith("sae_bench"):
+        return int(step[1]) * batch
+    return None
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value > 0 else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

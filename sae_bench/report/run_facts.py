@@ -1,0 +1,108 @@
+"""What the results were made with, what they cost, and what went wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sae_bench.report.collect import Collected
+from sae_bench.report.sources import Source
+from sae_bench.results.table import Record, Skipped
+
+_VERSIONS = ("package_version", "commit", "python_version", "torch_version", "transformers_version")
+_MODEL = ("model", "model_fingerprint", "llm_dtype", "sae_dtype", "device", "prepend_bos")
+_MOST_SKIPPED = 200
+
+
+def run_facts(collected: Collected) -> dict[str, Any]:
+    """Facts by source, all that differ within a source listed with how many results have them."""
+    return {"sources": [_source(source) for source in collected.sources]}
+
+
+def _source(source: Source) -> dict[str, Any]:
+    records = source.table.records
+    return {
+        "label": source.label,
+        "own": source.is_own,
+        "folder": str(source.table.folder),
+        "n_results": len(records),
+        "n_saes": len(source.table.saes()),
+        "protocols": _counted((r.eval_name, r.protocol) for r in records),
+        "model": {key: _counted((r.provenance[key],) for r in records if key in r.provenance) for key in _MODEL},
+        "models_named": _counted((r.model,) for r in records if r.model),
+        "versions": {
+            key: _counted((r.provenance[key],) for r in records if r.provenance.get(key)) for key in _VERSIONS
+        },
+        "seeds": _counted((", ".join(map(str, r.seeds)),) for r in records if r.seeds),
+        "datasets": _datasets(records),
+        "seconds": _seconds(records),
+        "warnings": _counted((r.eval_name, w) for r in records for w in r.provenance.get("warnings") or ()),
+        "moved": _counted((r.eval_name, note) for r in records for note in r.moved),
+        "samples_problems": [f"{r.eval_name} of {r.sae}: {r.samples_problem}" for r in records if r.samples_problem],
+        "failed": [_failed(entry) for entry in source.table.skipped if _is_failure(entry)][:_MOST_SKIPPED],
+        "skipped": [
+            {"path": _below(source, entry.path), "reason": entry.reason}
+            for entry in source.table.skipped
+            if not _is_failure(entry)
+        ][:_MOST_SKIPPED],
+        "n_skipped": sum(not _is_failure(entry) for entry in source.table.skipped),
+    }
+
+
+def _counted(values: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Distinct values, the most frequent first, with their number."""
+    counts = Counter(tuple(str(part) for part in value) for value in values)
+    return [{"value": list(value), "n": n} for value, n in counts.most_common()]
+
+
+def _datasets(records: Iterable[Record]) -> list[dict[str, Any]]:
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for record in records:
+        for name, facts in (record.provenance.get("datasets") or {}).items():
+            details = {str(k): str(v) for k, v in facts.items()} if isinstance(facts, Mapping) else {"": str(facts)}
+            entry = found.setdefault((name, str(details)), {"name": name, "facts": details, "evals": []})
+            if record.eval_name not in entry["evals"]:
+                entry["evals"].append(record.eval_name)
+    return list(found.values())
+
+
+def _seconds(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """Seconds by eval and phase: shared ones once per run, the others summed over SAEs."""
+    own: dict[tuple[str, str], float] = {}
+    shared: dict[tuple[str, str], dict[str, float]] = {}
+    for record in records:
+        for phase, seconds in (record.provenance.get("seconds") or {}).items():
+            if not isinstance(seconds, int | float):
+                continue
+            key = (record.eval_name, str(phase))
+            if "shared" in str(phase):
+                runs = shared.setdefault(key, {})
+                run = f"{record.content.get('eval_id')} {seconds:.3f}"
+                runs[run] = float(seconds)
+            else:
+                own[key] = own.get(key, 0.0) + float(seconds)
+    totals = {**own, **{key: sum(runs.values()) for key, runs in shared.items()}}
+    return [
+        {"eval": name, "phase": phase, "seconds": round(value, 2), "shared": (name, phase) in shared}
+        for (name, phase), value in sorted(totals.items())
+    ]
+
+
+def _is_failure(entry: Skipped) -> bool:
+    return entry.path.parent.name == "failed"
+
+
+def _failed(entry: Skipped) -> dict[str, str]:
+    """A failed SAE with the last line of its traceback."""
+    try:
+        lines = [line for line in entry.path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    except OSError as error:
+        lines = [str(error)]
+    return {"file": entry.path.name, "eval": entry.path.parent.parent.name, "error": (lines or ["empty"])[-1][:400]}
+
+
+def _below(source: Source, path: Path) -> str:
+    root = source.table.folder
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

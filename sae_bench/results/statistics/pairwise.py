@@ -1,0 +1,123 @@
+"""All pairs of many SAEs on one metric at once: p-values and intervals as `paired.difference` gives them, in one go.
+
+Pairs stand in scipy's condensed order: (0, 1), (0, 2), ..., (1, 2), ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.distance import pdist
+from scipy.special import ndtr
+
+from sae_bench.results.statistics import intervals, pivot
+from sae_bench.results.statistics.noise import Noise, Parts, noise_of
+from sae_bench.results.statistics.paired import Evidence, difference
+
+_RATIOS = 513
+"""Shares of the seeds' variance at which the quantile is computed; between them it is interpolated."""
+_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """Value of the first minus value of the second of every pair; NaN where nothing is known.
+
+    Attributes:
+        effect_C: the differences.
+        p_C: two-sided p-values.
+        half_C: half the widths of the intervals.
+    """
+
+    effect_C: Float[np.ndarray, " C"]
+    p_C: Float[np.ndarray, " C"]
+    half_C: Float[np.ndarray, " C"]
+
+
+def pairwise(
+    evidence: Sequence[Evidence], *, level: float = intervals.LEVEL, most_one_by_one: int | None = None
+) -> Pairwise:
+    """Every pair, fast where all share their seeds and units, else one by one.
+
+    Args:
+        most_one_by_one: beyond this number of SAEs that do not share them, p-values and intervals are left out.
+    """
+    parts = aligned_parts(evidence)
+    if parts is not None:
+        return _of_aligned(parts, level)
+    values = np.asarray([e.value for e in evidence])
+    unknown_C = np.full(len(evidence) * (len(evidence) - 1) // 2, np.nan)
+    if most_one_by_one is not None and len(evidence) > most_one_by_one:
+        effects = [values[i] - values[j] for i, j in combinations(range(len(values)), 2)]
+        return Pairwise(np.asarray(effects), unknown_C, unknown_C)
+    found = [difference(a, b, level=level) for a, b in combinations(evidence, 2)]
+    return Pairwise(
+        np.asarray([d.effect for d in found]),
+        np.asarray([np.nan if d.p_value is None else d.p_value for d in found]),
+        np.asarray([np.nan if d.high is None else d.high - d.effect for d in found]),
+    )
+
+
+def aligned_parts(evidence: Sequence[Evidence]) -> list[Parts] | None:
+    """All taken apart once, if all share their seeds and units and have an error bar."""
+    keys = {None if e.samples is None else (e.samples.key, e.samples.random, e.seeds) for e in evidence}
+    if len(keys) != 1 or None in keys:
+        return None
+    parts = [found for e in evidence if (found := e.parts()) is not None]
+    usable = all(np.isfinite(p.seed_values_S).all() and noise_of(p).is_known for p in parts)
+    alike = len({(p.unit_U.shape, p.units_df) for p in parts}) == 1
+    return parts if usable and alike and (parts[0].n_seeds > 1 or not parts[0].random) else None
+
+
+def _of_aligned(parts: Sequence[Parts], level: float) -> Pairwise:
+    """`noise_of(a.minus(b))` of every pair: squared distances instead of differences one by one."""
+    n_seeds, random = parts[0].n_seeds, parts[0].random and parts[0].n_seeds > 1
+    seed_values_PS = np.stack([p.seed_values_S for p in parts])
+    means_P = seed_values_PS.mean(axis=1)
+    first_C, second_C = np.triu_indices(len(parts), k=1)
+    effect_C = means_P[first_C] - means_P[second_C]
+    units_C = pdist(np.stack([p.unit_U for p in parts]), "sqeuclidean")
+    seeds_C = np.zeros_like(units_C)
+    if random:
+        seeds_C = pdist(seed_values_PS - means_P[:, None], "sqeuclidean") / ((n_seeds - 1) * n_seeds)
+        cells_C = pdist(np.stack([p.cell_SU.ravel() for p in parts]), "sqeuclidean") / (n_seeds * (n_seeds - 1))
+        units_C = np.maximum(units_C - cells_C, 0.0)
+    seeds_df, units_df = (n_seeds - 1.0 if random else 0.0), parts[0].units_df
+    return Pairwise(
+        effect_C,
+        _two_sided_p(effect_C, seeds_C, units_C, seeds_df, units_df),
+        _margins(seeds_C, units_C, seeds_df, units_df, level),
+    )
+
+
+def _two_sided_p(
+    effect_C: np.ndarray, seeds_C: np.ndarray, units_C: np.ndarray, seeds_df: float, units_df: float
+) -> Float[np.ndarray, " C"]:
+    """`pivot.two_sided_p` of many differences with the same degrees of freedom."""
+    seeds_w, seeds_share = pivot.mixing_grid(seeds_df)
+    units_w, units_share = pivot.mixing_grid(units_df)
+    share_N = (seeds_share[:, None] * units_share[None, :]).ravel()
+    p_C = np.where(effect_C == 0, 1.0, 0.0)
+    noisy = np.flatnonzero(seeds_C + units_C > 0)
+    step = max(1, _AT_ONCE // len(share_N))
+    for start in range(0, len(noisy), step):
+        at = noisy[start : start + step]
+        variance = seeds_C[at, None, None] / seeds_w[:, None] + units_C[at, None, None] / units_w[None, :]
+        tails = ndtr(-np.abs(effect_C[at, None]) / np.sqrt(variance.reshape(len(at), -1)))
+        p_C[at] = np.clip(2.0 * tails @ share_N, 0.0, 1.0)
+    return p_C
+
+
+def _margins(
+    seeds_C: np.ndarray, units_C: np.ndarray, seeds_df: float, units_df: float, level: float
+) -> Float[np.ndarray, " C"]:
+    """`pivot.margin` of many: it scales with the standard error and else depends on the seeds' share alone."""
+    variance_C = seeds_C + units_C
+    share_C = np.divide(seeds_C, variance_C, out=np.zeros_like(seeds_C), where=variance_C > 0)
+    grid_R = np.linspace(0.0, 1.0, _RATIOS) if seeds_df > 0 else np.zeros(1)
+    quantiles_R = [pivot.margin(Noise(share, seeds_df, 1.0 - share, units_df), level) for share in grid_R]
+    return np.sqrt(variance_C) * np.interp(share_C, grid_R, quantiles_R)

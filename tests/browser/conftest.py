@@ -1,0 +1,78 @@
+"""Debian's Chromium, driven by Playwright; without either the tests say what to install."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sae_bench.report.write import write_report
+from sae_bench.testing.synthetic_results import write_synthetic_results
+
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass
+class Opened:
+    """A page, and what it complained about or tried to fetch."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="no browser driver: pip install playwright")
+    if not any(map(shutil.which, BROWSERS)):
+        pytest.skip("no Chromium: apt-get install chromium")
+    with api.sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture
+def open_page(playwright: Any, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+    """`open_page(file, width=..., height=..., scheme="light" | "dark")`, ready for use, with an empty profile."""
+    contexts = []
+
+    def opened(file: Path, *, address: str = "", width: int = 1280, height: int = 900, scheme: str = "light") -> Opened:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path / f"profile_{len(contexts)}",
+            executable_path=next(filter(None, map(shutil.which, BROWSERS))),
+            headless=True,
+            args=list(FLAGS),
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        context.set_default_timeout(120_000)  # a busy machine is no failure
+        found = Opened(context.pages[0])
+        found.page.on("console", lambda m: found.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+        found.page.on("request", lambda r: found.fetched.append(r.url) if r.url.startswith(("http", "ws")) else None)
+        found.page.goto(f"{file.as_uri()}{address}")
+        found.page.wait_for_function("Report.ready === true && Report.tableBuilt === true")
+        return found
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fourteen SAEs and one file that is cut off."""
+    folder = tmp_path_factory.mktemp("report")
+    write_synthetic_results(folder / "mine", 14, n_units=40, n_latents=80)
+    (folder / "mine" / "core" / "cut.json").write_text("{")
+    write_report(folder / "mine", folder / "report.html")
+    return folder / "report.html"

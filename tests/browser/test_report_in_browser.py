@@ -1,0 +1,192 @@
+"""The report in a real browser: opens without network, sorts, filters, hovers, and is readable on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sae_bench.report.write import write_report
+from sae_bench.results.comparison import rank
+from sae_bench.testing.synthetic_results import write_synthetic_results
+
+Open = Callable[..., Any]
+TOP_1 = "sparse_probing|sae.sae_top_1_test_accuracy"
+
+
+def column(page: Any, key: str) -> list[float]:
+    """The values of a metric in the order of the table's rows."""
+    return page.evaluate(
+        "key => Report.table.getRows('active').map(row => Report.value(Report.metric(key), row.getData().id))", key
+    )
+
+
+def header(page: Any, title: str) -> Any:
+    return page.locator("#table .tabulator-col.tabulator-sortable", has_text=title).last
+
+
+def test_a_walk_from_the_best_to_its_page_and_its_figure(report_file: Path, open_page: Open):
+    """Best at L0 ~ 32, whether it beats the next, its page, the figure: each within two clicks."""
+    opened = open_page(report_file)
+    page = opened.page
+    assert page.locator("#count").inner_text() == "14 of 14 SAEs"
+    row = page.locator(f'#best tr[data-metric="{TOP_1}"]')
+    row.wait_for()
+    page.locator('[data-band="32"]').click()
+    page.wait_for_function("document.querySelector('#count').textContent !== '14 of 14 SAEs'")
+    within = page.evaluate("Report.shown().map(place => Report.data.saes[place].l0)")
+    assert within
+    assert all(32 / 1.4 <= l0 <= 32 * 1.4 for l0 in within)
+    page.wait_for_function(
+        """key => { const link = document.querySelector(`#best tr[data-metric="${key}"] a.sae-link`);
+        return link && Report.shown().includes(Number(link.hash.split('/')[1])); }""", arg=TOP_1
+    )  # fmt: skip
+    assert row.get_attribute("data-verdict") in ("better", "noise")
+    best = row.locator("a.sae-link").first
+    name = best.get_attribute("title")
+    best.click()
+    page.wait_for_function("!document.getElementById('page-sae').hidden && document.querySelector('#sae-evals h2')")
+    assert page.locator("#page-sae h1").inner_text().strip() == name
+    page.locator('[id^="histogram-core-feature_density"] .main-svg').first.wait_for()
+    with page.expect_download() as download:
+        page.locator('#page-sae [data-export="svg"]').first.click()
+    assert Path(download.value.path()).read_text().startswith("<svg")
+    assert (opened.complaints, opened.fetched) == ([], [])
+
+
+def test_the_verdict_is_that_of_the_ranking(report_file: Path, open_page: Open):
+    page = open_page(report_file).page
+    metric = TOP_1.split("|")[1]
+    (wanted,) = rank(report_file.parent / "mine", metrics=[metric.replace(".", r"\.")]).rankings
+    found = page.evaluate(
+        """async key => { const metric = Report.metric(key), found = await Report.ranking(metric, 0, Report.shown());
+        return found.rows.map(row => [Report.data.saes[row.place].name, row.rank, row.low, row.high]); }""",
+        TOP_1,
+    )
+    assert found == [[row.sae, row.rank, row.rank_low, row.rank_high] for row in wanted.saes]
+
+
+def test_sorting_by_click_and_by_key(report_file: Path, open_page: Open):
+    opened = open_page(report_file)
+    page = opened.page
+    header(page, "Top-1 accuracy").click()
+    values = column(page, TOP_1)
+    assert values == sorted(values, reverse=True)  # the better end first
+    header(page, "Top-1 accuracy").focus()
+    page.keyboard.press("Enter")
+    assert column(page, TOP_1) == sorted(values)
+    assert opened.complaints == []
+
+
+def test_search_filters_and_chosen_metrics(report_file: Path, open_page: Open):
+    opened = open_page(report_file)
+    page = opened.page
+    page.locator("#search").fill("matryoshka")
+    page.wait_for_function("Report.table.getRows('active').length === 2")
+    assert (
+        page.locator("#scatter").evaluate(
+            "plot => plot.data.filter(t => t.customdata).flatMap(t => t.customdata).length"
+        )
+        == 2
+    )
+    page.locator("#reset").click()
+    page.wait_for_function("Report.table.getRows('active').length === 14")
+    page.locator('[data-value="gated"]').click()
+    page.wait_for_function("Report.table.getRows('active').length === 2")
+    page.locator("#reset").click()
+    page.locator("#columns summary").click()
+    page.locator('#columns input[value="core|misc_metrics.frac_alive"]').uncheck()
+    page.wait_for_function("!document.querySelector('#table').textContent.includes('Alive')")
+    page.keyboard.press("Escape")
+    assert not page.locator("#columns").evaluate("menu => menu.open")
+    assert opened.complaints == []
+
+
+def test_a_point_says_what_it_is_and_leads_to_its_page(report_file: Path, open_page: Open):
+    opened = open_page(report_file)
+    page = opened.page
+    page.locator("#scatter .main-svg").first.wait_for()
+    page.locator("#scatter").scroll_into_view_if_needed()
+    assert page.locator("#scatter").evaluate(
+        "plot => plot.data.some(t => t.error_y && t.error_y.array.some(v => v > 0))"
+    )
+    assert page.locator("#scatter").evaluate("plot => plot.data.some(t => t.name === 'Pareto front')")
+    place = page.evaluate("Report.shown().length - 1")
+    x, y = page.locator("#scatter").evaluate(
+        """(plot, place) => { const trace = plot.data.find(t => t.customdata?.includes(place));
+        const i = trace.customdata.indexOf(place);
+        const box = plot.getBoundingClientRect(), { xaxis, yaxis } = plot._fullLayout;
+        return [box.x + xaxis._offset + xaxis.d2p(trace.x[i]), box.y + yaxis._offset + yaxis.d2p(trace.y[i])]; }""",
+        place,
+    )  # fmt: skip
+    page.mouse.move(x - 30, y - 30)
+    page.mouse.move(x, y, steps=4)
+    page.locator("#scatter .hovertext").wait_for()
+    assert "Top-1 accuracy" in page.locator("#scatter .hovertext").text_content()
+    page.mouse.click(x, y)
+    page.wait_for_function("location.hash.startsWith('#sae/')")
+    assert opened.complaints == []
+
+
+def test_dark_and_light(report_file: Path, open_page: Open):
+    opened = open_page(report_file, scheme="dark")
+    page = opened.page
+    shade = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(shade)
+    page.locator("#theme").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.evaluate(shade) != dark
+    page.reload()
+    page.wait_for_function("Report.ready === true")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert opened.complaints == []
+
+
+def test_all_pages_on_a_phone(report_file: Path, open_page: Open):
+    opened = open_page(report_file, width=380, height=780)
+    page = opened.page
+    for address in ("#overview", "#plots", "#run", "#sae/2"):
+        page.evaluate("address => { location.hash = address; }", address)
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 380, address
+    assert (opened.complaints, opened.fetched) == ([], [])
+
+
+def test_plots_facts_and_what_was_skipped(report_file: Path, open_page: Open):
+    opened = open_page(report_file, address="#plots")
+    page = opened.page
+    for name in ("l0", "loss", "width", "parallel", "correlation"):
+        page.locator(f"#plot-{name} .main-svg").first.wait_for()
+    correlation = page.locator("#plot-correlation").evaluate("plot => plot.data[0].z")
+    assert all(abs(row[i] - 1) < 1e-9 for i, row in enumerate(correlation))
+    page.locator("#plots-sae").select_option("3")
+    page.wait_for_function("document.querySelector('#plot-parallel').data.at(-1).line.width > 3")
+    page.locator('nav a[data-page="run"]').click()
+    assert "cut.json" in page.locator("#skipped").inner_text()
+    assert "42, 43, 44" in page.locator("#page-run").inner_text()
+    assert opened.complaints == []
+
+
+def test_two_saes_compared(report_file: Path, open_page: Open):
+    opened = open_page(report_file, address="#sae/0")
+    page = opened.page
+    page.locator("#sae-compare").select_option("1")
+    page.locator("#sae-compared tbody tr").first.wait_for()
+    assert page.locator("#sae-compared tbody tr").count() == 10
+    assert "sae-bench compare" in page.locator("#sae-compared").inner_text()
+    assert opened.complaints == []
+
+
+def test_other_sources_are_marked(open_page: Open, tmp_path: Path):
+    write_synthetic_results(tmp_path / "mine", 5, n_units=24, n_latents=5)
+    write_synthetic_results(tmp_path / "theirs", 3, n_units=24, n_latents=5)
+    for path in (tmp_path / "theirs").rglob("*_eval_results.json"):
+        path.write_text(path.read_text().replace('"model_fingerprint": "synthetic"', '"model_fingerprint": "another"'))
+    write_report(tmp_path / "mine", tmp_path / "report.html", others=[tmp_path / "theirs"])
+    opened = open_page(tmp_path / "report.html")
+    page = opened.page
+    assert page.locator("#table sup").count() > 0
+    assert "different models" in page.locator("#table-notes").inner_text()
+    symbols = page.locator("#scatter").evaluate("plot => plot.data.filter(t => t.marker).map(t => t.marker.symbol)")
+    assert any(symbol.endswith("-open") for symbol in symbols)
+    assert opened.complaints == []

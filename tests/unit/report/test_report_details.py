@@ -1,0 +1,70 @@
+"""Tables, histograms and explained latents of one SAE."""
+
+from __future__ import annotations
+
+import pytest
+
+from sae_bench.report.collect import Collected
+from sae_bench.report.details import latent_histograms, nested_tables, sae_details
+from sae_bench.report.latents import explained_latents
+
+
+def test_details_of_an_sae(collected: Collected):
+    found = sae_details(collected, collected.saes[0])
+    assert found["config"]["hook_name"] == "blocks.12.hook_resid_post"
+    core, probing = found["evals"]["core"], found["evals"]["sparse_probing"]
+    density = core["histograms"][0]
+    assert (density["title"], sum(density["counts"]) + density["dead"]) == ("Latent density, log10", 80)
+    assert core["tables"] == []
+    table = probing["tables"][0]
+    assert table["title"] == "Per-Dataset Sparse Probing Results"
+    assert table["columns"][:2] == ["Dataset Name", "SAE Top 1 Test Accuracy"]
+    assert [row[table["label"]] for row in table["rows"]] == ["biographies", "reviews", "code", "languages", "news"]
+    per_class = probing["tables"][1]
+    assert (per_class["title"], per_class["columns"][0], len(per_class["rows"])) == ("biographies", "class", 5)
+    assert [entry["seed"] for entry in probing["seed_results"]] == [42, 43, 44]
+    assert probing["protocol"] == "sparse_probing-1"
+
+
+def test_histograms_count_every_latent_once():
+    rows = [{"index": i, "feature_density": d, "encoder_norm": n, "flat": 1.0, "none": None}
+            for i, (d, n) in enumerate([(0.0, 1.0), (1e-9, 2.0), (0.5, None), (1.0, 5.0)])]  # fmt: skip
+    density, norm = latent_histograms(rows)
+    assert (density["dead"], sum(density["counts"])) == (1, 3)
+    assert density["counts"][0] == 1  # below the first edge is in the first bin
+    assert (sum(norm["counts"]), norm["edges"][0], norm["edges"][-1]) == (3, 1.0, 5.0)
+
+
+def test_nested_results_as_tables():
+    published = {"bios_results": {"sae_top_1_test_accuracy": {"nurse": 0.9, "poet": 0.8},
+                                  "sae_top_5_test_accuracy": {"nurse": 0.95, "poet": None}}}  # fmt: skip
+    (table,) = nested_tables(published)
+    assert table["title"] == "bios"
+    assert table["rows"] == [["nurse", 0.9, 0.95], ["poet", 0.8, None]]
+    by_class = {"set": {"a": {"x": 1.0}, "b": {"x": 2.0, "y": 3.0}}}
+    (turned,) = nested_tables(by_class)
+    assert turned["rows"] == [["a", 1.0, None], ["b", 2.0, 3.0]]
+    for odd in (None, [], "text", {"a": 1}, {"a": {"b": "text"}}, {"a": {"b": {"c": [1]}}}):
+        assert nested_tables(odd) == []
+
+
+def test_best_and_worst_explained_latents():
+    entries = {
+        str(i): {"latent": i, "explanation": f"about {i}", "predictions": [1], "correct seqs": [2], "score": i / 20,
+                 "logs": "a << word>>"}
+        for i in range(12)
+    }  # fmt: skip
+    found = explained_latents(entries)
+    assert [latent["latent"] for latent in found["best"]] == [11, 10, 9, 8, 7]
+    assert [latent["latent"] for latent in found["worst"]] == [0, 1, 2, 3, 4]
+    assert found["best"][0]["correct"] == [2]
+    texts = [{"text": "a", "active": True}]
+    few = explained_latents([{"explanation": "x", "score": 1.0, "latent": 3, "examples": texts}])
+    assert (few["n"], few["worst"], few["best"][0]["texts"]) == (1, [], texts)
+    assert explained_latents({"a": {"b": 1}}) is None
+    assert explained_latents({"1": {"explanation": "x", "score": None}}) is None
+
+
+@pytest.mark.parametrize("content", [None, {}, [], "text", 3])
+def test_results_without_explained_latents(content: object):
+    assert explained_latents(content) is None

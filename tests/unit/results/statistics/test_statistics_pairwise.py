@@ -1,0 +1,59 @@
+"""All pairs at once against one pair at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from sae_bench.results.statistics.paired import Evidence, difference
+from sae_bench.results.statistics.pairwise import pairwise
+from sae_bench.testing.simulated_samples import DESIGNS, Design, evidence, simulate
+
+
+def several(design: Design, n: int = 5) -> list[Evidence]:
+    rng = np.random.default_rng(0)
+    text_U = rng.standard_normal(design.n_units)
+    return [evidence(simulate(design, rng, text_U, mean=0.8 + 0.004 * i)) for i in range(n)]
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_every_pair_as_if_alone(name: str):
+    found = pairwise(several(DESIGNS[name]))
+    alone = [difference(a, b) for a, b in combinations(several(DESIGNS[name]), 2)]
+    assert found.effect_C == pytest.approx([d.effect for d in alone], abs=1e-12)
+    assert found.p_C == pytest.approx([d.p_value for d in alone], abs=1e-12)
+    # the quantile is interpolated between shares of the seeds' variance
+    assert found.half_C == pytest.approx([d.high - d.effect for d in alone], rel=1e-4)
+
+
+def test_values_that_no_seed_changes():
+    of_one_seed = [
+        Evidence(e.value, (), (), replace(e.samples.rows([0]), random=False)) for e in several(Design()) if e.samples
+    ]
+    found = pairwise(of_one_seed)
+    alone = [difference(a, b) for a, b in combinations(of_one_seed, 2)]
+    assert found.p_C == pytest.approx([d.p_value for d in alone], abs=1e-12)
+    assert found.half_C == pytest.approx([d.high - d.effect for d in alone], rel=1e-6)
+
+
+def test_equal_values_do_not_differ():
+    one = several(Design(), 1)[0]
+    found = pairwise([one, one])
+    assert (found.effect_C[0], found.p_C[0]) == (0.0, 1.0)
+
+
+def test_without_common_samples_pairs_are_compared_one_by_one_up_to_a_number():
+    three = several(Design(), 3)
+    loose = [three[0], replace(three[1], samples=None), three[2]]
+    found = pairwise(loose)
+    alone = [difference(a, b) for a, b in combinations(loose, 2)]
+    assert found.p_C == pytest.approx([d.p_value for d in alone])
+    many = pairwise(loose, most_one_by_one=2)
+    assert np.isnan(many.p_C).all()
+    assert many.effect_C == pytest.approx([a.value - b.value for a, b in combinations(loose, 2)])
+    valueless = pairwise([Evidence(0.5), Evidence(0.7)])
+    assert np.isnan(valueless.p_C[0])
+    assert valueless.effect_C[0] == pytest.approx(-0.2)
