@@ -52,34 +52,30 @@ def compare(work: Path, *, run: bool = True) -> list[Row]:
     if run:
         run_ours("export", "--inputs", inputs)
         for name in ("scr", "tpp"):
-            for sae in SAES:
-                run_published(work, name, sae)
+            run_published(work, name)
             run_ours(name, "--inputs", inputs, "--out", work / f"{name}_ours.json", "--seeds", _listed(SEEDS))
     rows: list[Row] = []
     for name in ("scr", "tpp"):
-        theirs = {sae: read(_published_file(work, name, sae)) for sae in SAES}
+        theirs = read(work / f"{name}_reference.json")
         ours = read(work / f"{name}_ours.json")
-        rows += _clean(name, theirs[SAES[0]]["seeds"], ours["clean"])
+        rows += _clean(name, theirs["seeds"], ours["clean"])
         for sae in SAES:
-            rows += _scores(name, sae, theirs[sae]["seeds"], ours["saes"][sae]["seeds"])
-    rows += _leak(read(_published_file(work, "scr", LEAKING[0])))
+            rows += _scores(name, sae, theirs["seeds"], ours["saes"][sae]["seeds"])
+        if name == "scr":
+            rows += _leak(theirs)
     return rows
 
 
-def run_published(work: Path, name: str, sae: str) -> None:
-    """The published eval on one SAE."""
+def run_published(work: Path, name: str) -> None:
+    """The published eval on all SAEs and seeds; what it makes of the language model is kept for all of them."""
     inputs, (train, test, length) = work / "in", SIZES[name]
-    leak = ("--leak-seeds", LEAKING[1]) if (name, sae) == ("scr", LEAKING[0]) else ()
+    leak = ("--leak-saes", LEAKING[0], "--leak-seeds", LEAKING[1]) if name == "scr" else ()
     run_reference(
         "run_scr_and_tpp.py", "--eval", name, "--model", inputs / "model", "--meta", inputs / "meta.json", "--sae-dir",
-        inputs / "saes", "--saes", sae, "--texts", inputs / f"{name}_texts.json", "--seeds", _listed(SEEDS),
+        inputs / "saes", "--saes", ",".join(SAES), "--texts", inputs / f"{name}_texts.json", "--seeds", _listed(SEEDS),
         "--train-size", train, "--test-size", test, "--context-length", length, "--n", _listed(N_VALUES),
-        "--out", _published_file(work, name, sae), *leak,
+        "--out", work / f"{name}_reference.json", *leak,
     )  # fmt: skip
-
-
-def _published_file(work: Path, name: str, sae: str) -> Path:
-    return work / f"{name}_reference_{sae}.json"
 
 
 def _listed(values: Sequence[int]) -> str:
@@ -258,11 +254,8 @@ def summary(work: Path) -> dict[str, dict[str, float]]:
     """Seconds of both sides for one SAE and seed after what does not depend on the SAE, by eval."""
     found = {}
     for name in ("scr", "tpp"):
-        theirs = [
-            of[sae]["seconds"]["after"]
-            for sae in SAES
-            for of in read(_published_file(work, name, sae))["seeds"].values()
-        ]
+        seeds = read(work / f"{name}_reference.json")["seeds"].values()
+        theirs = [of[sae]["seconds"]["after"] for of in seeds for sae in SAES]
         ours = [of["seconds"]["after"] / len(SEEDS) for of in read(work / f"{name}_ours.json")["saes"].values()]
         found[name] = {"reference": fmean(theirs), "ours": fmean(ours)}
     return found

@@ -159,8 +159,9 @@ def run_seeds(
                 if kind == "leaking" and seed not in args.leak_seeds:
                     continue
                 module().ablated_precomputed_activations = ablate
+                chosen = args.leak_saes if kind == "leaking" else list(saes)
                 results[kind][str(seed)] = {
-                    name: evaluate(args, watch, name, sae, config, work, clean) for name, sae in saes.items()
+                    name: evaluate(args, watch, name, saes[name], config, work, clean) for name in chosen
                 }
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -231,6 +232,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--leak-seeds", type=harness.integers, default=[], help="of these seeds also without the repair"
     )
+    parser.add_argument("--leak-saes", type=harness.names, default=[], help="the SAEs of --leak-seeds")
     parser.add_argument("--train-size", type=int, default=4000, help="texts of one probe")
     parser.add_argument("--test-size", type=int, default=1000)
     parser.add_argument("--context-length", type=int, default=128)
