@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from time import perf_counter
 from typing import Any
 
@@ -248,17 +247,6 @@ def main() -> None:
         export(args)
     else:
         evaluate(args)
-
-
-def summary(work: Path) -> dict[str, dict[str, float]]:
-    """Seconds of both sides for one SAE and seed after what does not depend on the SAE, by eval."""
-    found = {}
-    for name in ("scr", "tpp"):
-        seeds = read(work / f"{name}_reference.json")["seeds"].values()
-        theirs = [of[sae]["seconds"]["after"] for of in seeds for sae in SAES]
-        ours = [of["seconds"]["after"] / len(SEEDS) for of in read(work / f"{name}_ours.json")["saes"].values()]
-        found[name] = {"reference": fmean(theirs), "ours": fmean(ours)}
-    return found
 
 
 if __name__ == "__main__":
