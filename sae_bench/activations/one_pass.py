@@ -24,6 +24,7 @@ from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_tokens
 from sae_bench.custom_saes.members import Member
 from sae_bench.errors import SAEMismatchError
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.layout import TokenLayout
 
 logger = logging.getLogger(__name__)
 
@@ -252,17 +253,21 @@ class _Pass:
             self.report.seconds[phase] += perf_counter() - start
 
 
-def capture_with_halving(lm: LanguageModel, ids_BL: Tensor, hooks: Sequence[str]) -> dict[str, Tensor]:
+def capture_with_halving(
+    lm: LanguageModel, ids_BL: Tensor, hooks: Sequence[str], *, layout: TokenLayout | None = None
+) -> dict[str, Tensor]:
     """Capture at `hooks`; when the device runs out of memory, run the two halves of the batch one after the other."""
     try:
-        return lm.capture(ids_BL, hooks)
+        return lm.capture(ids_BL, hooks, layout=layout)
     except torch.OutOfMemoryError:
         if len(ids_BL) == 1:
             raise
-    half = len(ids_BL) // 2
-    logger.warning("out of memory on a batch of %d texts; going on with halves of %d", len(ids_BL), half)
+    logger.warning("out of memory on a batch of %d texts; going on with halves of it", len(ids_BL))
     torch.cuda.empty_cache()
-    parts = [capture_with_halving(lm, part, hooks) for part in (ids_BL[:half], ids_BL[half:])]
+    parts = [
+        capture_with_halving(lm, ids_BL[rows], hooks, layout=None if layout is None else layout.select(rows))
+        for rows in torch.arange(len(ids_BL)).tensor_split(2)
+    ]
     return {hook: torch.cat([part[hook] for part in parts]) for hook in hooks}
 
 

@@ -101,15 +101,15 @@ class AbsorptionEvalConfig(BaseEvalConfig):
         description="Solved examples before a word.",
         ge=1,
     )
-    words_per_prompt: int = Field(
+    words_per_examples: int = Field(
         default=1,
-        title="Words per Prompt",
+        title="Words per Draw of Examples",
         description=(
-            "Words that are read in one prompt, each an example for those after it. 1 is the published definition; "
-            "more cost several times less and are an approximation, as later words see more examples."
+            "Words that follow the same in-context examples, which the model then reads once for all of them. 1 draws "
+            "examples for every word, as published; more cost up to twenty times less."
         ),
         ge=1,
-        le=64,
+        le=256,
     )
     min_words_per_letter: int = Field(
         default=20,

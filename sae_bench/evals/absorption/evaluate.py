@@ -31,8 +31,9 @@ from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
 from sae_bench.evals.base_eval_output import SeedResult
 from sae_bench.results.samples import Samples
 
-SHARED_PROMPTS = (
-    "words_per_prompt is {n}: words share prompts, which is an approximation of the published one word per prompt"
+SHARED_EXAMPLES = (
+    "words_per_examples is {n}: words share their in-context examples in groups, where the published eval draws "
+    "examples for every word"
 )
 
 
@@ -200,8 +201,8 @@ def _warnings(prepared: PreparedLetters, scores: LetterScores, config: Absorptio
     lost = [LETTERS[letter] for letter, counted in zip(words.letters, some_S.tolist(), strict=True) if not counted]
     if lost:
         warnings.append(f"letters whose probe is not good enough in any seed are left out: {', '.join(lost)}")
-    if config.words_per_prompt > 1:
-        warnings.append(SHARED_PROMPTS.format(n=config.words_per_prompt))
+    if config.words_per_examples > 1:
+        warnings.append(SHARED_EXAMPLES.format(n=config.words_per_examples))
     width = scores.latents.latents_SCK.shape[2]
     if width < config.max_k_value:
         warnings.append(f"the SAE has {width} latents, so sparse probes end at k = {width}")
@@ -227,6 +228,6 @@ SPEC = EvalSpec(
     start=AbsorptionJob,
     presets={
         "paper": {},
-        "quick": {"max_words": 2600, "words_per_prompt": 16},
+        "quick": {"max_words": 2600, "words_per_examples": 32},
     },
 )

@@ -1,12 +1,13 @@
-"""First-letter prompts as token ids, cut after the last word that is read.
+"""First-letter prompts as token ids, cut after the word that is read.
 
-A prompt is a few solved lines ("cat has the first letter: C"), then the lines of the words that are read. What comes
-after a word cannot change its activation in a causal model, so the ids end there.
+A prompt is a few solved lines ("cat has the first letter: C"), then the line of a word. What comes after the word cannot
+change its activation in a causal model, so the ids end there. Words may share their solved lines; those are then
+computed once for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,33 +21,27 @@ from sae_bench.errors import ModelError
 from sae_bench.evals.absorption.eval_config import WORD, AbsorptionEvalConfig
 from sae_bench.evals.absorption.words import LETTERS, SEPARATOR, TEXTS_AT_ONCE, last_token_within, letter_of
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.layout import TokenTree, attention_window, lay_out
 from sae_bench.seeding import named_generator
 
-MAX_PROMPTS = 256
+MAX_ROWS = 256
 
 
 @dataclass(frozen=True)
 class WordPrompts:
-    """Prompts and where their words are.
+    """Prompts of all words, in the order of the words.
 
     Attributes:
-        token_ids: one list per prompt, BOS first where the model takes one; the last token is that of its last word.
-        words: for each prompt, the words that it reads, as places in the list of words.
-        positions: for each of them, the place of its token in the prompt.
+        token_ids: BOS first where the model takes one; the last token is the last one of the word.
+        groups: the words (as places in the list of words) that share their examples.
     """
 
     token_ids: list[list[int]]
-    words: list[list[int]]
-    positions: list[list[int]]
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens that the model reads."""
-        return sum(map(len, self.token_ids))
+    groups: list[list[int]]
 
 
 def draw_examples(n_words: int, read: Sequence[Sequence[int]], n_examples: int, seed: int) -> list[list[int]]:
-    """For every prompt distinct examples at random, none of them among the words that it reads.
+    """Distinct examples at random for every group of words, none of them among those words.
 
     Raises:
         ModelError: there are too few words to draw from.
@@ -54,8 +49,8 @@ def draw_examples(n_words: int, read: Sequence[Sequence[int]], n_examples: int, 
     longest = max(map(len, read))
     if n_words < n_examples + longest:
         raise ModelError(
-            f"a prompt with {n_examples} examples and {longest} words to read needs {n_examples + longest} words; "
-            f"there are {n_words}. Next: raise max_words or lower max_icl_examples or words_per_prompt."
+            f"{n_examples} examples for {longest} words at a time need {n_examples + longest} words; "
+            f"there are {n_words}. Next: raise max_words or lower max_icl_examples or words_per_examples."
         )
     generator = named_generator("absorption", "examples", seed)
     drawn: list[list[int]] = []
@@ -72,68 +67,74 @@ def draw_examples(n_words: int, read: Sequence[Sequence[int]], n_examples: int, 
 
 
 def build_prompts(lm: LanguageModel, words: Sequence[str], config: AbsorptionEvalConfig) -> WordPrompts:
-    """Prompts that together read every word once.
+    """One prompt per word.
 
     Raises:
         ModelError: there are too few words for the examples.
     """
     order = torch.randperm(len(words), generator=named_generator("absorption", "prompts", config.random_seed)).tolist()
-    at_once = config.words_per_prompt
-    read = [order[start : start + at_once] for start in range(0, len(order), at_once)]
-    examples = draw_examples(len(words), read, config.max_icl_examples, config.random_seed)
-    prompts = WordPrompts([], [], [])
-    for start in range(0, len(read), TEXTS_AT_ONCE):
-        part = slice(start, start + TEXTS_AT_ONCE)
-        texts = [
-            _text([words[e] for e in solved], [words[w] for w in own], config.prompt_template)
-            for solved, own in zip(examples[part], read[part], strict=True)
-        ]
-        _add(prompts, lm, texts, read[part])
-    return prompts
+    together = config.words_per_examples
+    groups = [order[start : start + together] for start in range(0, len(order), together)]
+    examples = draw_examples(len(words), groups, config.max_icl_examples, config.random_seed)
+    solved_of: dict[int, str] = {}
+    for group, drawn in zip(groups, examples, strict=True):
+        solved = "".join(_line(words[e], config.prompt_template, solved=True) for e in drawn)
+        solved_of |= dict.fromkeys(group, solved)
+    token_ids: list[list[int]] = []
+    for start in range(0, len(words), TEXTS_AT_ONCE):
+        part = range(start, min(start + TEXTS_AT_ONCE, len(words)))
+        token_ids += _cut_prompts(lm, [solved_of[w] for w in part], [words[w] for w in part], config.prompt_template)
+    return WordPrompts(token_ids, groups)
 
 
 @torch.no_grad()
 def word_activations(
     lm: LanguageModel, prompts: WordPrompts, hooks: Sequence[str], *, batch_size: int | None = None
 ) -> dict[str, Float[Tensor, "W _"]]:
-    """Hook -> float32 activations of every word at its token, in the order of the words; leaves at the last hook."""
-    n_words = sum(map(len, prompts.words))
-    max_tokens = TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
-    lengths = [len(ids) for ids in prompts.token_ids]
-    if batch_size is not None:
-        max_tokens = batch_size * max(lengths)
+    """Hook -> float32 activations of every word at its token, in the order of the words; leaves at the last hook.
+
+    Args:
+        batch_size: rows that the model reads at once at most; by default as many as suit the device.
+    """
+    n_words = len(prompts.token_ids)
     found: dict[str, Tensor] = {}
-    for batch in bucket_by_length(lengths, max_tokens=max_tokens, max_texts=batch_size or MAX_PROMPTS):
-        ids_BL, _ = pad([prompts.token_ids[row] for row in batch], lm)
-        values = capture_with_halving(lm, ids_BL, hooks)
-        place_N = torch.tensor([place for place, row in enumerate(batch) for _ in prompts.words[row]])
-        position_N = torch.tensor([position for row in batch for position in prompts.positions[row]])
-        word_N = torch.tensor([word for row in batch for word in prompts.words[row]])
+    share = can_share(lm, prompts)
+    for group, place_N, position_N, values in _captured(lm, prompts, hooks, batch_size, share=share):
         for hook, x_BLD in values.items():
-            if hook not in found:
-                found[hook] = torch.empty(n_words, x_BLD.shape[-1], device=x_BLD.device)
             device = x_BLD.device
-            found[hook][word_N.to(device)] = x_BLD[place_N.to(device), position_N.to(device)].float()
+            if hook not in found:
+                found[hook] = torch.empty(n_words, x_BLD.shape[-1], device=device)
+            found[hook][torch.tensor(group, device=device)] = x_BLD[place_N.to(device), position_N.to(device)].float()
     return found
 
 
-@dataclass(frozen=True)
-class _Text:
-    """A whole prompt with its last line unsolved, and the characters of each word that it reads."""
+def can_share(lm: LanguageModel, prompts: WordPrompts) -> bool:
+    """Whether examples are shared and can be computed once: not in models with a shorter window of attention."""
+    if all(len(group) == 1 for group in prompts.groups):
+        return False
+    window = attention_window(lm.config)
+    longest = max(map(len, prompts.token_ids))
+    return (window is None or longest <= window) and lm.shares_beginnings()
 
-    text: str
-    spans: list[tuple[int, int]]
 
-
-def _text(examples: Sequence[str], read: Sequence[str], template: str) -> _Text:
-    head = template.partition(WORD)[0]
-    text = "".join(_line(word, template, solved=True) for word in examples)
-    spans: list[tuple[int, int]] = []
-    for place, word in enumerate(read):
-        end = len(text) + len(SEPARATOR) + len(head) + len(word)
-        spans.append((end - len(word.lstrip()), end))
-        text += _line(word, template, solved=place < len(read) - 1)
-    return _Text(text, spans)
+def _captured(
+    lm: LanguageModel, prompts: WordPrompts, hooks: Sequence[str], batch_size: int | None, *, share: bool
+) -> Iterator[tuple[list[int], Tensor, Tensor, dict[str, Tensor]]]:
+    """Batch after batch: words, the row and the position of each, and the values of all rows and positions."""
+    groups = prompts.groups if share else [[word] for word in range(len(prompts.token_ids))]
+    trees = [TokenTree.of([prompts.token_ids[word] for word in group]) for group in groups]
+    lengths = [len(tree.ids) for tree in trees]
+    max_tokens = TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
+    if batch_size is not None:
+        max_tokens = batch_size * max(lengths)
+    for rows in bucket_by_length(lengths, max_tokens=max_tokens, max_texts=batch_size or MAX_ROWS):
+        ids_BL, _ = pad([trees[row].ids for row in rows], lm)
+        layout = lay_out([trees[row] for row in rows]) if share else None
+        values = capture_with_halving(lm, ids_BL, hooks, layout=layout)
+        words = [word for row in rows for word in groups[row]]
+        place_N = torch.tensor([place for place, row in enumerate(rows) for _ in groups[row]])
+        position_N = torch.tensor([path[-1] for row in rows for path in trees[row].paths])
+        yield words, place_N, position_N, values
 
 
 def _line(word: str, template: str, *, solved: bool) -> str:
@@ -142,12 +143,18 @@ def _line(word: str, template: str, *, solved: bool) -> str:
     return SEPARATOR + template.replace(WORD, word) + answer
 
 
-def _add(prompts: WordPrompts, lm: LanguageModel, texts: Sequence[_Text], read: Sequence[list[int]]) -> None:
+def _cut_prompts(lm: LanguageModel, solved: Sequence[str], words: Sequence[str], template: str) -> list[list[int]]:
+    """Token ids of prompts up to the last token of their words."""
     tokenizer: Any = lm.tokenizer
-    encoded = tokenizer([t.text for t in texts], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    start = [] if lm.bos_token_id is None or not lm.prepend_bos else [lm.bos_token_id]
-    for text, own, ids, offsets in zip(texts, read, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        places = [len(start) + last_token_within(offsets, *span)[0] for span in text.spans]
-        prompts.token_ids.append([*start, *ids][: places[-1] + 1])
-        prompts.words.append(list(own))
-        prompts.positions.append(places)
+    texts = [start + _line(word, template, solved=False) for start, word in zip(solved, words, strict=True)]
+    encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    bos = [lm.bos_token_id] if lm.prepend_bos and lm.bos_token_id is not None else []
+    head = len(SEPARATOR) + len(template.partition(WORD)[0])
+    found: list[list[int]] = []
+    for start, word, ids, offsets in zip(
+        solved, words, encoded["input_ids"], encoded["offset_mapping"], strict=True
+    ):
+        end = len(start) + head + len(word)
+        place, _ = last_token_within(offsets, end - len(word.lstrip()), end)
+        found.append([*bos, *ids[: place + 1]])
+    return found
