@@ -75,7 +75,7 @@ def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: 
         tables.width = PLAIN_WIDTH
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(summary.results)]
     for spec in specs:
-        of_eval = [content for content in contents if content["eval_type_id"] == spec.name]
+        of_eval = [content for content in contents if content["eval_type_id"] == spec.type_id]
         if of_eval:
             tables.print(results_table(spec, of_eval))
             if any(

@@ -114,3 +114,9 @@ class EvalSpec:
     start: Callable[[EvalContext, Any], Job]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     resampled: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def type_id(self) -> str:
+        """What its results call it: the published id, which is not always its name."""
+        default = self.output.model_fields["eval_type_id"].default
+        return default if isinstance(default, str) else self.name

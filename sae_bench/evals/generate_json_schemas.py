@@ -29,8 +29,7 @@ def output_schema(eval_output: type[BaseEvalOutput]) -> Schema:
 
 def schema_name(spec: EvalSpec) -> str:
     """Name of an eval's schema without its ending, such as `eval_output_schema_core`."""
-    type_id = spec.output.model_fields["eval_type_id"].default
-    return f"eval_output_schema_{type_id if isinstance(type_id, str) else spec.name}"
+    return f"eval_output_schema_{spec.type_id}"
 
 
 def schema_path(spec: EvalSpec) -> Path:

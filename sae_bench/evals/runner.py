@@ -165,7 +165,7 @@ class _Run:
             name, folder = request.spec.name, self.plan.eval_folder(request.spec.name)
             files.check_writable(folder)
             made = files.Made(
-                name,
+                request.spec.type_id,
                 request.spec.protocol,
                 request.config,
                 self.plan.seeds,
@@ -315,7 +315,7 @@ class _Run:
 
     def _output(self, request: EvalRequest, member: Member, scores: Scores, provenance: Provenance) -> BaseEvalOutput:
         return request.spec.output(
-            eval_type_id=request.spec.name,
+            eval_type_id=request.spec.type_id,
             eval_config=request.config,
             eval_id=self.run_id,
             datetime_epoch_millis=int(time.time() * 1000),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean, stdev
 
+import torch
 from torch import Tensor
 
 from sae_bench.activations.requests import Request
@@ -182,10 +184,12 @@ def _details(prepared: PreparedLetters, scores: LetterScores) -> list[Absorption
 
 def _samples(prepared: PreparedLetters, scores: LetterScores, means: dict[str, float | None]) -> dict[str, Samples]:
     """Letters are the units; which of them count in a seed does not depend on the SAE."""
-    letters = "".join(LETTERS[letter] for letter in prepared.words.letters)
-    key = f"absorption:{letters}:{prepared.words.key}"
+    words = prepared.words
+    key = f"absorption:{''.join(LETTERS[letter] for letter in words.letters)}:{words.key}"
     return {
-        f"mean.mean_{name}": Samples.of_equal_units(getattr(scores, table), unit="letter", key=key)
+        f"mean.mean_{name}": replace(
+            Samples.of_equal_units(getattr(scores, table), unit="letter", key=key), ids_U=torch.tensor(words.letters)
+        )
         for name, table in _TABLES.items()
         if means[f"mean_{name}"] is not None
     }
@@ -228,6 +232,6 @@ SPEC = EvalSpec(
     start=AbsorptionJob,
     presets={
         "paper": {},
-        "quick": {"max_words": 2600, "words_per_examples": 32},
+        "quick": {"max_words": 2600, "words_per_examples": 32, "k_sparse_probe_batch_size": 256},
     },
 )

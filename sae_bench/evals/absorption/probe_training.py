@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +24,7 @@ from sae_bench.evals.absorption.words import LETTERS
 from sae_bench.seeding import named_generator
 
 
+@runtime_checkable
 class TrainingRows(Protocol):
     """What probes train on: one row of features per word."""
 

@@ -1,8 +1,8 @@
 """First-letter prompts as token ids, cut after the word that is read.
 
-A prompt is a few solved lines ("cat has the first letter: C"), then the line of a word. What comes after the word cannot
-change its activation in a causal model, so the ids end there. Words may share their solved lines; those are then
-computed once for all of them.
+A prompt is a few solved lines ("cat has the first letter: C"), then the line of a word. What comes after the word
+cannot change its activation in a causal model, so the ids end there. Words may share their solved lines; those are
+then computed once for all of them.
 """
 
 from __future__ import annotations
@@ -151,9 +151,7 @@ def _cut_prompts(lm: LanguageModel, solved: Sequence[str], words: Sequence[str],
     bos = [lm.bos_token_id] if lm.prepend_bos and lm.bos_token_id is not None else []
     head = len(SEPARATOR) + len(template.partition(WORD)[0])
     found: list[list[int]] = []
-    for start, word, ids, offsets in zip(
-        solved, words, encoded["input_ids"], encoded["offset_mapping"], strict=True
-    ):
+    for start, word, ids, offsets in zip(solved, words, encoded["input_ids"], encoded["offset_mapping"], strict=True):
         end = len(start) + head + len(word)
         place, _ = last_token_within(offsets, end - len(word.lstrip()), end)
         found.append([*bos, *ids[: place + 1]])

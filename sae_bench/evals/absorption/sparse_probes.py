@@ -90,7 +90,7 @@ def sparse_f1(
             _Problem(x_WCK[train_N, c], is_letter_WC[train_N, c], x_WCK[test_M, c], is_letter_WC[test_M, c])
             for c in range(n_letters)
         ]
-    f1_PK = torch.empty(len(problems), n_latents)
+    f1_PK = torch.empty(len(problems), n_latents, dtype=torch.float64)
     n_unfinished = 0
     for k in range(1, n_latents + 1):
         merged = [merge_inactive(p.train_NK[:, :k], p.train_labels_N) for p in problems]
@@ -162,5 +162,5 @@ def f1_scores(predicted_PM: Bool[Tensor, "*P M"], truth_PM: Bool[Tensor, "*P M"]
 
 def count_splits(f1_SCK: Float[Tensor, "S C K"], f1_jump: float) -> Int[Tensor, "S C"]:
     """How many latents stand for each letter: k grows as long as each step raises F1 by more than `f1_jump`."""
-    rises_SCJ = f1_SCK.diff(dim=2) > f1_jump
+    rises_SCJ = f1_SCK[:, :, 1:] > f1_SCK[:, :, :-1] + f1_jump
     return 1 + rises_SCJ.long().cumprod(dim=2).sum(dim=2)

@@ -141,11 +141,6 @@ def encode_words(sae: Any, x_WD: Float[Tensor, "W D"]) -> WordCodes:
     return _joined(kept, int(sae.cfg.d_sae))
 
 
-def from_dense(x_WF: Float[Tensor, "W F"]) -> WordCodes:
-    """Codes that are there already, kept sparse if few latents are active."""
-    return _joined([_compact(x_WF, sparse=_is_sparse(x_WF))], x_WF.shape[1])
-
-
 _Compact = Tensor | tuple[Tensor, Tensor, Tensor]
 
 
