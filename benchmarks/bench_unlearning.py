@@ -9,7 +9,7 @@ from common import REPEATS, SAES, Comparison, Page, count, median_run, read
 from parity_unlearning import BATCH, run_ours, run_published
 
 CHOSEN = SAES[:3]
-QUESTIONS = 5
+QUESTIONS = 3
 """Questions of each of the two sets."""
 ROWS = (32, 256)
 """Packed rows of each corpus, and their tokens."""

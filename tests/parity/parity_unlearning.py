@@ -23,9 +23,9 @@ TITLE = "Unlearning"
 SAES = ("topk", "jumprelu")
 FORGET, KEEP = "wmdp-bio", "everyday"
 """What the sets are called on both sides: the published code knows the set to be forgotten by this name."""
-QUESTIONS = 8
+QUESTIONS = 6
 """Questions of each set that are asked under every setting."""
-ORDER_QUESTIONS = 2
+ORDER_QUESTIONS = 1
 """Questions of each set that are asked in all orders."""
 ROWS = (12, 128)
 """Packed rows of each corpus, and their tokens."""
@@ -33,15 +33,15 @@ GRID = {"retain_thresholds": [0.01, 0.05], "n_features_list": [5, 20], "multipli
 BATCH = 4
 FLIPPED_LATENTS = 5
 """Latents that may be active on one token more or fewer: an activation within rounding of a threshold."""
-LOG_PROBABILITY = 2e-3
-"""Largest allowed difference of the letters' log-probabilities, in nats, under clamps of up to 50: values of the
-residual stream are then in the hundreds, where float32 rounding of two implementations adds up."""
+LOG_PROBABILITY = 1e-4
+"""Largest allowed difference of the letters' log-probabilities, in nats: ten times what float32 rounding of the two
+implementations of the model was measured to give, with and without clamps."""
 INTRODUCTION = f"""`sae-bench==0.6.0` and this package on the same questions, packed rows and SAEs, letters format. To be forgotten:
 {QUESTIONS} questions of geography under the name `{FORGET}`; to be kept: {QUESTIONS} questions of everyday language. All of them are taken for
 known on both sides, and the prompt is Gemma's chat format with the model's own BOS. Sparsities are measured on {ROWS[0]} rows of
 {ROWS[1]} tokens of each corpus; retain thresholds {GRID["retain_thresholds"]}, {GRID["n_features_list"]} latents, multipliers {GRID["multipliers"]}. Accuracies have to be equal
 under the latents and multipliers that the published code clamps; beside them stand the largest difference of the letters' log-probabilities,
-the latents that each side chooses, and the score. {ORDER_QUESTIONS} questions of each set are asked in all 24 orders, with and
+the latents that each side chooses, and the score. {ORDER_QUESTIONS} question of each set is asked in all 24 orders, with and
 without the question.
 """  # noqa: E501
 
