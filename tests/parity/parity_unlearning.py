@@ -23,14 +23,16 @@ TITLE = "Unlearning"
 SAES = ("topk", "jumprelu")
 FORGET, KEEP = "wmdp-bio", "everyday"
 """What the sets are called on both sides: the published code knows the set to be forgotten by this name."""
-QUESTIONS = 6
+QUESTIONS = 5
 """Questions of each set that are asked under every setting."""
 ORDER_QUESTIONS = 1
 """Questions of each set that are asked in all orders."""
 ROWS = (12, 128)
 """Packed rows of each corpus, and their tokens."""
-GRID = {"retain_thresholds": [0.01, 0.05], "n_features_list": [5, 20], "multipliers": [5, 50]}
+GRID = {"retain_thresholds": [0.01, 0.05], "n_features_list": [20], "multipliers": [5, 50]}
 BATCH = 4
+N_CTX = 512
+"""Positions for which TransformerLens keeps its masks; shorter ones change no value."""
 FLIPPED_LATENTS = 5
 """Latents that may be active on one token more or fewer: an activation within rounding of a threshold."""
 LOG_PROBABILITY = 1e-4
@@ -39,7 +41,7 @@ implementations of the model was measured to give, with and without clamps."""
 INTRODUCTION = f"""`sae-bench==0.6.0` and this package on the same questions, packed rows and SAEs, letters format. To be forgotten:
 {QUESTIONS} questions of geography under the name `{FORGET}`; to be kept: {QUESTIONS} questions of everyday language. All of them are taken for
 known on both sides, and the prompt is Gemma's chat format with the model's own BOS. Sparsities are measured on {ROWS[0]} rows of
-{ROWS[1]} tokens of each corpus; retain thresholds {GRID["retain_thresholds"]}, {GRID["n_features_list"]} latents, multipliers {GRID["multipliers"]}. Accuracies have to be equal
+{ROWS[1]} tokens of each corpus; retain thresholds {GRID["retain_thresholds"]}, {GRID["n_features_list"][0]} latents, multipliers {GRID["multipliers"]}. Accuracies have to be equal
 under the latents and multipliers that the published code clamps; beside them stand the largest difference of the letters' log-probabilities,
 the latents that each side chooses, and the score. {ORDER_QUESTIONS} question of each set is asked in all 24 orders, with and
 without the question.
@@ -51,7 +53,7 @@ def compare(work: Path, *, run: bool = True) -> list[Row]:
     inputs, theirs, ours = work / "in", work / "unlearning_reference.json", work / "unlearning_ours.json"
     if run:
         run_ours("export", "--inputs", inputs)
-        run_published(inputs, SAES, theirs, "--order-questions", ORDER_QUESTIONS, **GRID)
+        run_published(inputs, SAES, theirs, "--order-questions", ORDER_QUESTIONS, "--n-ctx", N_CTX, **GRID)
         run_ours("compare", "--inputs", inputs, "--reference", theirs, "--out", ours)
     published, found = read(theirs), read(ours)
     rows = [*_orders(published["orders"], found["orders"])]
