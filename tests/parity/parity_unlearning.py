@@ -20,16 +20,16 @@ from reference import read, run_reference
 from rows import Row
 
 TITLE = "Unlearning"
-SAES = ("topk", "jumprelu")
+SAES = ("topk",)
 FORGET, KEEP = "wmdp-bio", "everyday"
 """What the sets are called on both sides: the published code knows the set to be forgotten by this name."""
-QUESTIONS = 5
+QUESTIONS = 3
 """Questions of each set that are asked under every setting."""
 ORDER_QUESTIONS = 1
 """Questions of each set that are asked in all orders."""
-ROWS = (12, 128)
+ROWS = (2, 64)
 """Packed rows of each corpus, and their tokens."""
-GRID = {"retain_thresholds": [0.01, 0.05], "n_features_list": [20], "multipliers": [5, 50]}
+GRID = {"retain_thresholds": [0.05, 0.5], "n_features_list": [5], "multipliers": [5, 50]}
 BATCH = 4
 N_CTX = 512
 """Positions for which TransformerLens keeps its masks; shorter ones change no value."""
