@@ -148,8 +148,8 @@ SPEC = EvalSpec(
         "paper": {},
         "quick": {
             "entity_attribute_selection": {"city": ["Country", "Continent", "Language"]},
-            "full_dataset_downsample": 600,
-            "num_pairs_per_attribute": 40,
+            "full_dataset_downsample": 480,
+            "num_pairs_per_attribute": 30,
         },
     },
 )
