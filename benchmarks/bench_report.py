@@ -16,7 +16,7 @@ from sae_bench.evals.registry import eval_names
 from sae_bench.report.write import write_report
 from sae_bench.testing.synthetic_results import write_synthetic_results
 
-N_SAES = 300
+N_SAES, N_UNITS = 300, 600
 MOST_MB, MOST_SECONDS = 15, 2
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -28,7 +28,7 @@ def measure(work: Path) -> Page:
     """Write the results once, the report, and open it several times."""
     folder, target = work / "report" / "results", work / "report" / "report.html"
     if not folder.exists():
-        write_synthetic_results(folder, N_SAES, evals=eval_names())
+        write_synthetic_results(folder, N_SAES, evals=eval_names(), n_units=N_UNITS)
     start = perf_counter()
     collected = write_report(folder, target)
     written_s = perf_counter() - start
