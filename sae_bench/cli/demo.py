@@ -12,6 +12,10 @@ DEMO_SETTINGS = (
     "core.n_eval_sparsity_variance_batches=12",
     "sparse_probing.probe_train_set_size=600",
     "sparse_probing.probe_test_set_size=300",
+    "tpp.train_set_size=600",  # as sparse_probing, whose texts it shares
+    "tpp.test_set_size=300",
+    "scr.train_set_size=400",
+    "sparse_probing_sae_probes.max_texts=240",
     "unlearning.max_questions=60",
 )
 
