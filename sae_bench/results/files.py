@@ -12,7 +12,15 @@ from sae_bench.errors import ResultError
 from sae_bench.evals.base_eval_output import BaseEvalConfig, BaseEvalOutput
 from sae_bench.results.atomic import write_text_atomically
 
-CHANGES_NO_NUMBER = frozenset({"verbose", "llm_batch_size", "sae_batch_size"})
+CHANGES_NO_NUMBER = frozenset(
+    {
+        "verbose",
+        "llm_batch_size",
+        "sae_batch_size",
+        *(f"judge_{name}" for name in ("cache", "concurrency", "max_retries", "timeout")),
+        *(f"judge_{name}_per_minute" for name in ("requests", "tokens")),
+    }
+)
 """Settings of how a result is computed and shown; results that differ in them alone are the same result."""
 
 

