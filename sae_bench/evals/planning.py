@@ -32,6 +32,7 @@ EMBEDDED_DATA: dict[str, dict[str, Any]] = {
     "sparse_probing": {"dataset_names": EMBEDDED_TEXTS},
     "scr": {"dataset_names": ["embedded/emotions_by_address"], "train_set_size": 700, "test_set_size": 176},
     "tpp": {"dataset_names": EMBEDDED_TEXTS},
+    "autointerp": {"dataset_name": "embedded"},
     "mdl": {"dataset_name": "embedded"},
     "unlearning": {
         "dataset_names": ["embedded/geography", "embedded/everyday"],

@@ -17,6 +17,7 @@ _SPECS: dict[str, str] = {
     "absorption": "sae_bench.evals.absorption.evaluate:SPEC",
     "unlearning": "sae_bench.evals.unlearning.evaluate:SPEC",
     "ravel": "sae_bench.evals.ravel.evaluate:SPEC",
+    "autointerp": "sae_bench.evals.autointerp.evaluate:SPEC",
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sae_bench.judges.interface import Judge, JudgeError, Question, Reply
+from sae_bench.judges.interface import Judge, JudgeError, Message, Question, Reply
 from sae_bench.results.atomic import write_text_atomically
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,14 @@ class CachedJudge:
     def identity(self) -> Mapping[str, Any]:
         return self.judge.identity
 
+    def check(self) -> None:
+        """Ask something easy, to find a wrong key or address before any work is done.
+
+        Raises:
+            JudgeError: the judge cannot be asked.
+        """
+        self.ask([Question((Message(role="user", content="Answer with the word yes."),), 5)])
+
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
         """A reply to every question, in order; equal questions are asked once.
 
@@ -83,7 +91,7 @@ class CachedJudge:
             JudgeError: the judge cannot go on; replies that came before are kept.
         """
         keys = [_key(question) for question in questions]
-        distinct = {key: question for key, question in zip(keys, questions, strict=True)}
+        distinct = dict(zip(keys, questions, strict=True))
         found: dict[str, Reply] = {}
         for key, question in distinct.items():
             kept = self.cache.get(self.identity, question)

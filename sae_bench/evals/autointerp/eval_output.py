@@ -16,8 +16,8 @@ class AutoInterpMetrics(base.BaseMetrics):
     autointerp_score: float | None = Field(
         default=None,
         title="AutoInterp Score",
-        description="Share of the examples that the judge, given only the explanation, rightly calls activating or not; "
-        "random windows count as not activating, as published.",
+        description="Share of the examples that the judge, given only the explanation, rightly calls activating or "
+        "not; random windows count as not activating, as published.",
         json_schema_extra=base.DEFAULT_DISPLAY,
     )
     autointerp_std_dev: float | None = Field(

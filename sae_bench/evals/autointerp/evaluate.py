@@ -62,6 +62,7 @@ class AutoInterpJob:
         self._origin = {} if given else corpus_provenance(config.dataset_name, data_dir=context.data_dir)
         if self.judge is not None and config.judge == "openai":
             logger.warning("judge %s, per SAE: %s", self._judge_name, cost_of_one_sae(config, len(self.seeds)))
+            self.judge.check()
         self._gatherer: ActivationGatherer | None = None
 
     @property

@@ -29,9 +29,9 @@ _EXPLAIN = (
     "not enumerate many words."
 )
 _EXPLANATIONS = (
-    ' Answers can look like this: "This neuron activates on the word \'nearly\' before numbers", "This neuron activates '
-    'on verbs of slow movement", "This neuron activates on the word part \'Mac\' in surnames", "This neuron activates '
-    'on passages about court proceedings".'
+    ' Answers can look like this: "This neuron activates on the word \'nearly\' before numbers", "This neuron '
+    'activates on verbs of slow movement", "This neuron activates on the word part \'Mac\' in surnames", "This neuron '
+    'activates on passages about court proceedings".'
 )
 _FORM = ' Answer in the form "This neuron activates on ...".'
 

@@ -193,9 +193,10 @@ def _warnings(metrics: AutoInterpMetrics, config: AutoInterpEvalConfig) -> list[
     if config.override_latents is None and metrics.n_chosen_latents < wanted:
         warnings.append(f"only {metrics.n_chosen_latents} latents are live, {wanted} were asked for")
     if metrics.n_latents_with_examples < metrics.n_chosen_latents:
+        n_without = metrics.n_chosen_latents - metrics.n_latents_with_examples
         warnings.append(
-            f"{metrics.n_chosen_latents - metrics.n_latents_with_examples} of {metrics.n_chosen_latents} chosen latents "
-            "have too few activations for examples and no score"
+            f"{n_without} of {metrics.n_chosen_latents} chosen latents have too few activations for examples and no "
+            "score"
         )
     if metrics.n_unreadable:
         warnings.append(f"{metrics.n_unreadable} of {metrics.n_judged} replies could not be read and are left out")

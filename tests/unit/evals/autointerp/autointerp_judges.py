@@ -1,0 +1,42 @@
+"""Judges that need no model: one that looks for marked words, one that talks nonsense."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from sae_bench.judges import Question, Reply
+from sae_bench.judges.interface import Deliver
+
+
+class WordJudge:
+    """Explains a latent by its most frequent marked piece of text, and finds the examples that hold it."""
+
+    identity = {"kind": "test", "model": "words"}
+
+    def __init__(self, *, nonsense_every: int = 0, fail_every: int = 0) -> None:
+        self.asked: list[Question] = []
+        self.nonsense_every = nonsense_every
+        self.fail_every = fail_every
+
+    def answer(self, questions: Sequence[Question], deliver: Deliver) -> None:
+        for place, question in enumerate(questions):
+            self.asked.append(question)
+            if self.fail_every and len(self.asked) % self.fail_every == 0:
+                deliver(place, Reply(None, error="refused"))
+            elif question.only is not None and self.nonsense_every and len(self.asked) % self.nonsense_every == 0:
+                deliver(place, Reply("I think it is 3 or perhaps 4", 10, 2))
+            else:
+                deliver(place, Reply(reply_to(question), 10, 2))
+
+
+def reply_to(question: Question) -> str:
+    text = question.messages[-1]["content"]
+    if question.only is None:
+        marked = Counter(re.findall(r"<<(.*?)>>", text))
+        return f"This neuron activates on '{marked.most_common(1)[0][0]}'."
+    word = re.search(r"activates on '(.*?)'", text)
+    pieces = re.findall(r"^(\d+)\. (.*)$", text.split("Pieces:")[1], re.MULTILINE)
+    assert word is not None
+    return ", ".join(number for number, piece in pieces if word[1] in piece) or "None"
