@@ -17,6 +17,9 @@ DEMO_SETTINGS = (
     "scr.train_set_size=400",
     "sparse_probing_sae_probes.max_texts=240",
     "unlearning.max_questions=60",
+    "autointerp.total_tokens=25000",
+    "autointerp.n_latents=24",
+    "autointerp.max_judged_latents=2",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,9 @@ class RunOptions:
     max_saes: int | None = None
     cache_activations: Path | None = None
     force_rerun: bool = False
+    judge: str | None = None
+    judge_model: str | None = None
+    judge_base_url: str | None = None
 
 
 def evaluate_and_show(options: RunOptions) -> None:
@@ -74,7 +78,7 @@ def evaluate(options: RunOptions, specs: Sequence[EvalSpec], progress: RunProgre
     """Check what can be checked without the model, load it, run."""
     names = [spec.name for spec in specs]
     overrides: dict[str, Mapping[str, Any]] = {**read_settings(options.settings_files, names)}
-    for name, values in parse_settings(options.settings, names).items():
+    for name, values in parse_settings([*options.settings, *_judge_settings(options)], names).items():
         overrides[name] = {**overrides.get(name, {}), **values}
     for spec in specs:
         planning.make_config(spec, overrides.get(spec.name, {}))
@@ -126,6 +130,12 @@ def make_plan(
         pass_options=PassOptions(max_tokens=options.batch_tokens, store=store, on_progress=progress.advance),
         on_phase=progress.phase,
     )
+
+
+def _judge_settings(options: RunOptions) -> list[str]:
+    """The judge's flags as settings of the eval that has a judge."""
+    flags = {name: getattr(options, name) for name in ("judge", "judge_model", "judge_base_url")}
+    return [f"autointerp.{name}={json.dumps(value)}" for name, value in flags.items() if value is not None]
 
 
 def parse_settings(settings: Sequence[str], names: Sequence[str]) -> dict[str, Mapping[str, Any]]:

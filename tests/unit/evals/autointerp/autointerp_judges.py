@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import ClassVar
 
 from sae_bench.judges import Question, Reply
 from sae_bench.judges.interface import Deliver
@@ -13,7 +14,7 @@ from sae_bench.judges.interface import Deliver
 class WordJudge:
     """Explains a latent by its most frequent marked piece of text, and finds the examples that hold it."""
 
-    identity = {"kind": "test", "model": "words"}
+    identity: ClassVar[dict[str, str]] = {"kind": "test", "model": "words"}
 
     def __init__(self, *, nonsense_every: int = 0, fail_every: int = 0) -> None:
         self.asked: list[Question] = []
