@@ -27,12 +27,12 @@ FLIPPED = 3
 """Latents that may differ: an activation within rounding of a threshold, or of another one, is on one side only."""
 RELATIVE = 1e-4
 INTRODUCTION = f"""\
-Latents 0 to {LATENTS - 1} of two SAEs on the same {ROWS} rows of 128 tokens, with the published counts (12 top examples, 7
-drawn, 10 random), buffer 10 and no overlap. Rows "exact": the published code without its rounding of activations to
-bfloat16 before it chooses (the rounding makes ties, which its sort leaves in no particular order); rows "as published":
-with it, where the values of the top examples have to be ours, rounded. Draws are random on both sides: that the pools
-they are made from are equal, and that each side's draws lie in them, is what is compared. At most {FLIPPED} latents may
-differ in a row: both sides compute the model in float32 in another order.
+Latents 0 to {LATENTS - 1} of two SAEs on the same {ROWS} rows of 128 tokens, with the published counts (12 top
+examples, 7 drawn, 10 random), buffer 10 and no overlap. Rows "exact": the published code without its rounding of
+activations to bfloat16 before it chooses (the rounding makes ties, which its sort leaves in no particular order); rows
+"as published": with it, where the values of the top examples have to be ours, rounded. Draws are random on both sides:
+that the pools they are made from are equal, and that each side's draws lie in them, is what is compared. At most
+{FLIPPED} latents may differ in a row: both sides compute the model in float32 in another order.
 """
 
 
