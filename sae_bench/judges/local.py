@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
+from jinja2 import TemplateError
 from torch import Tensor
 
 from sae_bench.judges.interface import Deliver, Message, Question, Reply
@@ -45,10 +46,19 @@ class LocalJudge:
         """Token ids of a conversation: the tokenizer's chat template, else the bare texts."""
         tokenizer = self.lm.tokenizer
         if getattr(tokenizer, "chat_template", None):
-            text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
-            return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+            return list(tokenizer(self._chat(list(messages)), add_special_tokens=False)["input_ids"])
         text = "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
         return self.lm.tokenize([text])[0]
+
+    def _chat(self, messages: list[Message]) -> str:
+        """The conversation in the template's form; templates that know no system role get its text from the user."""
+        try:
+            return self.lm.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError:
+            text = "\n\n".join(message["content"] for message in messages)
+            return self.lm.tokenizer.apply_chat_template(
+                [Message(role="user", content=text)], tokenize=False, add_generation_prompt=True
+            )
 
     @torch.no_grad()
     def _generate(self, prompts: Sequence[Sequence[int]], max_tokens: int, only: str | None) -> list[list[int]]:
@@ -69,7 +79,7 @@ class LocalJudge:
             top_p=None,
             top_k=None,
             pad_token_id=pad,
-            eos_token_id=sorted(ends),
+            eos_token_id=sorted(ends) or None,
             logits_processor=processors,
         )
         return [_until(row, ends) for row in out_BL[:, length:].tolist()]

@@ -90,7 +90,8 @@ class AutoInterpJob:
         found = self.find(member)
         self._embed(found)
         if self.judge is not None:
-            cases = [case for case in found.examples if case[1] in self._judged_latents(found)]
+            judged = set(found.with_examples[: self.config.max_judged_latents])  # the first of the draw
+            cases = [case for case in found.examples if case[1] in judged]
             judgements = judge_latents(
                 self.judge, [(seed, found.examples[seed, k]) for seed, k in cases], self.corpus, self.config
             )
@@ -104,7 +105,7 @@ class AutoInterpJob:
         n_tokens = max(1, self._gatherer.n_tokens)
         activations = kept.by_latent()
         density = {latent: int(kept.count_F[latent]) / n_tokens for latent in activations}
-        found = Found(member.key, list(activations), kept.n_live, density, no_embedding=self._no_embedding)
+        found = Found(member.key, sorted(activations), kept.n_live, density, no_embedding=self._no_embedding)
         for seed in self.seeds:
             for latent, of_latent in activations.items():
                 examples = make_examples(latent, of_latent, self.corpus, self.config, seed=seed)
@@ -118,11 +119,6 @@ class AutoInterpJob:
     def _judge_name(self) -> str:
         assert self.judge is not None
         return str(self.judge.identity.get("model"))
-
-    def _judged_latents(self, found: Found) -> set[int]:
-        """The latents that the judge is asked about: the first with examples, up to `max_judged_latents`."""
-        with_examples = [latent for latent in found.latents if latent not in found.without]
-        return set(with_examples[: self.config.max_judged_latents])
 
     def _embed(self, found: Found) -> None:
         if self._embedder is None or not found.examples:

@@ -93,11 +93,11 @@ class LatentActivations:
         self._parts = [(latent_E[kept_E], position_E[kept_E], value_E[kept_E])]
 
     def chosen(self) -> list[int]:
-        """The latents that are taken, ascending; fewer than wanted where fewer are live."""
+        """The latents that are taken, in the order of the draw; fewer than wanted where fewer are live."""
         if self.min_active is None:
-            return sorted(self.order_O.tolist())
+            return self.order_O.tolist()
         live_O = self.order_O[self.count_F[self.order_O] > self.min_active]
-        return sorted(live_O[: self.n_wanted].tolist())
+        return live_O[: self.n_wanted].tolist()
 
     @property
     def n_live(self) -> int | None:
@@ -105,7 +105,7 @@ class LatentActivations:
         return None if self.min_active is None else int((self.count_F > self.min_active).sum())
 
     def by_latent(self) -> dict[int, tuple[Int[Tensor, " E"], Float[Tensor, " E"]]]:
-        """Chosen latent -> positions, ascending, and activations there."""
+        """Chosen latent, in the order of the draw -> positions, ascending, and activations there."""
         latent_E, position_E, value_E = self._sorted()
         self._parts = [(latent_E, position_E, value_E)]
         latents = self.chosen()

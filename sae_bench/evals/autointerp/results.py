@@ -38,7 +38,7 @@ class Found:
     """All that is known of one SAE.
 
     Attributes:
-        latents: those chosen.
+        latents: those chosen, ascending.
         n_live: live latents of the SAE; None where latents were named.
         density: latent -> share of the tokens on which it is active.
         examples: (seed, latent) -> its examples.
@@ -58,6 +58,11 @@ class Found:
     embedding: dict[Case, float] = field(default_factory=dict)
     no_embedding: str | None = None
 
+    @property
+    def with_examples(self) -> list[int]:
+        """Latents that have examples, in the order of the draw."""
+        return list(dict.fromkeys(latent for _, latent in self.examples))
+
 
 def to_scores(found: Found, corpus: Corpus, config: AutoInterpEvalConfig, seeds: Sequence[int]) -> Scores:
     """The result of one SAE."""
@@ -75,7 +80,7 @@ def to_scores(found: Found, corpus: Corpus, config: AutoInterpEvalConfig, seeds:
         embedding_std_dev=_spread(found.embedding, seeds),
         n_live_latents=found.n_live,
         n_chosen_latents=len(found.latents),
-        n_latents_with_examples=len({latent for _, latent in found.examples}),
+        n_latents_with_examples=len(found.with_examples),
         n_judged=len(found.judgements),
         n_unreadable=sum(j.unreadable for j in found.judgements.values()),
         n_unanswered=sum(j.error is not None for j in found.judgements.values()),

@@ -34,7 +34,7 @@ from sae_bench.evals.planning import load_context, make_config
 from sae_bench.evals.runner import EvalRequest, RunPlan, run
 from sae_bench.judges import CachedJudge, ReplyCache
 from sae_bench.language_models import LanguageModel
-from sae_bench.testing.tiny_models import tiny_sae
+from sae_bench.testing.tiny_models import tiny_model, tiny_sae
 
 LETTERS = "QXZ"
 SETTINGS: dict[str, Any] = {
@@ -50,10 +50,10 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def rows(lm: LanguageModel) -> Tensor:
-    """Packed sentences; each planted letter is in a sixth of them, on its own."""
+    """Packed sentences; each planted letter is in a sixth of them."""
     texts = []
     for i in range(900):
-        letter = LETTERS[i % 18] if i % 18 < 3 else ""
+        letter = LETTERS[i % 6] if i % 6 < 3 else ""
         texts.append(f"the cat {i % 7} sat by a river {letter} and looked at the {i % 5} dogs.")
     ids = [token for text in lm.tokenizer(texts, add_special_tokens=False)["input_ids"] for token in text]
     rows_RL = torch.tensor(ids[: 94 * 64]).view(94, 64).clone()
@@ -73,7 +73,6 @@ class Planted:
         rows_FD = torch.randn(6, 32, generator=torch.Generator().manual_seed(3))
         self.W_dec = rows_FD / rows_FD.norm(dim=1, keepdim=True)
         self.cfg = SimpleNamespace(d_in=32, d_sae=6, hook_name="hook_embed", model_name="tiny-gpt2", hook_layer=0)
-        self.calls = 0
 
     def encode(self, x: Tensor) -> Tensor:
         flat = x.reshape(-1, 32)
@@ -108,7 +107,7 @@ def test_planted_words_are_explained_and_found(lm, rows, tmp_path):
     assert metrics.autointerp_score_by_activation == pytest.approx(1.0)
     assert metrics.autointerp_score > 0.85  # a random window may hold the letter and still counts as inactive
     assert metrics.autointerp_chance_score == pytest.approx(10 / 14)
-    assert 0 < metrics.random_active_share < 0.5
+    assert 0 <= metrics.random_active_share < 0.5
     assert (metrics.n_judged, metrics.n_unreadable, metrics.n_unanswered) == (3, 0, 0)
     assert (metrics.judge_tokens_in, metrics.judge_tokens_out) == (60, 12)
     assert [row.index for row in scores.details] == [0, 1, 2]
@@ -167,7 +166,7 @@ def test_few_judged_latents_and_explanations_alone(lm, rows, tmp_path):
     assert len(judge.asked) == scores.metrics.autointerp.n_judged == 2
     assert scores.metrics.autointerp.autointerp_score is None
     assert "explanations only" in scores.not_computed["autointerp.autointerp_score"]
-    assert set(scores.unstructured) == {"0", "1"}
+    assert len(scores.unstructured) == 2
 
 
 def test_named_latents_and_those_without_examples(lm, rows, tmp_path):
@@ -189,7 +188,7 @@ def test_an_sae_without_live_latents_says_so(lm, rows, tmp_path):
 
 
 def examples_of(lm: LanguageModel, rows_RL: Tensor, seed: int = 42, **changes: Any) -> tuple[LatentExamples, Corpus]:
-    job = job_on(lm, rows_RL, None, Path(), judge="none", embeddings="minilm", **changes)
+    job = job_on(lm, rows_RL, WordJudge(), Path(), **changes)
     member = Member("tiny", "sae", Planted(lm), "hook_embed")
     run_pass(lm, job.requests([member]), [member])
     assert job._gatherer is not None
@@ -283,6 +282,12 @@ def plan(lm: LanguageModel, values: dict[str, Any], handles: list[Any], out: Pat
     )
 
 
+@pytest.fixture(scope="module")
+def llama() -> LanguageModel:
+    """A model whose positions have no end: its own questions are longer than its context."""
+    return tiny_model("llama")
+
+
 @pytest.fixture
 def local(tmp_path: Path) -> dict[str, Any]:
     """A run with the tiny model as its own judge, on a file of texts."""
@@ -302,7 +307,8 @@ def local(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_results_do_not_depend_on_order_or_group(lm, local, tmp_path):
+def test_results_do_not_depend_on_order_or_group(llama, local, tmp_path):
+    lm = llama
     handles = [handle("topk", "topk"), handle("relu", "relu"), handle("jump", "jumprelu")]
     first = run(plan(lm, local, handles, tmp_path / "a"))
     assert first.failures == []
@@ -320,9 +326,10 @@ def test_results_do_not_depend_on_order_or_group(lm, local, tmp_path):
     assert (len(again.skipped), again.written) == (3, [])
 
 
-def test_published_functions(lm, local, tmp_path, monkeypatch):
+def test_published_functions(llama, local, tmp_path, monkeypatch):
     from sae_bench.evals import entry_points
 
+    lm = llama
     config = AutoInterpEvalConfig(**{**SETTINGS, **local}, model_name="tiny")
     records = run_eval_single_sae(config, tiny_sae("topk"), lm, "cpu", tmp_path, None)
     assert len(records) == 1
