@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
 from sae_bench.errors import PrerequisiteError
 
@@ -53,6 +53,7 @@ Deliver = Callable[[int, Reply], None]
 """Takes the reply to the question of this place as soon as it is there."""
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Answers questions."""
 

@@ -112,8 +112,9 @@ def test_top_examples_are_those_of_the_definition(no_overlap):
 def test_draws_are_in_proportion_to_the_square_and_below_the_limit():
     positions = torch.tensor([3, 5, 7, 9, 11])
     values = torch.tensor([1.0, 2.0, 3.0, 9.0, 2.0])
-    latents = torch.arange(4000)[:, None].expand(-1, 5)
-    keys = race_keys(0, latents, positions.expand(4000, -1), values.expand(4000, -1))
+    keys = race_keys(0, torch.arange(4000).repeat_interleave(5), positions.repeat(4000), values.repeat(4000)).view(
+        -1, 5
+    )
     keys[:, 3] = float("inf")  # not below the limit
     share = torch.bincount(keys.argmin(dim=1), minlength=5) / 4000
     expected = values.square() * torch.tensor([1, 1, 1, 0, 1])
