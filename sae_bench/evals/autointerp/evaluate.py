@@ -53,16 +53,11 @@ class AutoInterpJob:
         self.lm = context.lm
         self.config = config
         self.seeds = context.seeds
-        self.judge = judge
-        if judge is None and config.judge != "none":
-            self.judge = open_judge(judge_settings(config, context.data_dir), self.lm, api_key=api_key)
+        self.judge = self._open_judge(context, api_key) if judge is None else judge
         self._embedder, self._no_embedding = open_embedder(config, self.lm)
         given = rows_RL is not None
         self.corpus = Corpus(pack_rows(context, config) if rows_RL is None else rows_RL, self.lm.tokenizer)
         self._origin = {} if given else corpus_provenance(config.dataset_name, data_dir=context.data_dir)
-        if self.judge is not None and config.judge == "openai":
-            logger.warning("judge %s, per SAE: %s", self._judge_name, cost_of_one_sae(config, len(self.seeds)))
-            self.judge.check()
         self._gatherer: ActivationGatherer | None = None
 
     @property
@@ -115,10 +110,17 @@ class AutoInterpJob:
                     found.examples[seed, latent] = examples
         return found
 
-    @property
-    def _judge_name(self) -> str:
-        assert self.judge is not None
-        return str(self.judge.identity.get("model"))
+    def _open_judge(self, context: EvalContext, api_key: str | None) -> CachedJudge | None:
+        """The judge of the configuration; one at an endpoint is asked something easy before any work is done."""
+        config = self.config
+        if config.judge == "none":
+            return None
+        judge = open_judge(judge_settings(config, context.data_dir), self.lm, api_key=api_key)
+        if config.judge == "openai":
+            model = judge.identity["model"]
+            logger.warning("judge %s, per SAE: %s", model, cost_of_one_sae(config, len(self.seeds)))
+            judge.check()
+        return judge
 
     def _embed(self, found: Found) -> None:
         if self._embedder is None or not found.examples:

@@ -86,10 +86,10 @@ class Planted:
         return f @ self.W_dec
 
 
-def job_on(lm: LanguageModel, rows_RL: Tensor, judge: Any, folder: Path, **changes: Any) -> AutoInterpJob:
+def job_on(lm: LanguageModel, rows_RL: Tensor, answers: Any, folder: Path, **changes: Any) -> AutoInterpJob:
     seeds = changes.pop("seeds", (42,))
     config = AutoInterpEvalConfig(**{**SETTINGS, **changes})
-    cached = None if judge is None else CachedJudge(judge, ReplyCache(folder))
+    cached = None if answers is None else CachedJudge(answers, ReplyCache(folder))
     return AutoInterpJob(EvalContext(lm, ("hook_embed",), seeds), config, rows_RL=rows_RL, judge=cached)
 
 
