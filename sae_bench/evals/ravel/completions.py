@@ -118,8 +118,8 @@ def _answer(lm: LanguageModel, prompt: Prompt, written: list[int]) -> Answer:
 
 
 def decode(lm: LanguageModel, written: Sequence[list[int]]) -> list[str]:
-    """Completions as text, the token that ended one left out."""
-    return [lm.tokenizer.decode([t for t in row if t not in lm.stop_token_ids]) for row in written]
+    """Completions as text. The token that ended one is part of it: half a value that was ended is not cut short."""
+    return [lm.tokenizer.decode(row) for row in written]
 
 
 # ---- the file
