@@ -50,7 +50,7 @@ def word_tokenizer(kind: str, *, bos: bool) -> Any:
 
 @cache
 def word_model(kind: str = "byte", *, bos: bool = True, family: str = "llama") -> LanguageModel:
-    """A random 2-layer model of d_model 32 with that tokenizer."""
+    """A random 3-layer model of d_model 32 with that tokenizer."""
     from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
 
     tokenizer = word_tokenizer(kind, bos=bos)
