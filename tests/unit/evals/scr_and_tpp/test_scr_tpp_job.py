@@ -239,7 +239,7 @@ def test_published_arguments_are_there():
 def test_the_command_chooses_by_perform_scr(value, name, tmp_path, monkeypatch):
     chosen = {}
 
-    def evaluate(spec, release, block, given, settings):
+    def evaluate(spec, release, block, given, settings, choose):
         chosen.update(spec=spec.name, folder=given["output_folder"], settings=settings)
 
     monkeypatch.setattr("sae_bench.cli.eval_command._evaluate", evaluate)

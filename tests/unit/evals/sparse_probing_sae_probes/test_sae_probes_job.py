@@ -309,7 +309,7 @@ def test_the_published_functions(lm, tmp_path, monkeypatch):
 def test_the_published_flags(tmp_path, monkeypatch):
     chosen = {}
 
-    def evaluate_command(spec, release, block, given, settings):
+    def evaluate_command(spec, release, block, given, settings, choose):
         chosen.update(folder=given["output_folder"], settings=settings)
 
     monkeypatch.setattr("sae_bench.cli.eval_command._evaluate", evaluate_command)
