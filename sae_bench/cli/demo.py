@@ -15,11 +15,15 @@ DEMO_SETTINGS = (
     "tpp.train_set_size=600",  # as sparse_probing, whose texts it shares
     "tpp.test_set_size=300",
     "scr.train_set_size=400",
+    "sparse_probing_sae_probes.max_tasks=24",
     "sparse_probing_sae_probes.max_texts=240",
     "unlearning.max_questions=60",
     "autointerp.total_tokens=25000",
-    "autointerp.n_latents=24",
-    "autointerp.max_judged_latents=2",
+    "autointerp.n_latents=12",
+    "autointerp.max_judged_latents=1",
+    "ravel.entity_attribute_selection={city: [Country, Continent]}",
+    "ravel.num_pairs_per_attribute=12",
+    "ravel.num_epochs=1",
 )
 
 
