@@ -12,9 +12,10 @@ import pytest
 
 from sae_bench.cli import cli, demo
 from sae_bench.cli import evaluation as cli_evaluation
-from sae_bench.cli.demo import DEMO_SAES
+from sae_bench.cli.demo import DEMO_EVALS, DEMO_SAES
 from sae_bench.cli.evaluation import RunOptions
 from sae_bench.custom_saes.loaders.native import save_sae
+from sae_bench.evals.planning import choose_evals
 from sae_bench.evals.registry import eval_names
 from sae_bench.results import files as result_files
 from sae_bench.testing.tiny_models import tiny_sae
@@ -127,14 +128,15 @@ def test_declared_datasets_of_a_file(world: Any, sae_bench: Call, tmp_path: Path
     assert sae_bench(*arguments, "--hook", "blocks.1.hook_resid_post").code == 0
 
 
-def test_the_demo_is_a_run_of_everything_embedded(monkeypatch: pytest.MonkeyPatch, sae_bench: Call, tmp_path: Path):
+def test_the_demo_is_a_run_on_everything_embedded(monkeypatch: pytest.MonkeyPatch, sae_bench: Call, tmp_path: Path):
     asked: list[RunOptions] = []
     monkeypatch.setattr(cli_evaluation, "evaluate_and_show", asked.append)
     assert sae_bench("demo", "--output-folder", tmp_path, "--seeds", "2").code == 0
-    assert (asked[0].model, asked[0].evals, asked[0].seeds) == ("embedded", ("all",), 2)
+    assert (asked[0].model, asked[0].evals, asked[0].seeds) == ("embedded", DEMO_EVALS, 2)
     assert asked[0].sae_specs == DEMO_SAES
     names = list(eval_names())
-    assert set(cli_evaluation.parse_settings(asked[0].settings, names)) <= set(names)
+    chosen = [spec.name for spec in choose_evals(DEMO_EVALS)]
+    assert set(cli_evaluation.parse_settings(asked[0].settings, chosen)) <= set(chosen) <= set(names)
     assert demo.name == "demo"
 
 
