@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from sae_bench.report.collect import SAE, Collected
 from sae_bench.report.fields import detail_texts, readable
 from sae_bench.report.latents import explained_latents
 from sae_bench.results.table import Record
+
+logger = logging.getLogger(__name__)
 
 Table = dict[str, Any]
 MOST_ROWS = 400
@@ -32,7 +35,11 @@ def sae_details(collected: Collected, sae: SAE) -> dict[str, Any]:
         record = collected.records.get((group.name, sae.place))
         if record is None:
             continue
-        content = record.read()
+        try:
+            content = record.read()
+        except (OSError, ValueError) as error:  # removed or being rewritten since the table was read
+            logger.warning("%s: its details cannot be read (%s)", record.path, error)
+            continue
         config = config or content.get("sae_cfg_dict") or {}
         evals[group.name] = _eval_details(record, content)
     return {"config": flat(config), "evals": evals}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from sae_bench.report.collect import Collected
+from sae_bench.report.collect import Collected, collect
 from sae_bench.report.details import latent_histograms, nested_tables, sae_details
 from sae_bench.report.latents import explained_latents
+from sae_bench.report.sources import load_sources
+from sae_bench.testing.synthetic_results import write_synthetic_results
 
 
 def test_details_of_an_sae(collected: Collected):
@@ -24,6 +28,14 @@ def test_details_of_an_sae(collected: Collected):
     assert (per_class["title"], per_class["columns"][0], len(per_class["rows"])) == ("biographies", "class", 5)
     assert [entry["seed"] for entry in probing["seed_results"]] == [42, 43, 44]
     assert probing["protocol"] == "sparse_probing-1"
+
+
+def test_a_file_that_is_gone_since_the_table_was_read(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    paths = write_synthetic_results(tmp_path, 1, n_units=8, n_latents=3)
+    found = collect(load_sources(tmp_path))
+    paths[0].unlink()
+    assert set(sae_details(found, found.saes[0])["evals"]) == {"sparse_probing"}
+    assert "cannot be read" in caplog.text
 
 
 def test_histograms_count_every_latent_once():
