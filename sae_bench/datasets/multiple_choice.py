@@ -84,7 +84,8 @@ def load_questions(
         raise DatasetError(f"'{name}' holds no question.")
     if max_questions is None or max_questions >= len(found.questions):
         return found
-    order = torch.randperm(len(found.questions), generator=named_generator("questions", name, "sample", seed))
+    label = Path(name).name if Path(name).is_file() else name  # a file draws alike wherever it lies
+    order = torch.randperm(len(found.questions), generator=named_generator("questions", label, "sample", seed))
     places = sorted(order[:max_questions].tolist())
     return QuestionSet(
         name=found.name,

@@ -104,7 +104,8 @@ def _open_gated(data_dir: Path | None) -> TextSource:
 
 def sampled(texts: Iterable[str], n: int, *, name: str, seed: int) -> Iterator[str]:
     """`n` of the texts in random order (all of them, if there are no more)."""
-    draw = int(torch.randint(2**31, (1,), generator=named_generator("unlearning", name, "documents", seed)))
+    label = Path(name).name if Path(name).is_file() else name  # a file draws alike wherever it lies
+    draw = int(torch.randint(2**31, (1,), generator=named_generator("unlearning", label, "documents", seed)))
     return islice(shuffled(texts, draw, _SHUFFLE_BUFFER), n)
 
 

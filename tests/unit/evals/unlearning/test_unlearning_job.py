@@ -250,7 +250,7 @@ def test_a_model_that_knows_nothing_stops_the_run_before_anything_is_written(lm,
 def test_letters_format_runs_as_well(lm, settings, tmp_path):
     values = {**settings, "answer_format": "letters", "required_correct": 1, "min_known_questions": 1}
     values["dataset_names"] = [settings["forget_dataset"], EVERYDAY]
-    summary = run(plan(lm, {**values, "max_questions": 8}, [planted(lm)], tmp_path))
+    summary = run(plan(lm, {**values, "max_questions": 12}, [planted(lm)], tmp_path))
     assert summary.failures == []
     counts = read(summary.written[0])["eval_result_unstructured"]["questions"][EVERYDAY]["counts"]
     assert 1 <= counts["correct"] <= counts["correct in the given order"]
