@@ -14,6 +14,7 @@ _SPECS: dict[str, str] = {
     "scr": "sae_bench.evals.scr_and_tpp.evaluate:SCR_SPEC",
     "tpp": "sae_bench.evals.scr_and_tpp.evaluate:TPP_SPEC",
     "mdl": "sae_bench.evals.mdl.evaluate:SPEC",
+    "meta_structure": "sae_bench.evals.meta_structure.evaluate:SPEC",
     "absorption": "sae_bench.evals.absorption.evaluate:SPEC",
     "unlearning": "sae_bench.evals.unlearning.evaluate:SPEC",
     "ravel": "sae_bench.evals.ravel.evaluate:SPEC",
