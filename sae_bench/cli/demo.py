@@ -19,6 +19,8 @@ DEMO_SETTINGS = (
     "scr.train_set_size=400",
     "sparse_probing_sae_probes.max_tasks=12",
     "sparse_probing_sae_probes.max_texts=240",
+    "mdl.n_rows=64",
+    "meta_structure.train_steps=100",
     "unlearning.max_questions=60",
 )
 
