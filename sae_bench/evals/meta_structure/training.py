@@ -129,7 +129,7 @@ def _revive(saes: MetaSAEs, x_SBD: Tensor, u_SBM: Tensor, left_SBD: Tensor, dead
         row_B1 = torch.arange(n_rows, device=latent_BA.device)[:, None] + seed * n_rows
         places.append((row_B1 * u_SBM.shape[2] + latent_BA).flatten())
     entries = entries_at(u_SBM, torch.cat(places).sort().values)
-    scale_S = (n_dead_S / (d_in // 2)).clamp(max=1.0).to(x_SBD)
+    scale_S = (n_dead_S.to(x_SBD) / (d_in // 2)).clamp(max=1.0)
     missed_SBD = saes.decode(entries, n_rows) - saes.b_dec_SD[:, None] - left_SBD
     slope_SBD = missed_SBD * (2 / n_rows) * scale_S[:, None, None]
     return saes.gradients(x_SBD, entries, slope_SBD)

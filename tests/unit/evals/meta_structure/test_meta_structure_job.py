@@ -121,7 +121,8 @@ def test_the_published_functions(model_dir: str, tmp_path: Path):
     path = tmp_path / "published" / "mine_x_eval_results.json"
     path.parent.mkdir()
     path.write_text(single.to_json())
-    assert load_results(path.parent).eval_names() == ["meta_structure"], "files with the published id are read"
+    (record,) = load_results(path.parent).records
+    assert record.spec is get_eval("meta_structure"), "files with the published id are read"
 
 
 def test_the_published_flags():
