@@ -33,7 +33,8 @@ def measure(work: Path) -> Page:
     collected = write_report(folder, target)
     written_s = perf_counter() - start
     opened = [_open(target) for _ in range(REPEATS)]
-    first, sorting, filtering = (statistics.median(run[k] for run in opened) for k in ("first", "sort", "filter"))
+    names = ("first", "cpu", "sort", "filter")
+    first, cpu, sorting, filtering = (statistics.median(run[name] for run in opened) for name in names)
     introduction = (
         f"{N_SAES} synthetic SAEs with {len(collected.metrics)} metrics of {len(collected.evals)} evals, three seeds, "
         f"details of every SAE; headless Chromium, an empty profile each time, median of {REPEATS}. The published "
@@ -41,7 +42,7 @@ def measure(work: Path) -> Page:
     )
     facts = [
         f"First interaction (table built, filters answer): {first:.2f} s after the file is opened "
-        f"(to be under {MOST_SECONDS} s).",
+        f"(to be under {MOST_SECONDS} s), {cpu:.2f} s of them CPU time of the page's thread.",
         f"Sorting by a column: {sorting * 1000:.0f} ms; filtering by a word, table and plot drawn: "
         f"{filtering * 1000:.0f} ms.",
         f"Size: {target.stat().st_size / 2**20:.1f} MB (to be under {MOST_MB} MB).",
@@ -62,9 +63,12 @@ def _open(target: Path) -> dict[str, float]:
         )
         context.set_default_timeout(120_000)
         page: Any = context.pages[0]
+        session = context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
         page.goto(target.as_uri(), wait_until="commit")
-        page.wait_for_function("globalThis.Report?.ready === true")
-        found = json.loads(page.evaluate(_MEASURE))
+        page.wait_for_function("typeof Report !== 'undefined' && Report.ready === true")
+        spent = {entry["name"]: entry["value"] for entry in session.send("Performance.getMetrics")["metrics"]}
+        found = {**json.loads(page.evaluate(_MEASURE)), "cpu": float(spent["ThreadTime"])}
         context.close()
     return found
 
