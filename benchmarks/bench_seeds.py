@@ -29,20 +29,25 @@ def measure(work: Path) -> Page:
     lm = load_language_model("embedded", device="cpu", dtype="float32")
     evals = tuple(name for name in EVALS if name in eval_names())
     one, many = (_run(lm, evals, n, work) for n in (1, SEEDS))
-    more = many["total"] - one["total"]
-    sizes = "; ".join(f"{name} {SETTINGS[name] or 'as it is'}" for name in evals)
+    more = many["prepare"] + many["score"] - one["prepare"] - one["score"]
     introduction = (
-        f"{', '.join(evals)} in one run on `{SAE}`, float32, with 1 and with {SEEDS} seeds; `--preset quick` with "
-        f"these settings: {sizes}. Texts stay the same over seeds: the pass is paid once, a seed costs its probes."
+        f"{', '.join(evals)} in one run on `{SAE}`, float32, with 1 and with {SEEDS} seeds; `--preset quick`, except "
+        f"for {'; '.join(_settings(name) for name in evals if SETTINGS[name])}. Texts stay the same over seeds: the "
+        "pass is paid once, a seed costs its probes. Seconds of the pass are those of the first run on both sides: it "
+        "reads the same tokens, and a shared machine's speed varies more than seeds cost."
     )
     facts = [
         f"The first seed: {one['total']:.1f} s ({one['pass']:.1f} s of them the pass over {one['n_tokens']:,.0f} "
-        f"tokens, {one['prepare']:.1f} s preparing texts, {one['score']:.1f} s probes and scores).",
-        f"{SEEDS - 1} more seeds: {more:.1f} s, **{more / one['total']:.2f} of the first** ({many['pass']:.1f} s pass, "
-        f"{many['score']:.1f} s probes and scores of all {SEEDS}).",
+        f"tokens, {one['prepare']:.1f} s preparing, {one['score']:.1f} s probes and scores).",
+        f"{SEEDS - 1} more seeds: {more:.1f} s, **{more / one['total']:.2f} of the first** ({many['prepare']:.1f} s "
+        f"preparing and {many['score']:.1f} s probes and scores of all {SEEDS}).",
         f"Tokens that the model read: {one['n_tokens']:,.0f} with 1 seed, {many['n_tokens']:,.0f} with {SEEDS}.",
     ]
     return Page("more seeds", introduction, [], facts)
+
+
+def _settings(name: str) -> str:
+    return ", ".join(f"`{name}.{key}={value}`" for key, value in SETTINGS[name].items())
 
 
 def _run(lm: Any, evals: tuple[str, ...], n_seeds: int, work: Path) -> dict[str, float]:
