@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 DEMO_SAES = ("embedded:.*", "baseline:identity", "baseline:pca", "baseline:random")
-DEMO_EVALS = ("core,sparse_probing,sparse_probing_sae_probes,scr,tpp,mdl,absorption,unlearning",)
+DEMO_EVALS = ("core,sparse_probing,sparse_probing_sae_probes,scr,tpp,mdl,meta_structure,absorption,unlearning",)
 """Those that take minutes together; ravel and autointerp run the model for every SAE and take longer."""
 DEMO_SETTINGS = (
     "core.n_eval_reconstruction_batches=4",
