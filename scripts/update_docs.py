@@ -1,4 +1,4 @@
-"""Put the real output of a demo run into the README (text and picture) and the suite's scores into its page.
+"""Put the real output of a demo run into the README and the suite's scores into its page.
 
 make demo 2>&1 | tee demo.log
 python scripts/update_docs.py --log demo.log --results demo_results
@@ -11,12 +11,10 @@ import json
 import re
 from pathlib import Path
 
-from rich.console import Console
-
-from sae_bench.cli.console import results_table
-from sae_bench.evals.registry import eval_names, get_eval
+from sae_bench.evals.registry import get_eval
 
 ROOT = Path(__file__).resolve().parent.parent
+TABLES_SHOWN = 2
 
 
 def contents(results: Path, name: str) -> list[dict]:
@@ -33,15 +31,12 @@ def replace_between(path: Path, marker: str, text: str) -> None:
     path.write_text(pattern.sub(lambda match: f"{match[1]}{text}\n{match[2]}", page), encoding="utf-8")
 
 
-def picture(results: Path, target: Path) -> None:
-    """The tables of the demo as they look in a terminal."""
-    console = Console(record=True, width=100, file=open("/dev/null", "w"))  # noqa: SIM115
-    for name in eval_names():
-        console.print(results_table(get_eval(name), contents(results, name)))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    drawn = console.export_svg(title="sae-bench demo")
-    local = re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL)  # fonts of a web server: take the reader's own
-    target.write_text(local.replace("Fira Code, monospace", "monospace"), encoding="utf-8")
+def excerpt(log: str) -> str:
+    """The first tables and the last lines of what the demo printed; what is left out is said."""
+    lines = [line.rstrip() for line in log[log.index("Core") :].strip().splitlines()]
+    ends = [place for place, line in enumerate(lines) if line.startswith("└")]
+    left_out = len(ends) - TABLES_SHOWN
+    return "\n".join([*lines[: ends[TABLES_SHOWN - 1] + 1], f"[{left_out} more tables]", *lines[ends[-1] + 1 :]])
 
 
 def suite_table(results: Path) -> str:
@@ -62,9 +57,8 @@ def main() -> None:
     parser.add_argument("--log", type=Path, required=True, help="what the demo printed")
     parser.add_argument("--results", type=Path, default=Path("demo_results"), help="what the demo wrote")
     args = parser.parse_args()
-    replace_between(ROOT / "README.md", "demo-output", "```\n" + args.log.read_text(encoding="utf-8").strip() + "\n```")
+    replace_between(ROOT / "README.md", "demo-output", f"```\n{excerpt(args.log.read_text(encoding='utf-8'))}\n```")
     replace_between(ROOT / "docs" / "embedded_suite.md", "suite-table", suite_table(args.results))
-    picture(args.results, ROOT / "docs" / "images" / "demo.svg")
 
 
 if __name__ == "__main__":
