@@ -235,7 +235,32 @@ class LanguageModel:
 
     def unembed(self, hidden_ND: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
         """Logits of final hidden states, with the model's own scaling and soft cap."""
-        logits = self.model.get_output_embeddings()(hidden_ND)
+        return self._scaled(self.model.get_output_embeddings()(hidden_ND))
+
+    @property
+    def unembeds_in_parts(self) -> bool:
+        """Whether the head is a plain linear layer, of which a part of the vocabulary can be taken."""
+        head = self.model.get_output_embeddings()
+        plain = type(head) is nn.Linear and type(head.weight) is nn.Parameter
+        return plain and not head._forward_hooks and not hasattr(head, "_hf_hook")
+
+    def unembed_in_parts(
+        self, hidden_ND: Float[Tensor, "*N D"], entries: int
+    ) -> Iterator[tuple[slice, Float[Tensor, "*N P"]]]:
+        """Logits of up to `entries` neighbouring vocabulary entries at a time, and which entries they are.
+
+        A head that cannot be taken in parts (`unembeds_in_parts`) gives the whole vocabulary at once.
+        """
+        if not self.unembeds_in_parts:
+            yield slice(0, self.d_vocab), self.unembed(hidden_ND)
+            return
+        head = self.model.get_output_embeddings()
+        for start in range(0, self.d_vocab, entries):
+            part = slice(start, min(start + entries, self.d_vocab))
+            bias = None if head.bias is None else head.bias[part]
+            yield part, self._scaled(nn.functional.linear(hidden_ND, head.weight[part], bias))
+
+    def _scaled(self, logits: Tensor) -> Tensor:
         scale = getattr(self.config, "logit_scale", None)
         if scale is not None:
             logits = logits * scale

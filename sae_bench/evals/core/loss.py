@@ -1,14 +1,16 @@
-"""Next-token loss and KL divergence of several branches against the original model, logits in chunks.
+"""Next-token loss and KL divergence of several branches against the original model.
 
 With logits z and a normaliser c = logsumexp z, log p = z - c. The divergence of a branch q from the original p is
 KL = sum_v p_v (log p_v - log q_v) = (sum_v p_v z_v - c) - (sum_v p_v z^q_v - c^q), and its loss is c^q - z^q[target]:
 a branch costs one product with the unembedding, one logsumexp and one weighted sum, and equal branches give exactly
-zero.
+zero. All three are sums over the vocabulary, so they are taken part by part while the logits of the part are in the
+processor's cache, relative to the largest logit so far (Milakov and Gimelshein 2018, "Online normalizer calculation
+for softmax"); the logits of a token never exist as a whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,11 +23,12 @@ from sae_bench.language_models.interventions import Replacement
 
 STREAMS_BETWEEN_LAYERS = ("hook_resid_pre", "hook_resid_post")
 
-CHUNK_BYTES = 64 << 20
-"""Size of one chunk of float32 logits."""
+PART_BYTES = {"cpu": 2 << 20}
+"""Size of the float32 logits that are made together, by type of device."""
+OTHER_PART_BYTES = 64 << 20
 
-ROWS_AT_ONCE = 16
-"""Rows of logits that are reduced together on a CPU, so that they are read from memory once."""
+TOKENS_OF_A_PART = 512
+"""Tokens whose logits are made together, for as many vocabulary entries as fit into a part."""
 
 TOKENS_AT_ONCE = 1024
 """Tokens of a branch that run through the layers together on a CPU, so that what they make stays in the caches."""
@@ -74,73 +77,91 @@ def compare_branches(
     has_target_BL = valid_BL.clone()
     has_target_BL[:, -1] = False
     hidden = {name: h[valid_BL] for name, h in branches_BLD.items()}
+    log_q_V = {name: torch.log_softmax(logits_V.float(), dim=-1) for name, logits_V in constant_branches_V.items()}
     original_ND, target_N, counts_N = original_BLD[valid_BL], targets_BL[valid_BL], has_target_BL[valid_BL]
     totals.n_tokens += len(target_N)
     totals.n_targets += int(counts_N.sum())
-    chunk = max(1, CHUNK_BYTES // (4 * lm.d_vocab))
-    for start in range(0, len(target_N), chunk):
-        part = slice(start, start + chunk)
+    n_tokens, n_entries = _part_size(lm)
+    for start in range(0, len(target_N), n_tokens):
+        part = slice(start, start + n_tokens)
         target, counts = target_N[part], counts_N[part]
-        original, p_NV = _original(lm.unembed(original_ND[part]).float(), target)
-        totals.loss -= _sum(original.log_prob_N[counts])
-        for name, h in hidden.items():
-            _add(sums[name], original, _branch(lm.unembed(h[part]).float(), target, p_NV), counts)
-        for name, logits_V in constant_branches_V.items():
-            _add(sums[name], original, _constant_branch(logits_V.float(), target, p_NV), counts)
+        comparison = _Comparison(target, hidden, log_q_V)
+        parts = [lm.unembed_in_parts(h[part], n_entries) for h in (original_ND, *hidden.values())]
+        for (entries, z_NP), *others in zip(*parts, strict=True):
+            comparison.add(entries, z_NP.float(), [z.float() for _, z in others])
+        totals.loss -= _sum(comparison.model.log_prob_N()[counts])
+        for name, log_prob_N, kl_N in comparison.results():
+            sums[name].loss -= _sum(log_prob_N[counts])
+            sums[name].kl += _sum(kl_N)
 
 
-@dataclass(frozen=True)
-class _Predictions:
-    """Of N tokens: log-probability of the target, and sum_v p_v log q_v with p the original distribution."""
-
-    log_prob_N: Tensor
-    expected_N: Tensor
-
-
-def _add(sums: BranchSums, original: _Predictions, branch: _Predictions, counts_N: Tensor) -> None:
-    sums.loss -= _sum(branch.log_prob_N[counts_N])
-    sums.kl += _sum(original.expected_N - branch.expected_N)
+def _part_size(lm: LanguageModel) -> tuple[int, int]:
+    """Tokens and vocabulary entries whose logits are made together."""
+    floats = PART_BYTES.get(lm.device.type, OTHER_PART_BYTES) // 4
+    if not lm.unembeds_in_parts:
+        return max(1, OTHER_PART_BYTES // 4 // lm.d_vocab), lm.d_vocab
+    return TOKENS_OF_A_PART, max(1, floats // TOKENS_OF_A_PART)
 
 
-def _original(z_NV: Float[Tensor, "N V"], target_N: Int[Tensor, "N"]) -> tuple[_Predictions, Float[Tensor, "N V"]]:
-    """The original predictions, and the distribution p."""
-    p_NV = torch.empty_like(z_NV)
-    rows = []
-    for z, p, target in zip(_blocks(z_NV), _blocks(p_NV), _blocks(target_N), strict=True):
-        c = torch.logsumexp(z, dim=-1, keepdim=True)
-        torch.sub(z, c, out=p).exp_()
-        rows.append(_reduced(z, c, p, target))
-    return _joined(rows), p_NV
+class _Softmax:
+    """Normaliser and target's logit of N tokens, from logits that come in parts of the vocabulary."""
+
+    def __init__(self, target_N: Int[Tensor, "N"]) -> None:
+        self.target_N = target_N
+        self.peak_N = torch.full(target_N.shape, -torch.inf, device=target_N.device)
+        self.total_N = torch.zeros(target_N.shape, device=target_N.device)
+        self.target_logit_N = torch.zeros(target_N.shape, device=target_N.device)
+
+    def add(self, entries: slice, z_NP: Float[Tensor, "N P"]) -> tuple[Float[Tensor, "N P"], Float[Tensor, "N"]]:
+        """Weights exp(z - peak) of this part, and by how much sums of earlier weights shrink."""
+        peak_N = torch.maximum(self.peak_N, z_NP.amax(dim=-1))
+        shrink_N = (self.peak_N - peak_N).exp_()
+        weight_NP = torch.sub(z_NP, peak_N[:, None]).exp_()
+        self.peak_N = peak_N
+        self.total_N = self.total_N * shrink_N + weight_NP.sum(dim=-1)
+        place_N = self.target_N - entries.start
+        here_N = (place_N >= 0) & (place_N < z_NP.shape[1])
+        found_N = z_NP.gather(1, place_N.clamp(0, z_NP.shape[1] - 1)[:, None])[:, 0]
+        self.target_logit_N = torch.where(here_N, found_N, self.target_logit_N)
+        return weight_NP, shrink_N
+
+    def normaliser_N(self) -> Float[Tensor, "N"]:
+        return self.peak_N + self.total_N.log()
+
+    def log_prob_N(self) -> Float[Tensor, "N"]:
+        """Log-probability of the target."""
+        return self.target_logit_N - self.normaliser_N()
 
 
-def _branch(z_NV: Float[Tensor, "N V"], target_N: Int[Tensor, "N"], p_NV: Float[Tensor, "N V"]) -> _Predictions:
-    """Predictions of a branch."""
-    rows = [
-        _reduced(z, torch.logsumexp(z, dim=-1, keepdim=True), p, target)
-        for z, p, target in zip(_blocks(z_NV), _blocks(p_NV), _blocks(target_N), strict=True)
-    ]
-    return _joined(rows)
+class _Comparison:
+    """Of N tokens: the softmax p of the model, of every branch its softmax q and sum_v p_v z^q_v."""
 
+    def __init__(self, target_N: Tensor, branches: Iterable[str], log_q_V: Mapping[str, Float[Tensor, "V"]]) -> None:
+        self.model = _Softmax(target_N)
+        self.branches = {name: _Softmax(target_N) for name in branches}
+        self.log_q_V = log_q_V
+        self.own_N = torch.zeros_like(self.model.total_N)
+        self.expected_N = {name: torch.zeros_like(self.own_N) for name in (*self.branches, *log_q_V)}
 
-def _constant_branch(z_V: Float[Tensor, "V"], target_N: Int[Tensor, "N"], p_NV: Float[Tensor, "N V"]) -> _Predictions:
-    """Predictions of a branch that has the same logits everywhere."""
-    log_q_V = torch.log_softmax(z_V, dim=-1)
-    return _Predictions(log_q_V[target_N], p_NV @ log_q_V)
+    def add(self, entries: slice, z_NP: Float[Tensor, "N P"], branches_NP: Sequence[Float[Tensor, "N P"]]) -> None:
+        """Take the logits of one part of the vocabulary, those of the branches in their order."""
+        weight_NP, shrink_N = self.model.add(entries, z_NP)
+        self.own_N = self.own_N * shrink_N + torch.linalg.vecdot(weight_NP, z_NP)
+        for (name, softmax), zq_NP in zip(self.branches.items(), branches_NP, strict=True):
+            softmax.add(entries, zq_NP)
+            self.expected_N[name] = self.expected_N[name] * shrink_N + torch.linalg.vecdot(weight_NP, zq_NP)
+        for name, log_q_V in self.log_q_V.items():
+            self.expected_N[name] = self.expected_N[name] * shrink_N + weight_NP @ log_q_V[entries]
 
-
-def _reduced(z_NV: Tensor, c_N1: Tensor, p_NV: Tensor, target_N: Tensor) -> tuple[Tensor, Tensor]:
-    """(z - c)[target] and sum_v p_v z_v - c."""
-    log_prob_N = (z_NV.gather(1, target_N[:, None]) - c_N1)[:, 0]
-    return log_prob_N, torch.mul(p_NV, z_NV).sum(dim=-1) - c_N1[:, 0]
-
-
-def _joined(rows: Sequence[tuple[Tensor, Tensor]]) -> _Predictions:
-    log_probs, expected = zip(*rows, strict=True)
-    return _Predictions(torch.cat(log_probs), torch.cat(expected))
-
-
-def _blocks(x: Tensor) -> tuple[Tensor, ...]:
-    return x.split(ROWS_AT_ONCE) if x.device.type == "cpu" else (x,)
+    def results(self) -> Iterator[tuple[str, Float[Tensor, "N"], Float[Tensor, "N"]]]:
+        """Name, log-probability of the target and divergence of every branch."""
+        negative_entropy_N = self.own_N / self.model.total_N - self.model.normaliser_N()
+        for name, softmax in self.branches.items():
+            expected_N = self.expected_N[name] / self.model.total_N - softmax.normaliser_N()
+            yield name, softmax.log_prob_N(), negative_entropy_N - expected_N
+        for name, log_q_V in self.log_q_V.items():
+            expected_N = self.expected_N[name] / self.model.total_N
+            yield name, log_q_V[self.model.target_N], negative_entropy_N - expected_N
 
 
 def resume_point(hook: HookPoint, x_BLD: Mapping[str, Tensor]) -> Resume | None:

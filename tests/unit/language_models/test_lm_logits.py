@@ -82,6 +82,31 @@ def test_unembed_takes_any_number_of_leading_axes():
     torch.testing.assert_close(lm.unembed(hidden[:, -1]), logits[:, -1])
 
 
+@pytest.mark.parametrize("entries", [1, 7, 64, 10_000])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parts_of_the_vocabulary_make_the_whole(family: str, entries: int):
+    lm = family_model(family)
+    assert lm.unembeds_in_parts
+    hidden = lm.final_hidden(token_rows(lm))
+    parts = list(lm.unembed_in_parts(hidden, entries))
+    assert [(part.start, part.stop) for part, _ in parts] == [
+        (start, min(start + entries, lm.d_vocab)) for start in range(0, lm.d_vocab, entries)
+    ]
+    torch.testing.assert_close(torch.cat([logits for _, logits in parts], dim=-1), lm.unembed(hidden))
+
+
+def test_a_head_that_does_more_is_not_taken_apart():
+    lm = tiny_model("llama")
+    hidden = lm.final_hidden(token_rows(lm))
+    handle = lm.model.get_output_embeddings().register_forward_hook(lambda _m, _a, logits: logits * 2)
+    [(part, logits)] = lm.unembed_in_parts(hidden, 8)
+    assert not lm.unembeds_in_parts
+    assert part == slice(0, lm.d_vocab)
+    assert torch.equal(logits, lm.unembed(hidden))
+    handle.remove()
+    assert lm.unembeds_in_parts
+
+
 def test_a_row_of_one_token_has_no_next_token():
     lm = family_model("gpt2")
     ids = token_rows(lm, length=1)

@@ -20,11 +20,18 @@ KINDS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("chunk_tokens", [1, 7, 1000])
-@pytest.mark.parametrize("family", ["llama", "gemma2"])
-def test_loss_and_divergence_equal_full_logits(family: str, chunk_tokens: int, monkeypatch: pytest.MonkeyPatch):
-    lm = tiny_model(family)
-    monkeypatch.setattr(branches, "CHUNK_BYTES", chunk_tokens * 4 * lm.d_vocab)
+@pytest.mark.parametrize(("n_tokens", "n_entries"), [(1, 1000), (7, 13), (1000, 7), (1000, 1000)])
+@pytest.mark.parametrize("family", ["llama", "gemma2", "phi", "whole head"])
+def test_loss_and_divergence_equal_full_logits(
+    family: str, n_tokens: int, n_entries: int, monkeypatch: pytest.MonkeyPatch
+):
+    lm = tiny_model("llama" if family == "whole head" else family)
+    if family == "whole head":  # a head with a hook cannot be taken in parts
+        lm.model.get_output_embeddings().register_forward_hook(lambda _m, _a, logits: logits * 2)
+        monkeypatch.setattr(branches, "OTHER_PART_BYTES", n_tokens * 4 * lm.d_vocab)
+    else:
+        monkeypatch.setattr(branches, "TOKENS_OF_A_PART", n_tokens)
+        monkeypatch.setattr(branches, "PART_BYTES", {"cpu": 4 * n_tokens * n_entries})
     original = lm.final_hidden(corpus_rows(lm, 6))
     generator = torch.Generator().manual_seed(0)
     noisy = {s: original + s * torch.randn(original.shape, generator=generator) for s in (1e-3, 0.5)}
@@ -48,7 +55,7 @@ def test_loss_and_divergence_equal_full_logits(family: str, chunk_tokens: int, m
         assert sums[name].loss == pytest.approx(float(cross_entropy(q, ids)[keep[:, :-1]].sum()), rel=1e-6), name
         kl = float(divergence(log_p, q)[keep].sum())
         assert sums[name].kl == pytest.approx(kl, rel=1e-5, abs=1e-6 * totals.n_tokens), name
-    assert abs(sums["same"].kl) < 1e-6 * totals.n_tokens
+    assert sums["same"].kl == 0.0
     assert sums["far"].kl > sums["near"].kl
 
 
