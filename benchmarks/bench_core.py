@@ -54,10 +54,15 @@ def _sides(work: Path, saes: Sequence[str], batches: tuple[int, int], dtype: str
     return what, median_run(theirs, _published_total), median_run(ours, _total)
 
 
+def reference_file(work: Path, saes: Sequence[str], batches: tuple[int, int], dtype: str) -> Path:
+    """What the published package's last run with these settings wrote."""
+    return work / f"core_reference_{len(saes)}_{batches[0]}_{batches[1]}_{dtype}.json"
+
+
 def _theirs(work: Path, saes: Sequence[str], batches: tuple[int, int], dtype: str) -> dict[str, Any]:
     return reference_once(
         "run_core.py", *reference_inputs(work), "--saes", ",".join(saes), "--tokens", work / "in/tokens.safetensors",
-        "--out", work / "core_reference.json", *_sizes(batches, dtype),
+        "--out", reference_file(work, saes, batches, dtype), *_sizes(batches, dtype),
     )  # fmt: skip
 
 

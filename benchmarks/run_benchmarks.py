@@ -18,6 +18,8 @@ from common import ROOT, Page, export_inputs
 PAGES = ROOT / "docs" / "benchmarks"
 INDEX = ROOT / "docs" / "benchmarks.md"
 FIRST = ("core", "sparse_probing")
+LAST = ("suite",)
+"""Adds up what the other parts have measured."""
 HEADER = "| | published s | ours s | ratio | published peak MB | ours peak MB |\n| --- | --- | --- | --- | --- | --- |"
 INTRODUCTION = """# Benchmarks
 
@@ -28,9 +30,9 @@ not counted. Each part's page says how it was measured and where the time goes.
 
 
 def parts() -> dict[str, str]:
-    """Name of every part -> its module, the basic ones first."""
+    """Name of every part -> its module, the basic ones first, sums last."""
     found = {path.stem.removeprefix("bench_"): path.stem for path in Path(__file__).parent.glob("bench_*.py")}
-    names = [*(name for name in FIRST if name in found), *sorted(set(found) - set(FIRST))]
+    names = [*(n for n in FIRST if n in found), *sorted(set(found) - {*FIRST, *LAST}), *(n for n in LAST if n in found)]
     return {name: found[name] for name in names}
 
 

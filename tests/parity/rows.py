@@ -37,7 +37,7 @@ def means(what: str, reference: Sequence[float], ours: Sequence[float], *, withi
     a, b = statistics.fmean(reference), statistics.fmean(ours)
     error = math.sqrt(statistics.variance(reference) / len(reference) + statistics.variance(ours) / len(ours))
     allowed = max(within, 2 * error)
-    return Row(what, a, b, f"{allowed:.4f} ({len(ours)} seeds, two SE {2 * error:.4f})", abs(a - b) <= allowed)
+    return Row(what, a, b, f"{allowed:.2g} ({len(ours)} seeds, two SE {2 * error:.2g})", abs(a - b) <= allowed)
 
 
 def close(a: float, b: float, relative: float) -> bool:
