@@ -20,6 +20,8 @@ from rows import Row
 PAGES = ROOT / "docs" / "parity"
 INDEX = ROOT / "docs" / "parity.md"
 FIRST = ("hooks", "core", "sparse_probing")
+LAST = ("published_results",)
+"""Reads what the other parts have left."""
 EXPORTED = ("topk", "batch_topk", "jumprelu", "gated", "relu", "matryoshka_batch_topk")
 HEADER = "| what | published package | ours | allowed | |\n| --- | --- | --- | --- | --- |"
 COUNTS = re.compile(r"^(\d+) numbers compared, (\d+) differ\.$", re.MULTILINE)
@@ -35,7 +37,7 @@ token ids and labels. Model and data loading of the published package are replac
 def parts() -> dict[str, str]:
     """Name of every part -> its module, the basic ones first."""
     found = {path.stem.removeprefix("parity_"): path.stem for path in Path(__file__).parent.glob("parity_*.py")}
-    names = [*(name for name in FIRST if name in found), *sorted(set(found) - set(FIRST))]
+    names = [*(n for n in FIRST if n in found), *sorted(set(found) - {*FIRST, *LAST}), *(n for n in LAST if n in found)]
     return {name: found[name] for name in names}
 
 

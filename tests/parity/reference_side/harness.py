@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 REFERENCE_VERSION = "0.6.0"
+PUBLISHED_RESULTS = "published_results"
+"""Folder beside the output, for the result files of the published code."""
 PACKAGES = (
     "sae-bench",
     "sae-lens",
@@ -39,6 +42,16 @@ logger = logging.getLogger("reference_side")
 
 
 # ---- the environment
+
+
+def keep_results(folder: Path, out: Path) -> None:
+    """Copy the result files that the published code wrote; those of an SAE's first run stay."""
+    for file in folder.rglob("*_eval_results.json"):
+        eval_name = json.loads(file.read_text())["eval_type_id"]
+        kept = out.resolve().parent / PUBLISHED_RESULTS / eval_name / file.name
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, kept)
 
 
 def start_logging() -> None:

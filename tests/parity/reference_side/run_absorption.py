@@ -205,6 +205,7 @@ def evaluate_one(
     try:
         with watch.measure("total"):
             returned = module("main").run_eval(config, [(name, sae)], args.device, "results", force_rerun=False)
+        harness.keep_results(Path("results"), args.out)
         result = next(iter(returned.values()))
         counted = {row["first_letter"] for row in result["eval_result_details"]}
         fractions = {letter: sum(v) / len(v) for letter, v in older.by_letter.items() if letter in counted}

@@ -76,6 +76,7 @@ def evaluate(args: argparse.Namespace, watch: harness.Stopwatch, *, context_size
                 device=args.device,
                 force_rerun=True,
             )
+            harness.keep_results(Path(folder), args.out)
         results[name] = {**watch.take(), "peak_rss_mb": harness.peak_rss_mb()}
         if outcome:
             results[name]["metrics"] = outcome[0]["metrics"]

@@ -190,6 +190,7 @@ def evaluate(
                 save_activations=True,
                 artifacts_path=str(artifacts),
             )
+            harness.keep_results(Path(folder), args.out)
         result = next(iter(returned.values()))
         outcome: dict[str, Any] = {
             "metrics": result["eval_result_metrics"],

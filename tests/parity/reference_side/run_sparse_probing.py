@@ -136,6 +136,7 @@ def evaluate(
                 save_activations=True,
                 artifacts_path=str(artifacts),
             )
+            harness.keep_results(Path(folder), args.out)
         result = next(iter(returned.values()))
         outcome = {
             "metrics": result["eval_result_metrics"],

@@ -124,6 +124,7 @@ def run_published(args: argparse.Namespace, name: str, sae: Any, seed: int, work
     )
     with tempfile.TemporaryDirectory() as folder:
         returned = evals.run_eval(config, [(name, sae)], args.device, folder, force_rerun=True)
+        harness.keep_results(Path(folder), args.out)
     result = next(iter(returned.values()))
     return {"metrics": result["eval_result_metrics"], "details": result["eval_result_details"]}
 
