@@ -130,10 +130,6 @@ def run_suite(args: argparse.Namespace) -> dict[str, Any]:
         (handle,) = resolve_spec(f"path:{args.inputs / 'saes' / name}.safetensors")
         sae = handle.load(context)
         members.append(Member("suite", name, sae, sae.cfg.hook_name))
-    tokenize = lm.tokenize
-    lm.tokenize = lambda texts, **rest: (  # type: ignore[method-assign]  # token ids are handed through
-        tokenize(texts, **rest) if len(texts) and isinstance(texts[0], str) else texts
-    )
     start = perf_counter()
     rows_NL = load_file(args.inputs / "tokens.safetensors")["tokens"]
     jobs = _jobs(EvalContext(lm, (members[0].hook_name,), (SEED,)), rows_NL, args.inputs)
@@ -167,11 +163,11 @@ def _timed(make: Callable[[], Any]) -> tuple[Any, float]:
 
 def _jobs(context: Any, rows_NL: Any, inputs: Path) -> dict[str, Callable[[], Any]]:
     """Eval -> what makes its job, with the settings of the other parts."""
+    from our_side import given_texts
     from parity_mdl import ROWS
     from parity_scr_and_tpp import DATASET, N_VALUES, SIZES
     from parity_sparse_probing_sae_probes import KS, MAX_TEXTS
 
-    from sae_bench.datasets import LabelledTexts
     from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
     from sae_bench.evals.absorption.evaluate import AbsorptionJob
     from sae_bench.evals.core.eval_config import CoreEvalConfig
@@ -187,10 +183,6 @@ def _jobs(context: Any, rows_NL: Any, inputs: Path) -> dict[str, Callable[[], An
     from sae_bench.evals.sparse_probing_sae_probes.eval_config import SparseProbingSaeProbesEvalConfig
     from sae_bench.evals.sparse_probing_sae_probes.evaluate import SaeProbesJob
 
-    def labelled(file: str) -> list[LabelledTexts]:
-        texts = read(inputs / file)
-        return [LabelledTexts(name, tuple(t["classes"]), t["train"], t["test"], {}) for name, t in texts.items()]
-
     def sizes(name: str) -> dict[str, Any]:
         train, test, length = SIZES[name]
         return {"train_set_size": train, "test_set_size": test, "context_length": length, "n_values": list(N_VALUES)}
@@ -200,7 +192,7 @@ def _jobs(context: Any, rows_NL: Any, inputs: Path) -> dict[str, Callable[[], An
         n_eval_reconstruction_batches=losses, n_eval_sparsity_variance_batches=others, batch_size_prompts=16,
         exclude_special_tokens_from_reconstruction=True,
     )  # fmt: skip
-    probing, tpp = labelled("texts.json"), labelled("tpp_texts.json")
+    probing, tpp = (given_texts(context.lm, read(inputs / f"{name}.json")) for name in ("texts", "tpp_texts"))
     tasks = SparseProbingSaeProbesEvalConfig(
         dataset_names=list(bench_tasks.CHOSEN), max_texts=MAX_TEXTS, ks=list(KS), include_llm_baseline=True
     )

@@ -11,7 +11,7 @@ import argparse
 import json
 import logging
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -33,6 +33,7 @@ from sae_bench.evals.sparse_probing.evaluate import SparseProbingJob
 from sae_bench.language_models import LanguageModel, load_language_model
 
 DATASETS = ("embedded/news_topics", "embedded/code_languages")
+WRITTEN_IDS = "token ids: "
 
 
 def export(args: argparse.Namespace) -> None:
@@ -96,16 +97,35 @@ def run_sparse_probing(args: argparse.Namespace) -> None:
     texts = json.loads((args.inputs / "texts.json").read_text())
     length = json.loads((args.inputs / "meta.json").read_text())["context_length"]
     config = SparseProbingEvalConfig(dataset_names=list(texts), context_length=length)
-    labelled = [
-        LabelledTexts(name, tuple(t["classes"]), t["train"], t["test"], {}) for name, t in texts.items()
-    ]  # token ids in the place of texts: the tokeniser below hands them through
-    lm.tokenize = lambda ids, **_: ids  # type: ignore[method-assign]
+    labelled = given_texts(lm, texts)
     job = SparseProbingJob(EvalContext(lm, (members[0].hook_name,), tuple(args.seeds)), config, labelled=labelled)
     result = _run(lm, job, members)
     result["model_load_s"] = load_seconds
     _write(args.out, result)
     if args.pooled:
         _save_pooled(job, members[0].hook_name, args.pooled)
+
+
+def given_texts(lm: LanguageModel, texts: Mapping[str, Any]) -> list[LabelledTexts]:
+    """Labelled token ids, written out as texts that the model's tokeniser then reads back; other texts as ever."""
+    tokenize = lm.tokenize
+
+    def read_back(given: Sequence[str], **rest: Any) -> list[list[int]]:
+        others = iter(tokenize([text for text in given if not text.startswith(WRITTEN_IDS)], **rest))
+        return [
+            json.loads(text.removeprefix(WRITTEN_IDS)) if text.startswith(WRITTEN_IDS) else next(others)
+            for text in given
+        ]
+
+    lm.tokenize = read_back  # type: ignore[method-assign]
+
+    def written(of_split: Mapping[str, Sequence[list[int]]]) -> dict[str, list[str]]:
+        return {name: [f"{WRITTEN_IDS}{ids}" for ids in of_class] for name, of_class in of_split.items()}
+
+    return [
+        LabelledTexts(name, tuple(of["classes"]), written(of["train"]), written(of["test"]), {})
+        for name, of in texts.items()
+    ]
 
 
 def _save_pooled(job: SparseProbingJob, hook: str, path: Path) -> None:

@@ -190,7 +190,8 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def _job(args: argparse.Namespace, lm: Any, hook: str) -> Any:
-    from sae_bench.datasets import LabelledTexts
+    from our_side import given_texts
+
     from sae_bench.evals.base import EvalContext
     from sae_bench.evals.scr_and_tpp.eval_config import ScrEvalConfig, TppEvalConfig
     from sae_bench.evals.scr_and_tpp.evaluate import ScrJob, TppJob
@@ -201,8 +202,7 @@ def _job(args: argparse.Namespace, lm: Any, hook: str) -> Any:
     if args.eval == "scr":
         return ScrJob(context, ScrEvalConfig(dataset_names=[DATASET], **sizes))
     texts = read(args.inputs / "tpp_texts.json")
-    labelled = [LabelledTexts(name, tuple(t["classes"]), t["train"], t["test"], {}) for name, t in texts.items()]
-    lm.tokenize = lambda ids, **_: ids
+    labelled = given_texts(lm, texts)
     return TppJob(context, TppEvalConfig(dataset_names=list(texts), **sizes), labelled=labelled)
 
 
