@@ -168,6 +168,7 @@ def evaluate(
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # it writes into `artifacts` where it stands
         work = Path(folder)
+        (work / "results").mkdir()
         first, second = published.values()
         module("main").run_k_sparse_probing_experiment = functools.partial(
             first, experiment_dir=work / "k", probes_dir=work / "probes"
