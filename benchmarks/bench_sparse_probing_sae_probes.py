@@ -7,11 +7,12 @@ from statistics import median
 from typing import Any
 
 from common import REPEATS, Comparison, Page, median_run, read, reference_inputs, run_reference
-from parity_sparse_probing_sae_probes import KS, MAX_TEXTS, TASKS, export, run_ours
+from parity_sparse_probing_sae_probes import KS, TASKS, export, run_ours
 
 SAE = "topk"
 SEED = 42
 CHOSEN = TASKS[3:11]
+MAX_TEXTS = 450
 
 
 def measure(work: Path) -> Page:
@@ -63,6 +64,6 @@ def _ours(work: Path) -> dict[str, Any]:
     out = work / "sparse_probing_sae_probes_ours.json"
     run_ours(
         "--inputs", work / "in", "--out", out, "--seeds", SEED, "--saes", SAE, "--tasks", ",".join(CHOSEN),
-        "--normal-only",
+        "--normal-only", "--max-texts", MAX_TEXTS,
     )  # fmt: skip
     return read(out)

@@ -166,7 +166,7 @@ def _jobs(context: Any, rows_NL: Any, inputs: Path) -> dict[str, Callable[[], An
     from our_side import given_texts
     from parity_mdl import ROWS
     from parity_scr_and_tpp import DATASET, N_VALUES, SIZES
-    from parity_sparse_probing_sae_probes import KS, MAX_TEXTS
+    from parity_sparse_probing_sae_probes import KS
 
     from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
     from sae_bench.evals.absorption.evaluate import AbsorptionJob
@@ -194,7 +194,7 @@ def _jobs(context: Any, rows_NL: Any, inputs: Path) -> dict[str, Callable[[], An
     )  # fmt: skip
     probing, tpp = (given_texts(context.lm, read(inputs / f"{name}.json")) for name in ("texts", "tpp_texts"))
     tasks = SparseProbingSaeProbesEvalConfig(
-        dataset_names=list(bench_tasks.CHOSEN), max_texts=MAX_TEXTS, ks=list(KS), include_llm_baseline=True
+        dataset_names=list(bench_tasks.CHOSEN), max_texts=bench_tasks.MAX_TEXTS, ks=list(KS), include_llm_baseline=True
     )
     bins = [int(n) for n in bench_mdl.BINS.split(",")]
     return {

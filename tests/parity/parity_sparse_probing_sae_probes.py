@@ -32,6 +32,8 @@ TASKS = (
     "130_temp_cat_Frequency", "131_temp_cat_Typical Time", "133_context_type_Causality",
     "155_athlete_sport_basketball", "156_athlete_sport_baseball",
 )  # fmt: skip
+BASELINE_TASKS = TASKS[::4]
+"""Tasks whose probes on the residual stream are compared: the published solver takes half a minute for each."""
 STEPPED_TASKS = ("96_spam_is", "119_us_state_TX", "131_temp_cat_Typical Time")
 SAES = ("topk", "jumprelu")
 STEPPED_SAE = "topk"
@@ -39,13 +41,13 @@ ENOUGH_TEXTS = 32
 """Fewer training texts are often separable, and SAGA then stops far from the optimum after 1000 rounds."""
 SEEDS = (42, 43, 44)
 KS = (1, 2, 5)
-MAX_TEXTS = 450
+MAX_TEXTS = 300
 AUC = 0.005
-NEEDED = 20
-"""Of the tasks, so many have to agree within `AUC` for every SAE and k."""
+NEEDED = 20 / 24
+"""Share of the tasks that have to agree within `AUC` for every SAE and k."""
 INTRODUCTION = f"""`sae-bench==0.6.0` with `sae-probes==0.4.2`: {len(TASKS)} of the package's 113 tasks, its files cut to the
 first {MAX_TEXTS} texts ({MAX_TEXTS // 2} of each class; {MAX_TEXTS - 100} train, 99 test), {len(SEEDS)} seeds, L1 probes on k = 1, 2, 5 latents and the L2
-probe on the residual stream. Both sides read the same files, tokenise them themselves, draw the same splits and folds;
+probe on the residual stream ({len(BASELINE_TASKS)} tasks). Both sides read the same files, tokenise them themselves, draw the same splits and folds;
 AUCs are compared task by task (mean over seeds, within {AUC}), accuracy and F1 as means over tasks. The published
 solvers stop early (SAGA and L-BFGS, at most 1000 iterations, float32); ours go to the optimum. The settings scarcity
 and imbalance, which the published eval refuses, are compared with the functions of `sae-probes` on {len(STEPPED_TASKS)} tasks.
@@ -62,15 +64,16 @@ def compare(work: Path, *, run: bool = True) -> list[Row]:
         export(data, MAX_TEXTS)
         seeds = ",".join(map(str, SEEDS))
         common = ("--model", inputs / "model", "--meta", inputs / "meta.json", "--sae-dir", inputs / "saes",
-                  "--data", data, "--seeds", seeds, "--k", ",".join(map(str, KS)))  # fmt: skip
+                  "--data", data, "--seeds", seeds, "--k", ",".join(map(str, KS)),
+                  "--cache-dir", work / "sae_probes" / "activations")  # fmt: skip
         script = "run_sparse_probing_sae_probes.py"
         run_reference(
-            script, *common, "--saes", ",".join(SAES), "--tasks", ",".join(TASKS), "--out", outputs["reference"]
-        )
-        run_reference(
-            script, *common, "--saes", SAES[0], "--tasks", ",".join(TASKS), "--converged-baseline",
-            "--out", work / "sparse_probing_sae_probes_reference_converged.json",
+            script, *common, "--saes", ",".join(SAES), "--tasks", ",".join(TASKS), "--no-baseline",
+            "--out", outputs["reference"],
         )  # fmt: skip
+        baseline = ("--saes", SAES[0], "--tasks", ",".join(BASELINE_TASKS))
+        run_reference(script, *common, *baseline, "--out", _baseline_file(work, "published"))
+        run_reference(script, *common, *baseline, "--converged-baseline", "--out", _baseline_file(work, "converged"))
         for setting in ("scarcity", "imbalance"):
             run_reference(
                 script, *common, "--saes", STEPPED_SAE, "--tasks", ",".join(STEPPED_TASKS), "--setting", setting,
@@ -79,7 +82,7 @@ def compare(work: Path, *, run: bool = True) -> list[Row]:
         run_ours("--inputs", inputs, "--out", outputs["ours"], "--seeds", seeds)
     theirs, ours = read(outputs["reference"]), read(outputs["ours"])
     rows = list(_tokens(theirs["token_ids"], ours["token_ids"]))
-    rows += _residual_stream(theirs, read(work / "sparse_probing_sae_probes_reference_converged.json"), ours)
+    rows += _residual_stream(*(read(_baseline_file(work, kind)) for kind in ("published", "converged")), ours)
     for name in SAES:
         reference = _mean_over_seeds(theirs, name)
         rows += _probes(name, reference, {row["dataset_name"]: row for row in ours["saes"][name]["details"]})
@@ -87,6 +90,10 @@ def compare(work: Path, *, run: bool = True) -> list[Row]:
         stepped = read(work / f"sparse_probing_sae_probes_reference_{setting}.json")
         rows += _stepped(setting, stepped, ours["settings"][setting])
     return rows
+
+
+def _baseline_file(work: Path, kind: str) -> Path:
+    return work / f"sparse_probing_sae_probes_reference_baseline_{kind}.json"
 
 
 def _mean_over_seeds(report: Mapping[str, Any], name: str) -> dict[str, dict[str, float]]:
@@ -108,9 +115,10 @@ def _tokens(theirs: Mapping[str, list[int]], ours: Mapping[str, list[int]]) -> I
 
 def _residual_stream(theirs: Mapping[str, Any], converged: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[Row]:
     mine = {row["dataset_name"]: row for row in ours["saes"][SAES[0]]["details"]}
-    for row in _scores("residual stream", "llm", _mean_over_seeds(theirs, SAES[0]), mine):
+    for row in _scores("residual stream", "llm", _mean_over_seeds(theirs, SAES[0]), mine, BASELINE_TASKS):
         yield replace(row, allowed="decided: the published solver stops before its optimum", good=True)
-    yield from _scores("residual stream, converged", "llm", _mean_over_seeds(converged, SAES[0]), mine)
+    solved = _mean_over_seeds(converged, SAES[0])
+    yield from _scores("residual stream, converged", "llm", solved, mine, BASELINE_TASKS)
 
 
 def _probes(name: str, reference: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[Row]:
@@ -118,20 +126,22 @@ def _probes(name: str, reference: Mapping[str, Any], ours: Mapping[str, Any]) ->
         yield from _scores(f"{name} top-{k}", f"sae_top_{k}", reference, ours)
 
 
-def _scores(what: str, prefix: str, reference: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[Row]:
+def _scores(
+    what: str, prefix: str, reference: Mapping[str, Any], ours: Mapping[str, Any], tasks: Sequence[str] = TASKS
+) -> Iterator[Row]:
     key = f"{prefix}_test_auc"
-    differences = [abs(reference[task][key] - ours[task][key]) for task in TASKS]
-    agree = sum(difference <= AUC for difference in differences)
+    differences = [abs(reference[task][key] - ours[task][key]) for task in tasks]
+    agree, needed = sum(difference <= AUC for difference in differences), round(NEEDED * len(tasks))
     yield Row(
         f"{what} AUC, tasks within {AUC} (largest difference {max(differences):.4f})",
-        len(TASKS),
+        len(tasks),
         agree,
-        f"{NEEDED} of {len(TASKS)}",
-        agree >= NEEDED,
+        f"{needed} of {len(tasks)}",
+        agree >= needed,
     )
     for metric, within in (("test_auc", AUC), ("test_accuracy", 0.01), ("test_f1", 0.01)):
-        a, b = (fmean(side[task][f"{prefix}_{metric}"] for task in TASKS) for side in (reference, ours))
-        yield Row(f"{what} {metric}, mean over {len(TASKS)} tasks", a, b, f"{within:g}", abs(a - b) <= within)
+        a, b = (fmean(side[task][f"{prefix}_{metric}"] for task in tasks) for side in (reference, ours))
+        yield Row(f"{what} {metric}, mean over {len(tasks)} tasks", a, b, f"{within:g}", abs(a - b) <= within)
 
 
 def _stepped(setting: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[Row]:
@@ -209,13 +219,15 @@ def main() -> None:
         sae = handle.load(context)
         members.append(Member("parity", name, sae, sae.cfg.hook_name))
     options = PassOptions(store=None if args.activations is None else ActivationStore(args.activations))
-    result = _run(lm, members, args.tasks, args.seeds, "normal", options)
+    result = _run(lm, members, args.tasks, args.seeds, "normal", options, args.max_texts)
     result["model_load_s"] = seconds
     result["token_ids"] = {task: tokenize_ends(lm, load_task(task).texts[:1], 1024)[0] for task in args.tasks}
     stepped = [member for member in members if member.sae_id == STEPPED_SAE]
     if not args.normal_only:
         result["settings"] = {
-            setting: _run(lm, stepped, STEPPED_TASKS, args.seeds, setting, options)["saes"][STEPPED_SAE]["steps"]
+            setting: _run(lm, stepped, STEPPED_TASKS, args.seeds, setting, options, args.max_texts)["saes"][
+                STEPPED_SAE
+            ]["steps"]
             for setting in ("scarcity", "imbalance")
         }
     result["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -223,7 +235,13 @@ def main() -> None:
 
 
 def _run(
-    lm: Any, members: Sequence[Any], tasks: Sequence[str], seeds: Sequence[int], setting: Any, options: Any
+    lm: Any,
+    members: Sequence[Any],
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    setting: Any,
+    options: Any,
+    max_texts: int,
 ) -> dict[str, Any]:
     from sae_bench.activations.one_pass import run_pass
     from sae_bench.evals.base import EvalContext
@@ -232,7 +250,7 @@ def _run(
 
     config = SparseProbingSaeProbesEvalConfig(
         dataset_names=list(tasks),
-        max_texts=MAX_TEXTS,
+        max_texts=max_texts,
         setting=setting,
         ks=list(KS),
         include_llm_baseline=setting == "normal",
@@ -273,6 +291,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=lambda text: [int(s) for s in text.split(",")], default=list(SEEDS))
     parser.add_argument("--saes", type=lambda text: text.split(","), default=list(SAES))
     parser.add_argument("--tasks", type=lambda text: text.split(","), default=list(TASKS))
+    parser.add_argument("--max-texts", type=int, default=MAX_TEXTS)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--activations", type=Path, help="keep the model's activations here for another call")
     parser.add_argument("--normal-only", action="store_true", help="leave scarcity and imbalance out")
