@@ -6,19 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from jinja2 import TemplateError
 from torch import Tensor
 
 from sae_bench.judges.interface import Deliver, Message, Question, Reply
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.generation import generate
+from sae_bench.language_models.layout import attention_window
+from sae_bench.language_models.text_cache import Past, TextCache
 
 TOKENS_AT_ONCE = 8192
-"""Padded tokens of the questions that are answered together."""
+"""Padded tokens, beyond what all questions begin with, of the questions that are answered together."""
 
 
 class LocalJudge:
-    """Answers with a language model; a question's `only` is kept to by looking no further than tokens that fit."""
+    """Answers with a language model, greedily; what the questions of a kind begin with is read once.
+
+    A question's `only` is kept to by looking no further than tokens that fit.
+    """
 
     def __init__(self, lm: LanguageModel) -> None:
         self.lm = lm
@@ -36,8 +42,10 @@ class LocalJudge:
         for place, question in enumerate(questions):
             groups.setdefault((question.max_tokens, question.only), []).append(place)
         for (max_tokens, only), places in groups.items():
-            for batch in _batches(sorted(places, key=lambda place: len(prompts[place])), prompts):
-                replies = self._generate([prompts[place] for place in batch], max_tokens, only)
+            past, n_past = self._beginning([prompts[place] for place in places], max_tokens)
+            lengths = {place: len(prompts[place]) - n_past + max_tokens for place in places}
+            for batch in _batches(sorted(places, key=lengths.__getitem__), lengths):
+                replies = self._generate([prompts[place] for place in batch], past, n_past, max_tokens, only)
                 for place, ids in zip(batch, replies, strict=True):
                     text = self.lm.tokenizer.decode(ids, skip_special_tokens=True)
                     deliver(place, Reply(text.strip(), len(prompts[place]), len(ids)))
@@ -61,28 +69,43 @@ class LocalJudge:
             )
 
     @torch.no_grad()
-    def _generate(self, prompts: Sequence[Sequence[int]], max_tokens: int, only: str | None) -> list[list[int]]:
-        """New tokens of each prompt, up to its end of text."""
-        tokenizer, device = self.lm.tokenizer, self.lm.device
-        pad = tokenizer.pad_token_id or 0
-        length = max(map(len, prompts))
-        ids_BL = torch.tensor([[pad] * (length - len(ids)) + list(ids) for ids in prompts], device=device)
-        mask_BL = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in prompts], device=device)
-        ends = self._ends()
-        processors = [] if only is None else [_Only(self._allowed_tokens(only, ends).to(device))]
-        out_BL: Int[Tensor, "B L"] = self.lm.model.generate(
-            input_ids=ids_BL,
-            attention_mask=mask_BL,
-            max_new_tokens=max_tokens,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            pad_token_id=pad,
-            eos_token_id=sorted(ends) or None,
-            logits_processor=processors,
+    def _generate(
+        self, prompts: Sequence[Sequence[int]], past: Past | None, n_past: int, max_tokens: int, only: str | None
+    ) -> list[list[int]]:
+        """New tokens of each prompt, up to its end of text; the first `n_past` tokens are in `past`."""
+        device, ends = self.lm.device, self._ends()
+        length = max(map(len, prompts)) - n_past
+        ids_BL = torch.zeros(len(prompts), length, dtype=torch.long, device=device)
+        real_BL = torch.zeros(len(prompts), length, dtype=torch.bool, device=device)
+        for row, ids in enumerate(prompts):
+            own = ids[n_past:]
+            ids_BL[row, length - len(own) :] = torch.tensor(own, device=device)
+            real_BL[row, length - len(own) :] = True
+        everyone = torch.zeros(len(prompts), dtype=torch.long)
+        replies = generate(
+            self.lm, ids_BL, n_tokens=max_tokens, real_BL=real_BL, past=None if past is None else past.select(everyone),
+            allowed_V=None if only is None else self._allowed_tokens(only, ends).to(device), stop=ends,
+        )  # fmt: skip
+        return [_until(ids, ends) for ids in replies]
+
+    def _beginning(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> tuple[Past | None, int]:
+        """What all prompts begin with, read once; nothing for one prompt, or where the model cannot read on."""
+        window = attention_window(self.lm.config)
+        longest = max(map(len, prompts)) + max_tokens
+        if len(prompts) < 2 or not self.lm.reads_on() or (window is not None and 2 * longest > window):
+            return None, 0  # padding between beginning and rest must not push tokens out of a window
+        shortest = min(map(len, prompts))
+        n = next((n for n, tokens in enumerate(zip(*prompts, strict=False)) if len(set(tokens)) > 1), shortest)
+        n = min(n, shortest - 1)
+        if n == 0:
+            return None, 0
+        cache = TextCache()
+        self.lm.final_hidden(
+            torch.tensor([prompts[0][:n]], device=self.lm.device),
+            attention_mask_BL=torch.ones(1, n, dtype=torch.long),
+            cache=cache,
         )
-        return [_until(row, ends) for row in out_BL[:, length:].tolist()]
+        return cache.past(), n
 
     def _ends(self) -> set[int]:
         """Tokens that end a reply."""
@@ -105,16 +128,6 @@ class LocalJudge:
         return self._allowed[only]
 
 
-class _Only:
-    """Makes every token but the allowed ones impossible."""
-
-    def __init__(self, allowed_V: Bool[Tensor, " V"]) -> None:
-        self._forbidden_V = ~allowed_V
-
-    def __call__(self, _ids: Int[Tensor, "B L"], scores_BV: Float[Tensor, "B V"]) -> Float[Tensor, "B V"]:
-        return scores_BV.masked_fill(self._forbidden_V, float("-inf"))
-
-
 def _until(ids: Sequence[int], ends: set[int]) -> list[int]:
     for place, token in enumerate(ids):
         if token in ends:
@@ -122,11 +135,11 @@ def _until(ids: Sequence[int], ends: set[int]) -> list[int]:
     return list(ids)
 
 
-def _batches(places: Sequence[int], prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+def _batches(places: Sequence[int], lengths: Mapping[int, int]) -> list[list[int]]:
     """Questions of like length together; `places` are in order of length."""
     batches: list[list[int]] = []
     for place in places:
-        if batches and (len(batches[-1]) + 1) * len(prompts[place]) <= TOKENS_AT_ONCE:
+        if batches and (len(batches[-1]) + 1) * lengths[place] <= TOKENS_AT_ONCE:
             batches[-1].append(place)
         else:
             batches.append([place])

@@ -5,7 +5,7 @@ Shapes: B texts, L tokens, D d_model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from jaxtyping import Bool, Int
@@ -25,6 +25,8 @@ def generate(
     real_BL: Bool[Tensor, "B L"] | None = None,
     past: Past | None = None,
     replace: Mapping[str, Replacement] | None = None,
+    allowed_V: Bool[Tensor, "V"] | None = None,
+    stop: Collection[int] | None = None,
 ) -> list[list[int]]:
     """The most likely next tokens of each text, one after the other; a text ends with a stop token.
 
@@ -35,18 +37,23 @@ def generate(
         replace: hook name -> function from the value there to the one that takes its place, in the pass over the given
             tokens. Functions must go by place from the right where the model cannot read on: it then reads the whole
             text for each new token, and earlier places move to the left.
+        allowed_V: the tokens that may be written; None allows all.
+        stop: tokens that end a text; None takes the model's.
     """
     ids_BL = ids_BL.to(lm.device)
     real_BL = torch.ones_like(ids_BL, dtype=torch.bool) if real_BL is None else real_BL.to(lm.device)
-    stop = torch.tensor(sorted(lm.stop_token_ids), dtype=torch.long, device=lm.device)
+    ends = torch.tensor(sorted(lm.stop_token_ids if stop is None else stop), dtype=torch.long, device=lm.device)
     cache = TextCache(past) if lm.reads_on() else None
     ended_B = torch.zeros(len(ids_BL), dtype=torch.bool, device=lm.device)
     written: list[Tensor] = []
     for _ in range(n_tokens):
         hidden_BLD = lm.final_hidden(ids_BL, attention_mask_BL=real_BL.long(), replace=replace, cache=cache)
-        next_B = lm.unembed(hidden_BLD[:, -1]).float().argmax(dim=-1)
+        logits_BV = lm.unembed(hidden_BLD[:, -1]).float()
+        if allowed_V is not None:
+            logits_BV = logits_BV.masked_fill(~allowed_V, -torch.inf)
+        next_B = logits_BV.argmax(dim=-1)
         written.append(torch.where(ended_B, -1, next_B))
-        ended_B = ended_B | torch.isin(next_B, stop)
+        ended_B = ended_B | torch.isin(next_B, ends)
         if bool(ended_B.all()):
             break
         new_B1 = next_B[:, None]

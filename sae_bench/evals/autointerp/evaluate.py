@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from jaxtyping import Int
@@ -21,7 +22,7 @@ from sae_bench.evals.autointerp.examples import Corpus, make_examples
 from sae_bench.evals.autointerp.gathering import ActivationGatherer
 from sae_bench.evals.autointerp.judging import judge_latents
 from sae_bench.evals.autointerp.opening import cost_of_one_sae, judge_settings
-from sae_bench.evals.autointerp.results import Found, to_scores
+from sae_bench.evals.autointerp.results import Case, Found, to_scores
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
 from sae_bench.judges import CachedJudge, open_judge
 from sae_bench.language_models import LanguageModel
@@ -59,6 +60,9 @@ class AutoInterpJob:
         self.corpus = Corpus(pack_rows(context, config) if rows_RL is None else rows_RL, self.lm.tokenizer)
         self._origin = {} if given else corpus_provenance(config.dataset_name, data_dir=context.data_dir)
         self._gatherer: ActivationGatherer | None = None
+        self._members: list[Member] = []
+        self._found: dict[str, Found] = {}
+        self._judged: set[str] = set()
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
@@ -69,6 +73,8 @@ class AutoInterpJob:
         return found
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
+        self._members = list(members)
+        self._found, self._judged = {}, set()
         rows_RL = self.corpus.rows_RL
         special = torch.tensor(sorted(self.lm.special_token_ids), dtype=rows_RL.dtype)
         self._gatherer = ActivationGatherer(
@@ -82,21 +88,47 @@ class AutoInterpJob:
         return [TokenRows(rows_RL, batch_rows, self._gatherer)]
 
     def score(self, member: Member) -> Scores:
-        found = self.find(member)
+        if member.key not in self._found:
+            self._found[member.key] = self.find(member)
+        if member.key not in self._judged:
+            keys = [member.key, *self._found_besides(member)]
+            self._judge([self._found[key] for key in keys])
+            self._judged.update(keys)
+        found = self._found.pop(member.key)
         self._embed(found)
-        if self.judge is not None:
-            judged = set(found.with_examples[: self.config.max_judged_latents])  # the first of the draw
-            cases = [case for case in found.examples if case[1] in judged]
-            judgements = judge_latents(
-                self.judge, [(seed, found.examples[seed, k]) for seed, k in cases], self.corpus, self.config
-            )
-            found.judgements = dict(zip(cases, judgements, strict=True))
         return to_scores(found, self.corpus, self.config, self.seeds)
+
+    def _found_besides(self, first: Member) -> list[str]:
+        """SAEs that are judged with `first`.
+
+        A judge in this process answers many questions in little more time than one: those of all SAEs that are left.
+        """
+        if self.judge is None or self.config.judge != "local":
+            return []
+        assert self._gatherer is not None
+        for member in self._members:
+            if member.key in self._gatherer.activations:
+                with suppress(Exception):  # it comes again when this SAE is scored
+                    self._found[member.key] = self.find(member)
+        return [key for key in self._found if key != first.key and key not in self._judged]
+
+    def _judge(self, founds: Sequence[Found]) -> None:
+        """Ask the judge about the first latents of each draw."""
+        if self.judge is None:
+            return
+        cases: list[tuple[Found, Case]] = []
+        for found in founds:
+            judged = set(found.with_examples[: self.config.max_judged_latents])
+            cases += [(found, case) for case in found.examples if case[1] in judged]
+        asked = [(seed, found.examples[seed, latent]) for found, (seed, latent) in cases]
+        judgements = judge_latents(self.judge, asked, self.corpus, self.config)
+        for (found, case), judgement in zip(cases, judgements, strict=True):
+            found.judgements[case] = judgement
 
     def find(self, member: Member) -> Found:
         """The latents of an SAE and their examples, once the pass is over."""
         assert self._gatherer is not None
-        kept = self._gatherer.activations.pop(member.key)
+        kept = self._gatherer.activations[member.key]
         n_tokens = max(1, self._gatherer.n_tokens)
         activations = kept.by_latent()
         density = {latent: int(kept.count_F[latent]) / n_tokens for latent in activations}
@@ -108,6 +140,7 @@ class AutoInterpJob:
                     found.without[latent] = examples
                 else:
                     found.examples[seed, latent] = examples
+        del self._gatherer.activations[member.key]
         return found
 
     def _open_judge(self, context: EvalContext, api_key: str | None) -> CachedJudge | None:

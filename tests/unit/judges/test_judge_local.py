@@ -53,6 +53,36 @@ def test_batched_replies_are_those_of_greedy_decoding(lm, only, tmp_path, monkey
         assert any(reply.text for reply in found)
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma3", "gpt2"])
+def test_what_questions_begin_with_is_read_once(family, tmp_path):
+    lm = tiny_model(family)
+    judge = LocalJudge(lm)
+    begin = "Name the pieces in which the neuron is active. The pieces: "
+    questions = [Question(({"role": "user", "content": begin + text},), 5, None) for text in TEXTS]
+    expected = [greedy(lm, judge, question) for question in questions]
+    lm.reads_on()  # found by trying, once
+    lengths: list[tuple[int, int]] = []
+    handle = lm.embedding.register_forward_hook(lambda _m, args, _o: lengths.append(tuple(args[0].shape)))
+    found = CachedJudge(judge, ReplyCache(tmp_path)).ask(questions)
+    handle.remove()
+    assert [reply.text for reply in found] == expected
+    assert [reply.tokens_in for reply in found] == [len(judge._prompt(q.messages)) for q in questions]
+    if family != "gemma3":  # its window is shorter than twice a prompt: every prompt is read whole
+        n_begin = len(lm.tokenize([begin])[0])
+        assert sum(1 for rows, _ in lengths if rows == 1) == 1
+        assert max(length for rows, length in lengths if rows == 4) < n_begin
+
+
+def test_one_question_and_equal_questions(lm, tmp_path):
+    judge = LocalJudge(lm)
+    (question, *_) = asked()
+    expected = greedy(lm, judge, question)
+    assert CachedJudge(judge, ReplyCache(tmp_path / "a")).ask([question])[0].text == expected
+    replies = {}
+    judge.answer([question, question], lambda place, reply: replies.update({place: reply.text}))
+    assert replies == {0: expected, 1: expected}
+
+
 def test_a_chat_template_is_used_where_there_is_one(lm):
     judge = LocalJudge(lm)
     (question, *_) = asked()

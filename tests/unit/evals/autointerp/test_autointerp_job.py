@@ -160,6 +160,43 @@ def test_kept_replies_are_not_asked_for_again(lm, rows, tmp_path):
     assert after.metrics == before.metrics
 
 
+def test_a_local_judge_is_asked_about_all_saes_together(lm, rows, tmp_path):
+    calls: list[int] = []
+
+    class Counting(WordJudge):
+        def answer(self, questions, deliver):
+            calls.append(len(questions))
+            super().answer(questions, deliver)
+
+    alone = {name: scores_of(job_on(lm, rows, WordJudge(), tmp_path / name), Planted(lm), name=name) for name in "ab"}
+    job = job_on(lm, rows, Counting(), tmp_path / "together", judge="local")
+    members = [Member("tiny", name, Planted(lm), "hook_embed") for name in "ab"]
+    report = run_pass(job.lm, job.requests(members), members)
+    assert not report.failed
+    together = {member.sae_id: job.score(member) for member in members}
+    assert len(calls) == 2  # explanations, then predictions; equal questions are asked once
+    for name, scores in alone.items():
+        assert together[name].metrics == scores.metrics
+        assert together[name].details == scores.details
+
+
+def test_a_broken_neighbour_does_not_stop_an_sae(lm, rows, tmp_path, monkeypatch):
+    job = job_on(lm, rows, WordJudge(), tmp_path, judge="local")
+    members = [Member("tiny", name, Planted(lm), "hook_embed") for name in "ab"]
+    run_pass(job.lm, job.requests(members), members)
+    find = job.find
+
+    def broken(member):
+        if member.sae_id == "b":
+            raise ValueError("broken")
+        return find(member)
+
+    monkeypatch.setattr(job, "find", broken)
+    assert job.score(members[0]).metrics.autointerp.n_judged == 3
+    with pytest.raises(ValueError, match="broken"):
+        job.score(members[1])
+
+
 def test_few_judged_latents_and_explanations_alone(lm, rows, tmp_path):
     judge = WordJudge()
     scores = scores_of(job_on(lm, rows, judge, tmp_path, max_judged_latents=2, scoring=False), Planted(lm))
