@@ -33,11 +33,17 @@ def equal(what: str, reference: float | None, ours: float | None, *, relative: f
 
 
 def means(what: str, reference: Sequence[float], ours: Sequence[float], *, within: float) -> Row:
-    """Means over seeds: within `within` or two standard errors of their difference, whichever is more."""
+    """Means over seeds: within `within` or two standard errors of their difference, whichever is more.
+
+    The spread over seeds is pooled, so that many seeds of one side help where the other side can afford few.
+    """
     a, b = statistics.fmean(reference), statistics.fmean(ours)
-    error = math.sqrt(statistics.variance(reference) / len(reference) + statistics.variance(ours) / len(ours))
+    n, m = len(reference), len(ours)
+    variance = ((n - 1) * statistics.variance(reference) + (m - 1) * statistics.variance(ours)) / (n + m - 2)
+    error = math.sqrt(variance * (1 / n + 1 / m))
     allowed = max(within, 2 * error)
-    return Row(what, a, b, f"{allowed:.2g} ({len(ours)} seeds, two SE {2 * error:.2g})", abs(a - b) <= allowed)
+    seeds = f"{n} seeds" if n == m else f"{n} and {m} seeds"
+    return Row(what, a, b, f"{allowed:.2g} ({seeds}, two SE {2 * error:.2g})", abs(a - b) <= allowed)
 
 
 def close(a: float, b: float, relative: float) -> bool:
