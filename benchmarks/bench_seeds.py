@@ -12,10 +12,10 @@ from common import Page
 EVALS = ("sparse_probing", "scr", "tpp", "absorption")
 SAE = "embedded:topk"
 SETTINGS: dict[str, dict[str, Any]] = {
-    "sparse_probing": {"probe_train_set_size": 400, "probe_test_set_size": 200},
-    "scr": {"train_set_size": 400, "test_set_size": 176},
-    "tpp": {"train_set_size": 400, "test_set_size": 200},
-    "absorption": {},
+    "sparse_probing": {"probe_train_set_size": 160, "probe_test_set_size": 80},
+    "scr": {"train_set_size": 300, "test_set_size": 176},
+    "tpp": {"train_set_size": 160, "test_set_size": 80},
+    "absorption": {"max_words": 780},
 }
 """Smaller than `--preset quick`, which gives what is not named here."""
 SEEDS = 5
