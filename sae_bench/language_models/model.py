@@ -239,10 +239,13 @@ class LanguageModel:
 
     @property
     def unembeds_in_parts(self) -> bool:
-        """Whether the head is a plain linear layer, of which a part of the vocabulary can be taken."""
+        """Whether the head is a plain linear layer, of which a part of the vocabulary can be taken.
+
+        Not so with hooks, or with a forward of its own (as accelerate gives modules that it moves between devices).
+        """
         head = self.model.get_output_embeddings()
-        plain = type(head) is nn.Linear and type(head.weight) is nn.Parameter
-        return plain and not head._forward_hooks and not hasattr(head, "_hf_hook")
+        plain = type(head) is nn.Linear and type(head.weight) is nn.Parameter and "forward" not in vars(head)
+        return plain and not head._forward_hooks and not head._forward_pre_hooks
 
     def unembed_in_parts(
         self, hidden_ND: Float[Tensor, "*N D"], entries: int

@@ -224,12 +224,10 @@ def main() -> None:
     result["token_ids"] = {task: tokenize_ends(lm, load_task(task).texts[:1], 1024)[0] for task in args.tasks}
     stepped = [member for member in members if member.sae_id == STEPPED_SAE]
     if not args.normal_only:
-        result["settings"] = {
-            setting: _run(lm, stepped, STEPPED_TASKS, args.seeds, setting, options, args.max_texts)["saes"][
-                STEPPED_SAE
-            ]["steps"]
-            for setting in ("scarcity", "imbalance")
-        }
+        result["settings"] = {}
+        for setting in ("scarcity", "imbalance"):
+            of_setting = _run(lm, stepped, STEPPED_TASKS, args.seeds, setting, options, args.max_texts)
+            result["settings"][setting] = of_setting["saes"][STEPPED_SAE]["steps"]
     result["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     args.out.write_text(json.dumps(result, indent=1))
 

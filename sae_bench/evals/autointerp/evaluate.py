@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 
 import torch
 from jaxtyping import Int
@@ -63,6 +62,7 @@ class AutoInterpJob:
         self._members: list[Member] = []
         self._found: dict[str, Found] = {}
         self._judged: set[str] = set()
+        self._broken: dict[str, Exception] = {}
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
@@ -74,7 +74,7 @@ class AutoInterpJob:
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
         self._members = list(members)
-        self._found, self._judged = {}, set()
+        self._found, self._judged, self._broken = {}, set(), {}
         rows_RL = self.corpus.rows_RL
         special = torch.tensor(sorted(self.lm.special_token_ids), dtype=rows_RL.dtype)
         self._gatherer = ActivationGatherer(
@@ -88,6 +88,8 @@ class AutoInterpJob:
         return [TokenRows(rows_RL, batch_rows, self._gatherer)]
 
     def score(self, member: Member) -> Scores:
+        if member.key in self._broken:
+            raise self._broken.pop(member.key)
         if member.key not in self._found:
             self._found[member.key] = self.find(member)
         if member.key not in self._judged:
@@ -107,9 +109,11 @@ class AutoInterpJob:
             return []
         assert self._gatherer is not None
         for member in self._members:
-            if member.key in self._gatherer.activations:
-                with suppress(Exception):  # it comes again when this SAE is scored
+            if member.key in self._gatherer.activations and member.key not in self._broken:
+                try:
                     self._found[member.key] = self.find(member)
+                except Exception as error:  # raised when that SAE is scored
+                    self._broken[member.key] = error
         return [key for key in self._found if key != first.key and key not in self._judged]
 
     def _judge(self, founds: Sequence[Found]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -95,16 +96,28 @@ def test_parts_of_the_vocabulary_make_the_whole(family: str, entries: int):
     torch.testing.assert_close(torch.cat([logits for _, logits in parts], dim=-1), lm.unembed(hidden))
 
 
-def test_a_head_that_does_more_is_not_taken_apart():
+def _doubled_after(head: Any) -> None:
+    head.register_forward_hook(lambda _m, _a, logits: logits * 2)
+
+
+def _doubled_before(head: Any) -> None:
+    head.register_forward_pre_hook(lambda _m, args: (args[0] * 2,))
+
+
+def _replaced(head: Any) -> None:
+    forward = head.forward
+    head.forward = lambda hidden: forward(hidden) * 2
+
+
+@pytest.mark.parametrize("change", [_doubled_after, _doubled_before, _replaced])
+def test_a_head_that_does_more_is_not_taken_apart(change: Callable[[Any], None]):
     lm = tiny_model("llama")
     hidden = lm.final_hidden(token_rows(lm))
-    handle = lm.model.get_output_embeddings().register_forward_hook(lambda _m, _a, logits: logits * 2)
+    plain = lm.unembed(hidden)
+    change(lm.model.get_output_embeddings())
     [(part, logits)] = lm.unembed_in_parts(hidden, 8)
-    assert not lm.unembeds_in_parts
     assert part == slice(0, lm.d_vocab)
-    assert torch.equal(logits, lm.unembed(hidden))
-    handle.remove()
-    assert lm.unembeds_in_parts
+    torch.testing.assert_close(logits, 2 * plain)
 
 
 def test_a_row_of_one_token_has_no_next_token():
