@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -24,7 +23,6 @@ class ActivationStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._fingerprints: WeakKeyDictionary[LanguageModel, str] = WeakKeyDictionary()
 
     def load(
         self, lm: LanguageModel, hooks: Sequence[str], ids_BL: Tensor, *, only_B: Tensor | None = None
@@ -57,9 +55,7 @@ class ActivationStore:
                 save_file({"activations": value.contiguous().cpu()}, partial)
 
     def _path(self, lm: LanguageModel, hook: str, ids_BL: Tensor, only_B: Tensor | None) -> Path:
-        if lm not in self._fingerprints:
-            self._fingerprints[lm] = lm.fingerprint()
         digest = hashlib.sha256(f"{hook} {tuple(ids_BL.shape)} ".encode() + ids_BL.cpu().numpy().tobytes())
         if only_B is not None:
             digest.update(b" only " + only_B.cpu().numpy().tobytes())
-        return self.folder / self._fingerprints[lm] / hook / f"{digest.hexdigest()[:32]}.safetensors"
+        return self.folder / lm.fingerprint() / hook / f"{digest.hexdigest()[:32]}.safetensors"

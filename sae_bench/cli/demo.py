@@ -7,21 +7,31 @@ from pathlib import Path
 import click
 
 DEMO_SAES = ("embedded:.*", "baseline:identity", "baseline:pca", "baseline:random")
-DEMO_EVALS = ("core,sparse_probing,sparse_probing_sae_probes,scr,tpp,mdl,meta_structure,absorption,unlearning",)
+DEMO_EVALS = ("all",)
 DEMO_SETTINGS = (
-    "core.n_eval_reconstruction_batches=2",
+    "core.n_eval_reconstruction_batches=1",
     "core.n_eval_sparsity_variance_batches=12",
+    "sparse_probing.dataset_names=[embedded/news_topics,embedded/code_languages]",
+    "sparse_probing.context_length=64",
     "sparse_probing.probe_train_set_size=240",
     "sparse_probing.probe_test_set_size=120",
-    "tpp.train_set_size=240",  # as sparse_probing, whose texts it shares
+    "tpp.dataset_names=[embedded/news_topics,embedded/code_languages]",
+    "tpp.context_length=64",  # as sparse_probing, whose texts it shares
+    "tpp.train_set_size=240",
     "tpp.test_set_size=120",
     "scr.train_set_size=300",
-    "sparse_probing_sae_probes.max_tasks=10",
+    "sparse_probing_sae_probes.max_tasks=8",
     "sparse_probing_sae_probes.max_texts=240",
     "mdl.n_rows=48",
-    "meta_structure.train_steps=100",
+    "meta_structure.train_steps=60",
     "unlearning.max_questions=60",
     "unlearning.dataset_size=24",
+    "ravel.entity_attribute_selection={city: [Country, Continent]}",
+    "ravel.full_dataset_downsample=240",
+    "ravel.num_pairs_per_attribute=10",
+    "autointerp.total_tokens=16000",
+    "autointerp.n_latents=6",
+    "autointerp.max_judged_latents=1",
 )
 """Small enough for ten SAEs and three seeds in minutes on two cores."""
 

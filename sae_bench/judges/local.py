@@ -28,13 +28,11 @@ class LocalJudge:
 
     def __init__(self, lm: LanguageModel) -> None:
         self.lm = lm
-        self._fingerprint: str | None = None
         self._allowed: dict[str, Tensor] = {}
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        self._fingerprint = self._fingerprint or self.lm.fingerprint()
-        return {"kind": "local", "model": self.lm.name, "fingerprint": self._fingerprint}
+        return {"kind": "local", "model": self.lm.name, "fingerprint": self.lm.fingerprint()}
 
     def answer(self, questions: Sequence[Question], deliver: Deliver) -> None:
         prompts = [self._prompt(question.messages) for question in questions]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -49,6 +49,7 @@ class LanguageModel:
         self._layer_returns_tuple = False
         self._shares_beginnings: bool | None = None
         self._reads_on: bool | None = None
+        self._fingerprint: tuple[tuple[object, ...], str] | None = None
         self._check_structure()
 
     # ---- facts
@@ -92,13 +93,23 @@ class LanguageModel:
         return locate(point, self.layers, self.embedding)
 
     def fingerprint(self) -> str:
-        """A short hash of configuration, dtype and every weight: the key of anything cached. The device is no part."""
+        """A short hash of configuration, dtype and every weight: the key of anything cached. The device is no part.
+
+        Reading all weights takes seconds, so it is done again only after one of them was written to.
+        """
+        weights = sorted(self.model.state_dict().items())
+        state = (self.prepend_bos, *((weight.data_ptr(), weight.dtype, weight._version) for _, weight in weights))
+        if self._fingerprint is None or self._fingerprint[0] != state:
+            self._fingerprint = (state, self._hash(weights))
+        return self._fingerprint[1]
+
+    def _hash(self, weights: Iterable[tuple[str, Tensor]]) -> str:
         digest = hashlib.sha256()
         config = self.model.config.to_dict()
         config.pop("_name_or_path", None)
         digest.update(json.dumps(config, sort_keys=True, default=str).encode())
         digest.update(f"{self.dtype} bos={self.prepend_bos}".encode())
-        for key, weight in sorted(self.model.state_dict().items()):
+        for key, weight in weights:
             digest.update(f"{key} {tuple(weight.shape)}".encode())
             for sums in _bit_sums(weight):
                 digest.update(sums.cpu().numpy().tobytes())

@@ -15,6 +15,8 @@ Verdict = Literal["better", "worse", "higher", "lower", "inside the noise", "the
 """Of A against B. `higher` and `lower` are for metrics without a better direction."""
 
 SHARE_OF_SCALE = 0.01
+MANY = 1000
+"""Beyond so many times the texts of a run the exact factor helps nobody."""
 
 
 class PairVerdict(BaseModel):
@@ -145,8 +147,11 @@ def _remedy(found: Difference, target: float, alpha: float) -> tuple[int | None,
     assert found.noise is not None
     size, seen = number(target), abs(found.effect)
     if not found.random:
-        times = power.further_units(found.noise, target, alpha=alpha)
-        return None, f"{times} times as many texts would detect {size}; no seed changes this metric"
+        needed = f"{_texts(power.further_units(found.noise, target, alpha=alpha))} would detect {size}"
+        if seen > target:
+            times = power.further_units(found.noise, seen, alpha=alpha)
+            needed += f", {_texts(times)} {number(seen)}, the size seen"
+        return None, f"{needed}; no seed changes this metric"
     more = power.further_seeds(found.noise, found.n_seeds, target, alpha=alpha)
     if more is not None:
         return more, f"{_seeds(more)} would detect {size}"
@@ -157,6 +162,10 @@ def _remedy(found: Difference, target: float, alpha: float) -> tuple[int | None,
 
 def _seeds(more: int) -> str:
     return f"{more} more seed{'s' if more != 1 else ''}"
+
+
+def _texts(times: int) -> str:
+    return f"{times} times as many texts" if times <= MANY else f"over {MANY} times as many texts"
 
 
 def number(value: float) -> str:

@@ -15,8 +15,8 @@ from sae_bench.cli import evaluation as cli_evaluation
 from sae_bench.cli.demo import DEMO_EVALS, DEMO_SAES
 from sae_bench.cli.evaluation import RunOptions
 from sae_bench.custom_saes.loaders.native import save_sae
-from sae_bench.evals.planning import choose_evals
-from sae_bench.evals.registry import eval_names
+from sae_bench.evals.planning import choose_evals, make_config
+from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results import files as result_files
 from sae_bench.testing.tiny_models import tiny_sae
 
@@ -136,7 +136,9 @@ def test_the_demo_is_a_run_on_everything_embedded(monkeypatch: pytest.MonkeyPatc
     assert asked[0].sae_specs == DEMO_SAES
     names = list(eval_names())
     chosen = [spec.name for spec in choose_evals(DEMO_EVALS)]
-    assert set(cli_evaluation.parse_settings(asked[0].settings, chosen)) <= set(chosen) <= set(names)
+    assert chosen == names
+    for name, values in cli_evaluation.parse_settings(asked[0].settings, chosen).items():
+        make_config(get_eval(name), {**values, "model_name": "embedded"})
     assert demo.name == "demo"
 
 

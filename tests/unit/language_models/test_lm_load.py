@@ -270,6 +270,19 @@ def test_fingerprint_sees_rows_that_change_places():
     assert lm.fingerprint() != before
 
 
+def test_weights_are_read_again_only_after_one_was_written_to(monkeypatch: pytest.MonkeyPatch):
+    lm = tiny_model("llama")
+    read: list[int] = []
+    plain = lm._hash
+    monkeypatch.setattr(lm, "_hash", lambda weights: (read.append(1), plain(weights))[1])
+    before = lm.fingerprint()
+    assert lm.fingerprint() == before
+    assert len(read) == 1
+    lm.model.model.norm.weight.mul_(2)
+    assert lm.fingerprint() != before
+    assert len(read) == 2
+
+
 def test_fingerprint_depends_on_dtype_bos_and_seed(saved: Path):
     prints = [
         load(saved).fingerprint(),

@@ -111,7 +111,11 @@ def test_what_no_seed_changes_asks_for_texts(tmp_path: Path):
         write(tmp_path, sae, rows, eval_name="core", path="sparsity.l0", seed_results=[])
     (pair,) = compare(tmp_path, a="a", b="b", detect=0.1).pairs
     assert pair.verdict == "inside the noise"
-    assert "times as many texts would detect 0.1; no seed changes this metric" in pair.sentence
+    assert "times as many texts would detect 0.1" in pair.sentence
+    assert pair.sentence.endswith("no seed changes this metric")
+    (pair,) = compare(tmp_path, a="a", b="b", detect=1e-4).pairs
+    assert "over 1000 times as many texts would detect 0.0001, " in pair.sentence
+    assert f" times as many texts {number(abs(pair.difference))}, the size seen;" in pair.sentence
     assert rank(tmp_path).rankings == []  # neither direction of L0 is better
 
 

@@ -213,6 +213,19 @@ def test_results_do_not_depend_on_order_or_group(lm, settings, tmp_path):
     assert read(alone) == read(tmp_path / "a" / "unlearning" / alone.name)
 
 
+def test_a_run_that_was_cut_off_goes_on_with_what_is_missing(lm, settings, tmp_path):
+    names = [handle("topk", "topk"), handle("jump", "jumprelu")]
+    run(plan(lm, settings, names, tmp_path / "whole"))
+    run(plan(lm, settings, names[:1], tmp_path / "cut"))
+    (done,) = (tmp_path / "cut" / "unlearning").glob("*.json")
+    content = done.read_bytes()
+    summary = run(plan(lm, settings, names, tmp_path / "cut"))
+    assert len(summary.written) == 1
+    assert done.read_bytes() == content
+    for path in (tmp_path / "whole" / "unlearning").glob("*.json"):
+        assert read(path) == read(tmp_path / "cut" / "unlearning" / path.name)
+
+
 def test_samples_are_what_the_scores_are_means_of(lm, settings):
     config = UnlearningEvalConfig(**settings)
     job = UnlearningJob(EvalContext(lm, ("hook_embed",), (1, 2, 3)), config)
