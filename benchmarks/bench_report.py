@@ -65,7 +65,7 @@ def _open(target: Path) -> dict[str, float]:
         page: Any = context.pages[0]
         session = context.new_cdp_session(page)
         session.send("Performance.enable", {"timeDomain": "threadTicks"})
-        page.goto(target.as_uri(), wait_until="commit")
+        page.goto(target.resolve().as_uri(), wait_until="commit")
         page.wait_for_function("typeof Report !== 'undefined' && Report.ready === true")
         spent = {entry["name"]: entry["value"] for entry in session.send("Performance.getMetrics")["metrics"]}
         found = {**json.loads(page.evaluate(_MEASURE)), "cpu": float(spent["ThreadTime"])}
