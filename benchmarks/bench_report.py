@@ -33,8 +33,8 @@ def measure(work: Path) -> Page:
     collected = write_report(folder, target)
     written_s = perf_counter() - start
     opened = [_open(target) for _ in range(REPEATS)]
-    names = ("first", "cpu", "sort", "filter")
-    first, cpu, sorting, filtering = (statistics.median(run[name] for run in opened) for name in names)
+    names = ("first", "drawn", "cpu", "sort", "filter")
+    first, drawn, cpu, sorting, filtering = (statistics.median(run[name] for run in opened) for name in names)
     introduction = (
         f"{N_SAES} synthetic SAEs with {len(collected.metrics)} metrics of {len(collected.evals)} evals, three seeds, "
         f"details of every SAE; headless Chromium, an empty profile each time, median of {REPEATS}. The published "
@@ -42,7 +42,8 @@ def measure(work: Path) -> Page:
     )
     facts = [
         f"First interaction (table built, filters answer): {first:.2f} s after the file is opened "
-        f"(to be under {MOST_SECONDS} s), {cpu:.2f} s of them CPU time of the page's thread.",
+        f"(to be under {MOST_SECONDS} s).",
+        f"The chart above the table drawn as well: {drawn:.2f} s, {cpu:.2f} s of them CPU time of the page's thread.",
         f"Sorting by a column: {sorting * 1000:.0f} ms; filtering by a word, table and plot drawn: "
         f"{filtering * 1000:.0f} ms.",
         f"Size: {target.stat().st_size / 2**20:.1f} MB (to be under {MOST_MB} MB).",
@@ -89,6 +90,7 @@ _MEASURE = """async () => {
   const key = Report.ranked()[0];
   return JSON.stringify({
     first: Report.usableAfter / 1000,
+    drawn: Report.drawnAfter / 1000,
     sort: await timed(() => Report.table.setSort(`m${key.index}`, "desc")),
     filter: await timed(search),
   });

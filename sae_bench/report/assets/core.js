@@ -80,11 +80,17 @@ const Report = {};
     return Report.state.baselines || !proper.length ? places : proper;
   };
 
-  /** A packed part of the page: base64 of deflated bytes. */
+  const parsed = new Promise((done) => {
+    if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", done);
+    else done();
+  });
+  /** A packed part of the page: base64 of deflated bytes. These parts stand at its end, behind all scripts. */
   Report.unpack = async (id) => {
+    await parsed;
     const element = document.getElementById(id);
     if (!element) return null;
-    const bytes = Uint8Array.from(atob(element.textContent), (c) => c.charCodeAt(0));
+    const text = atob(element.textContent), bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   };

@@ -18,7 +18,7 @@
     if (page === "sae") Report.renderSae(Number(argument));
     onPage.get(page)?.();
     if (page !== "overview") scrollTo(0, 0);
-    else if (Report.tableBuilt) Report.table.redraw();
+    else if (Report.tableBuilt && Report.ready) Report.table.redraw();
   };
 
   const theme = document.getElementById("theme");
@@ -38,6 +38,10 @@
   Report.renderScatter();
   Report.renderBest();
   Report.onChange(Report.renderBest);
+  Report.table.on("tableBuilt", () => {  // now table and filters can be used; they are painted before charts are drawn
+    Report.usableAfter = performance.now();
+    requestAnimationFrame(() => setTimeout(Report.startPlots));
+  });
   addEventListener("hashchange", Report.route);
   let width = innerWidth;
   addEventListener("resize", () => { if (Math.abs(innerWidth - width) > 40) { width = innerWidth; Report.redraw(); } });

@@ -90,7 +90,7 @@
     tools();
     const height = Math.min(640, 132 + 38 * data.saes.length);
     table = new Tabulator("#table", {
-      data: rowsShown(), columns: columns(), height, layout: "fitDataFill", rowHeight: 36, placeholder: "No SAE passes the filters.",
+      data: rowsShown(), columns: columns(), height, layout: "fitDataFill", rowHeight: 36, renderVerticalBuffer: 108, placeholder: "No SAE passes the filters.",
       columnHeaderVertAlign: "bottom", selectableRows: false,
     });
     table.on("tableBuilt", () => { reachable(); Report.tableBuilt = true; });

@@ -20,7 +20,7 @@
     const places = Report.evalOf(metric).cohorts[cohort].members.filter((place) => Report.value(metric, place) !== null);
     const rank = new Map(places.map((place, i) => [place, i]));
     const at = (a, b) => {
-      const [i, j] = [rank.get(a), rank.get(b)].sort((x, y) => x - y);
+      const x = rank.get(a), y = rank.get(b), i = Math.min(x, y), j = Math.max(x, y);
       return places.length * i - (i * (i + 1)) / 2 + (j - i - 1);
     };
     return {
@@ -31,36 +31,51 @@
 
   /** p-values adjusted for their number (Holm 1979). */
   Report.holm = (pValues) => {
-    const order = Uint32Array.from(pValues.keys()).sort((a, b) => pValues[a] - pValues[b]);
-    const adjusted = new Float64Array(pValues.length);
+    const sorted = Float64Array.from(pValues).sort(), steps = new Float64Array(sorted.length);
     let soFar = 0;
-    order.forEach((place, step) => {
-      soFar = Math.max(soFar, Math.min(1, (pValues.length - step) * pValues[place]));
-      adjusted[place] = soFar;
+    sorted.forEach((p, step) => {
+      soFar = Math.max(soFar, Math.min(1, (sorted.length - step) * p));
+      steps[step] = soFar;
     });
+    const adjusted = new Float64Array(sorted.length);
+    for (let i = 0; i < adjusted.length; i++) adjusted[i] = steps[firstPlace(sorted, pValues[i])]; // equal ones share what the first of them gets
     return adjusted;
   };
+
+  /** Place of the first entry that is at least `value`. */
+  function firstPlace(sorted, value) {
+    let low = 0, high = sorted.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (sorted[middle] < value) low = middle + 1; else high = middle;
+    }
+    return low;
+  }
 
   /** SAEs of one cohort on one metric, best first, with the ranks that the noise allows. */
   Report.ranking = async (metric, cohort, places) => {
     const value = (place) => Report.value(metric, place);
     const ordered = places.filter((place) => value(place) !== null).sort((a, b) => metric.better * (value(b) - value(a)));
     const pairs = ordered.length > 1 ? await Report.pairs(metric, cohort) : null;
-    const rows = ordered.map((place) => ({ place, rank: 1 + ordered.findIndex((other) => value(other) === value(place)), low: 1, high: ordered.length }));
+    const rows = ordered.map((place) => ({ place, rank: 1, low: 1, high: ordered.length }));
+    const values = ordered.map(value);
+    for (let i = 1; i < rows.length; i++) rows[i].rank = values[i] === values[i - 1] ? rows[i - 1].rank : i + 1;
     if (!pairs) return { rows, adjusted: () => null, pairs: null };
     const p = [], where = [];
     for (let i = 0; i < ordered.length; i++) {
       for (let j = i + 1; j < ordered.length; j++) {
         const found = pairs.p(ordered[i], ordered[j]);
-        if (found !== null) { p.push(found); where.push([i, j]); }
+        if (found !== null) { p.push(found); where.push(i, j); }
       }
     }
-    const adjusted = Report.holm(p), table = new Map();
-    where.forEach(([i, j], k) => {
-      table.set(i * ordered.length + j, adjusted[k]);
-      if (adjusted[k] <= ALPHA && value(ordered[i]) !== value(ordered[j])) { rows[j].low += 1; rows[i].high -= 1; }
+    const adjusted = Report.holm(p), table = new Float64Array(ordered.length ** 2).fill(NaN);
+    adjusted.forEach((found, k) => {
+      const i = where[2 * k], j = where[2 * k + 1];
+      table[i * ordered.length + j] = found;
+      if (found <= ALPHA && values[i] !== values[j]) { rows[j].low += 1; rows[i].high -= 1; }
     });
-    return { rows, pairs, adjusted: (i, j) => table.get(i * ordered.length + j) ?? null };
+    const known = (found) => (found === undefined || Number.isNaN(found) ? null : found);
+    return { rows, pairs, adjusted: (i, j) => known(table[i * ordered.length + j]) };
   };
 
   const CHIPS = { better: "better", noise: "inside the noise", none: "no error bar", alone: "alone" };
