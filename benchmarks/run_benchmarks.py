@@ -47,15 +47,19 @@ def write_page(page: Page, path: Path) -> None:
 
 
 def write_index() -> None:
-    """docs/benchmarks.md: the tables of all pages that are there, one after the other."""
-    lines = [INTRODUCTION, HEADER]
+    """docs/benchmarks.md: the tables of all pages that are there, then links to those without one."""
+    lines, others = [INTRODUCTION, HEADER], []
     for name in parts():
         page = PAGES / f"{name}.md"
-        if page.exists():
-            rows = [
-                row for row in page.read_text().splitlines() if row.startswith("| ") and "| published s |" not in row
-            ]
-            lines += [f"| [{name}](benchmarks/{name}.md): {row[2:]}" for row in rows if not row.startswith("| ---")]
+        if not page.exists():
+            continue
+        title, *content = page.read_text().splitlines()
+        rows = [row for row in content if row.startswith("| ") and not row.startswith(("| | published", "| ---"))]
+        lines += [f"| [{name}](benchmarks/{name}.md): {row[2:]}" for row in rows]
+        if not rows:
+            others.append(f"[{title.removeprefix('# Benchmark: ')}](benchmarks/{name}.md)")
+    if others:
+        lines += ["", f"Nothing of the published package to compare with: {', '.join(others)}."]
     INDEX.write_text("\n".join(lines) + "\n")
 
 

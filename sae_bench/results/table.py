@@ -238,9 +238,14 @@ def load_results(folder: str | Path) -> ResultTable:
 
 
 def _candidates(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
-    """JSON files in a fixed order; what a killed run or a failed SAE left is noted on the way."""
+    """JSON files in a fixed order; what a killed run or a failed SAE left is noted on the way.
+
+    `artifacts` holds what runs keep for later ones (RAVEL's completions, say) and no results.
+    """
     paths = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
     for path in paths:
+        if path.is_relative_to(root / "artifacts"):
+            continue
         if path.name.endswith(".partial"):
             skipped.append(Skipped(path, "half-written: a run that was killed left it"))
         elif path.suffix == ".txt" and path.parent.name == "failed":

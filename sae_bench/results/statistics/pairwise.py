@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -118,6 +119,15 @@ def _margins(
     """`pivot.margin` of many: it scales with the standard error and else depends on the seeds' share alone."""
     variance_C = seeds_C + units_C
     share_C = np.divide(seeds_C, variance_C, out=np.zeros_like(seeds_C), where=variance_C > 0)
-    grid_R = np.linspace(0.0, 1.0, _RATIOS) if seeds_df > 0 else np.zeros(1)
-    quantiles_R = [pivot.margin(Noise(share, seeds_df, 1.0 - share, units_df), level) for share in grid_R]
-    return np.sqrt(variance_C) * np.interp(share_C, grid_R, quantiles_R)
+    known_df = pivot.FEW + 1.0  # all degrees of freedom beyond FEW give the same quantiles
+    dfs = min(seeds_df, known_df), min(units_df, known_df)
+    shares = np.unique(share_C) if len(share_C) <= _RATIOS else np.linspace(0.0, 1.0, _RATIOS)
+    if not seeds_df > 0:
+        shares = np.zeros(1)
+    return np.sqrt(variance_C) * np.interp(share_C, shares, _quantiles_of_shares(tuple(shares), *dfs, level))
+
+
+@lru_cache(maxsize=256)
+def _quantiles_of_shares(shares: tuple[float, ...], seeds_df: float, units_df: float, level: float) -> np.ndarray:
+    """Half widths where the standard error is 1 and the seeds have these shares of its square."""
+    return np.asarray([pivot.margin(Noise(share, seeds_df, 1.0 - share, units_df), level) for share in shares])

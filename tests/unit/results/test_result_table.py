@@ -65,6 +65,8 @@ def test_broken_files_are_named_and_the_rest_is_read(folder: Path):
     (folder / "sparse_probing" / "binary.json").write_bytes(b"\xff\xfe\x00")
     (folder / "sparse_probing" / "failed").mkdir()
     (folder / "sparse_probing" / "failed" / "tiny_c_sparse_probing.txt").write_text("Traceback ...")
+    (folder / "artifacts" / "ravel").mkdir(parents=True)
+    (folder / "artifacts" / "ravel" / "kept.json").write_text("{}")  # what runs keep for later ones is no result
     found = reasons(folder)
     assert set(found) == {*bad, "binary.json", "tiny_c_sparse_probing.txt"}
     assert "cut off" in found["cut.json"]
