@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,30 @@ def test_two_saes_compared(report_file: Path, open_page: Open):
     page.locator("#sae-compared tbody tr").first.wait_for()
     assert page.locator("#sae-compared tbody tr").count() == 10
     assert "sae-bench compare" in page.locator("#sae-compared").inner_text()
+    assert opened.complaints == []
+
+
+def test_equal_scores_are_called_the_same(open_page: Open, tmp_path: Path):
+    write_synthetic_results(tmp_path, 2, evals=("absorption",), n_units=24, n_latents=5)
+    one, other = sorted((tmp_path / "absorption").glob("*_eval_results.json"))
+    content, names = json.loads(one.read_text()), json.loads(other.read_text())
+    content |= {key: names[key] for key in ("sae_lens_id", "sae_lens_release_id", "sae_cfg_dict")}
+    other.write_text(json.dumps(content))
+    samples = [
+        path.parent / "samples" / path.name.replace("_eval_results.json", ".safetensors") for path in (one, other)
+    ]
+    samples[1].write_bytes(samples[0].read_bytes())
+    write_report(tmp_path, tmp_path / "report.html")
+    opened = open_page(tmp_path / "report.html")
+    row = opened.page.locator("#best tr[data-metric^=absorption]")
+    row.wait_for()
+    assert row.get_attribute("data-verdict") == "same"
+    assert "the same for both in every seed and text" in row.inner_text()
+    opened.page.goto(f"{(tmp_path / 'report.html').as_uri()}#sae/0")
+    opened.page.locator("#sae-compare").select_option("1")
+    compared = opened.page.locator("#sae-compared tbody tr", has_text="Absorption fraction").first
+    compared.wait_for()
+    assert "the same" in compared.inner_text()
     assert opened.complaints == []
 
 

@@ -69,8 +69,8 @@
     tested.forEach((f, i) => { f.adjusted = adjusted[i]; });
     const rows = found.map((f) => {
       const [va, vb] = [Report.value(f.metric, a), Report.value(f.metric, b)], difference = va - vb;
-      const kind = f.apart || f.p === null ? "none" : f.adjusted > 0.05 ? "noise" : difference * f.metric.better > 0 ? "better" : "worse";
-      const text = f.apart ? "not comparable" : { none: "no error bar", noise: "inside the noise", better: "better", worse: "worse" }[kind];
+      const kind = f.apart ? "none" : f.p === null ? Report.withoutP(f.metric, a, b) : f.adjusted > 0.05 ? "noise" : difference * f.metric.better > 0 ? "better" : "worse";
+      const text = f.apart ? "not comparable" : { none: "no error bar", same: "the same", noise: "inside the noise", better: "better", worse: "worse" }[kind];
       return h("tr", {}, h("td", { "data-label": "Metric" }, Report.fullTitle(f.metric) + Report.arrow(f.metric)), h("td", { class: "num", "data-label": "This" }, Report.num(va)), h("td", { class: "num", "data-label": "Other" }, Report.num(vb)),
         h("td", { class: "num", "data-label": "Difference" }, f.apart ? "–" : Report.num(difference), f.half !== null ? h("span", { class: "pm" }, ` ±${Report.num(f.half)}`) : null), h("td", { "data-label": "Verdict" }, Report.chip(kind, text), f.p === null ? null : h("span", { class: "small" }, ` ${Report.pText(f.adjusted)}`)));
     });

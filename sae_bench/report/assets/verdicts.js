@@ -78,8 +78,12 @@
     return { rows, pairs, adjusted: (i, j) => known(table[i * ordered.length + j]) };
   };
 
-  const CHIPS = { better: "better", noise: "inside the noise", none: "no error bar", alone: "alone" };
+  const CHIPS = { better: "better", noise: "inside the noise", none: "no error bar", same: "the same", alone: "alone" };
   Report.chip = (kind, text) => h("span", { class: `chip ${kind}` }, text || CHIPS[kind]);
+
+  /** Two scores of which nothing was tested: equal wherever they were measured, or without an error bar. */
+  Report.withoutP = (metric, a, b) =>
+    (Report.value(metric, a) === Report.value(metric, b) && Report.bar(metric, a).known && Report.bar(metric, b).known ? "same" : "none");
 
   /** Best against next of one metric in one cohort. */
   Report.bestOf = async (metric, cohort, places) => {
@@ -91,13 +95,14 @@
     result.difference = Report.value(metric, best) - Report.value(metric, next);
     result.p = found.adjusted(0, 1);
     result.half = found.pairs?.half(best, next) ?? null;
-    result.kind = result.p === null ? "none" : result.p <= ALPHA ? "better" : "noise";
+    result.kind = result.p !== null ? (result.p <= ALPHA ? "better" : "noise") : Report.withoutP(metric, best, next);
     result.rivals = found.rows.filter((row) => row.low === 1).length;
     return result;
   };
 
   Report.verdictText = (r) => {
     if (r.kind === "alone") return "the only one shown";
+    if (r.kind === "same") return "for both in every seed and text";
     const bar = Report.bar(r.metric, r.best);
     if (r.kind === "none") return `difference ${Report.num(Math.abs(r.difference))}; ${bar.reason || "no values per seed or text were kept for both"}`;
     const size = `${Report.num(r.difference)} (${Report.spread(r.difference - r.half, r.difference + r.half)}), ${Report.pText(r.p)}`;

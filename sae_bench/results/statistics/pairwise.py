@@ -28,6 +28,8 @@ _AT_ONCE = 1 << 22
 class Pairwise:
     """Value of the first minus value of the second of every pair; NaN where nothing is known.
 
+    Where all values are equal p is NaN too: nothing is left to be tested.
+
     Attributes:
         effect_C: the differences.
         p_C: two-sided p-values.
@@ -102,7 +104,7 @@ def _two_sided_p(
     seeds_w, seeds_share = pivot.mixing_grid(seeds_df)
     units_w, units_share = pivot.mixing_grid(units_df)
     share_N = (seeds_share[:, None] * units_share[None, :]).ravel()
-    p_C = np.where(effect_C == 0, 1.0, 0.0)
+    p_C = np.where(effect_C == 0, np.nan, 0.0)  # without noise: the same everywhere, or surely different
     noisy = np.flatnonzero(seeds_C + units_C > 0)
     step = max(1, _AT_ONCE // len(share_N))
     for start in range(0, len(noisy), step):
