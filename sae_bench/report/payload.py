@@ -68,12 +68,15 @@ def pair_blobs(collected: Collected) -> dict[str, str]:
 def _packed_pairs(collected: Collected, metric: MetricColumn, places: Sequence[int]) -> str | None:
     evidence = [evidence_of(collected.records[metric.eval, place], metric.path) for place in places]
     found = pairwise(evidence, most_one_by_one=MOST_ONE_BY_ONE)
-    if not np.isfinite(found.p_C).any():
+    if not np.isfinite(found.half_C).any():
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.clip(np.round(-np.log10(found.p_C) * P_SCALE), 0, UNKNOWN - 1)
         half = np.clip(np.round((np.log10(found.half_C) + HALF_SHIFT) * HALF_SCALE), 0, UNKNOWN - 1)
-    packed = [np.where(np.isfinite(found.p_C), column, UNKNOWN).astype("<u2") for column in (p, half)]
+    packed = [
+        np.where(np.isfinite(known), column, UNKNOWN).astype("<u2")
+        for known, column in ((found.p_C, p), (found.half_C, half))
+    ]
     return _pack(np.concatenate(packed).tobytes())
 
 

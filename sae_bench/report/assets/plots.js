@@ -285,13 +285,17 @@
     return [kept.length > 1 ? [trace] : [], Report.plotLayout({ xaxis: { tickangle: -45, tickfont: { size: 10 } }, yaxis: { autorange: "reversed", tickfont: { size: 10 } }, margin: { l: 120, r: 8, t: 8, b: 110 } })];
   }
 
-  /** Run plotly.js, a third of a second's work, and draw what is to be seen. */
+  /** Run plotly.js, and in a task of its own, so that a click need not wait for both, draw what is to be seen. */
   Report.startPlots = () => {
     document.head.append(h("script", {}, document.getElementById("plotly").textContent));
+    setTimeout(drawFirst);
+  };
+
+  function drawFirst() {
     ready = true;
     Report.onPage("overview", () => { if (!document.getElementById("scatter").dataset.plotted) drawScatter(); });
     Report.route();
     Report.ready = true;
     Report.drawnAfter = performance.now();
-  };
+  }
 })();

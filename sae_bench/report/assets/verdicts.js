@@ -81,9 +81,8 @@
   const CHIPS = { better: "better", noise: "inside the noise", none: "no error bar", same: "the same", alone: "alone" };
   Report.chip = (kind, text) => h("span", { class: `chip ${kind}` }, text || CHIPS[kind]);
 
-  /** Two scores of which nothing was tested: equal wherever they were measured, or without an error bar. */
-  Report.withoutP = (metric, a, b) =>
-    (Report.value(metric, a) === Report.value(metric, b) && Report.bar(metric, a).known && Report.bar(metric, b).known ? "same" : "none");
+  /** Two scores without a p-value: equal wherever they were measured (the width of the interval is known), or unknown. */
+  Report.withoutP = (pairs, a, b) => ((pairs?.half(a, b) ?? null) === null ? "none" : "same");
 
   /** Best against next of one metric in one cohort. */
   Report.bestOf = async (metric, cohort, places) => {
@@ -95,7 +94,7 @@
     result.difference = Report.value(metric, best) - Report.value(metric, next);
     result.p = found.adjusted(0, 1);
     result.half = found.pairs?.half(best, next) ?? null;
-    result.kind = result.p !== null ? (result.p <= ALPHA ? "better" : "noise") : Report.withoutP(metric, best, next);
+    result.kind = result.p !== null ? (result.p <= ALPHA ? "better" : "noise") : Report.withoutP(found.pairs, best, next);
     result.rivals = found.rows.filter((row) => row.low === 1).length;
     return result;
   };

@@ -17,7 +17,7 @@ from scipy.special import ndtr
 
 from sae_bench.results.statistics import intervals, pivot
 from sae_bench.results.statistics.noise import Noise, Parts, noise_of
-from sae_bench.results.statistics.paired import Evidence, difference
+from sae_bench.results.statistics.paired import SAME, Difference, Evidence, difference
 
 _RATIOS = 513
 """Shares of the seeds' variance at which the quantile is computed; between them it is interpolated."""
@@ -28,7 +28,7 @@ _AT_ONCE = 1 << 22
 class Pairwise:
     """Value of the first minus value of the second of every pair; NaN where nothing is known.
 
-    Where all values are equal p is NaN too: nothing is left to be tested.
+    Where all values are equal there is nothing to test: p is NaN and half the width 0.
 
     Attributes:
         effect_C: the differences.
@@ -61,8 +61,14 @@ def pairwise(
     return Pairwise(
         np.asarray([d.effect for d in found]),
         np.asarray([np.nan if d.p_value is None else d.p_value for d in found]),
-        np.asarray([np.nan if d.high is None else d.high - d.effect for d in found]),
+        np.asarray([_half_width(d) for d in found]),
     )
+
+
+def _half_width(found: Difference) -> float:
+    if found.reason == SAME:
+        return 0.0
+    return np.nan if found.high is None else found.high - found.effect
 
 
 def aligned_parts(evidence: Sequence[Evidence]) -> list[Parts] | None:

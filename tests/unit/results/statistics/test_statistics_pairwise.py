@@ -44,7 +44,13 @@ def test_equal_values_do_not_differ():
     found = pairwise([one, one])
     assert found.effect_C[0] == 0.0
     assert np.isnan(found.p_C[0])
+    assert found.half_C[0] == 0.0
     assert difference(one, one).p_value is None
+    alone = pairwise([one, replace(one, samples=None, seed_values=(0.5, 0.6, 0.7)), one])
+    assert np.isnan(alone.p_C[1])
+    assert alone.half_C[1] == 0.0
+    untested = pairwise([Evidence(0.5), Evidence(0.5)])
+    assert np.isnan(untested.half_C[0])
 
 
 def test_without_common_samples_pairs_are_compared_one_by_one_up_to_a_number():
