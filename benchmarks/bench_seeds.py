@@ -52,9 +52,9 @@ def _settings(name: str) -> str:
 
 def _run(lm: Any, evals: tuple[str, ...], n_seeds: int, work: Path) -> dict[str, float]:
     """Seconds of a run of the engine, loading left out."""
-    from sae_bench.evals import planning
     from sae_bench.evals.registry import get_eval
-    from sae_bench.evals.runner import EvalRequest, RunPlan, run
+    from sae_bench.run import planning
+    from sae_bench.run.runner import EvalRequest, RunPlan, run
 
     specs = [get_eval(name) for name in evals]
     requests = [

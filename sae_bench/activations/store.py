@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sae_bench.atomic import atomic_path
 from sae_bench.language_models import LanguageModel
-from sae_bench.results.atomic import atomic_path
 
 
 class ActivationStore:

@@ -14,8 +14,8 @@ from sae_bench.cli.console import PLAIN_WIDTH, err
 from sae_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from sae_bench.results.comparison import Comparison
-    from sae_bench.results.verdicts import PairVerdict, Ranking
+    from sae_bench.analysis.comparison import Comparison
+    from sae_bench.analysis.verdicts import PairVerdict, Ranking
 
 EXAMPLES = """\b
 Examples:
@@ -56,9 +56,9 @@ def compare(
     json_file: Path | None,
 ) -> None:
     """Compare two SAEs of RESULTS (the output folder of a run), or all with a baseline; else rank all SAEs."""
-    from sae_bench.results import comparison
-    from sae_bench.results.atomic import write_text_atomically
-    from sae_bench.results.table import load_results
+    from sae_bench.analysis import comparison
+    from sae_bench.analysis.table import load_results
+    from sae_bench.atomic import write_text_atomically
 
     table = load_results(results)
     if a is None and b is None and baseline is None:
@@ -99,7 +99,7 @@ def show(found: Comparison, *, by_metric: bool) -> None:
 
 def pair_table(title: str, pairs: list[PairVerdict], *, by_metric: bool) -> Table:
     """One row per metric, or per SAE against the baseline."""
-    from sae_bench.results.verdicts import number
+    from sae_bench.analysis.verdicts import number
 
     table = Table(title=escape(title), title_justify="left", header_style="bold")
     table.add_column("SAE" if by_metric else "metric", overflow="fold")

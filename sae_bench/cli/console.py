@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from sae_bench.evals.base import EvalSpec
-from sae_bench.evals.runner import RunSummary
 from sae_bench.results.statistics.intervals import ONE_SEED
+from sae_bench.run.runner import RunSummary
 
 err = Console(stderr=True)
 """Progress, warnings and errors; results go to standard output."""

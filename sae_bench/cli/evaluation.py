@@ -19,11 +19,11 @@ from sae_bench.custom_saes.loading import GroupLimits
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.datasets import register_yaml
 from sae_bench.errors import UsageError
-from sae_bench.evals import planning
 from sae_bench.evals.base import EvalSpec
-from sae_bench.evals.runner import EvalRequest, RunPlan, RunSummary
-from sae_bench.evals.runner import run as run_plan
 from sae_bench.language_models import LanguageModel, load_language_model
+from sae_bench.run import planning
+from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary
+from sae_bench.run.runner import run as run_plan
 
 Overrides = Mapping[str, Mapping[str, Any]]
 """Eval -> setting -> value, as a user gave them."""

@@ -29,8 +29,8 @@ def schema(evals: tuple[str, ...], out: Path | None, typescript: bool) -> None:
     """
     from sae_bench.errors import UsageError
     from sae_bench.evals.generate_json_schemas import output_schema, schema_name, write_schema
-    from sae_bench.evals.planning import choose_evals
     from sae_bench.evals.typescript_types import generate
+    from sae_bench.run.planning import choose_evals
 
     specs = choose_evals(evals or ("all",))
     if out is None:

@@ -14,9 +14,9 @@ import torch
 
 from sae_bench.cli.process import configure_logging, run_command
 from sae_bench.custom_saes.identity_sae import IdentitySAE
-from sae_bench.evals.entry_points import SelectedSAE, handles_of
 from sae_bench.evals.registry import eval_names
-from sae_bench.evals.suite import Suite, run_suite
+from sae_bench.published.entry_points import SelectedSAE, handles_of
+from sae_bench.published.suite import Suite, run_suite
 from sae_bench.sae_bench_utils import general_utils
 
 RANDOM_SEED = 42

@@ -27,7 +27,7 @@ from sae_bench.custom_saes.run_all_evals_custom_saes import (
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, resolve_spec
 from sae_bench.errors import SAEMismatchError, UnknownNameError
 from sae_bench.evals.registry import eval_names
-from sae_bench.evals.suite import Suite, run_suite
+from sae_bench.published.suite import Suite, run_suite
 from sae_bench.sae_bench_utils import general_utils
 
 __all__ = [

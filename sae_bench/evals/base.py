@@ -13,14 +13,14 @@ from typing import Any, Protocol, runtime_checkable
 
 from sae_bench.activations.requests import Request
 from sae_bench.custom_saes.members import Member
-from sae_bench.evals.base_eval_output import (
+from sae_bench.language_models import LanguageModel
+from sae_bench.results.model import (
     BaseEvalConfig,
     BaseEvalOutput,
     BaseMetricCategories,
     BaseResultDetail,
     SeedResult,
 )
-from sae_bench.language_models import LanguageModel
 from sae_bench.results.samples import Samples
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
+from sae_bench.atomic import write_text_atomically
 from sae_bench.cli.process import run_command
 from sae_bench.evals import typescript_types
 from sae_bench.evals.base import EvalSpec
-from sae_bench.evals.base_eval_output import BaseEvalOutput
 from sae_bench.evals.registry import eval_names, get_eval
-from sae_bench.results.atomic import write_text_atomically
+from sae_bench.results.model import BaseEvalOutput
 
 Schema = dict[str, Any]
 

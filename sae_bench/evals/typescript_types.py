@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import sae_bench
+from sae_bench.atomic import write_text_atomically
 from sae_bench.errors import PrerequisiteError
-from sae_bench.results.atomic import write_text_atomically
 
 FOLDER = Path(sae_bench.__file__).parent / "evals_outputs_typescript_types"
 TOOL = "json-schema-to-typescript@16.0.0"

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sae_bench.atomic import write_text_atomically
 from sae_bench.judges.interface import Judge, JudgeError, Message, Question, Reply
-from sae_bench.results.atomic import write_text_atomically
 
 logger = logging.getLogger(__name__)
 

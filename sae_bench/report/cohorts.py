@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sae_bench.analysis.comparison import why_not_comparable
+from sae_bench.analysis.table import Record
 from sae_bench.report.facts import SAEFacts
-from sae_bench.results.comparison import why_not_comparable
-from sae_bench.results.table import Record
 
 
 @dataclass

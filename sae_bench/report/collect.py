@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from sae_bench.analysis.table import Record
 from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.report.caveats import Caveat, caveats_of
@@ -12,7 +13,6 @@ from sae_bench.report.cohorts import Cohort, Entry, cohorts_of
 from sae_bench.report.facts import SAEFacts, facts_of
 from sae_bench.report.fields import metric_text, metric_texts, readable
 from sae_bench.report.sources import Source
-from sae_bench.results.table import Record
 
 L0 = "core|sparsity.l0"
 LOSS_RECOVERED = "core|model_performance_preservation.ce_loss_score"

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from sae_bench.analysis.table import Record
 from sae_bench.report.collect import SAE, Collected
 from sae_bench.report.fields import detail_texts, readable
 from sae_bench.report.latents import explained_latents
-from sae_bench.results.table import Record
 
 logger = logging.getLogger(__name__)
 

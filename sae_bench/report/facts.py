@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sae_bench.results.table import Record
+from sae_bench.analysis.table import Record
 
 
 @dataclass(frozen=True)

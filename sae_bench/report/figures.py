@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from sae_bench.atomic import atomic_path
 from sae_bench.errors import PrerequisiteError, UsageError
 from sae_bench.report.collect import L0, LOSS_RECOVERED, TOKENS, WIDTH, Collected, MetricColumn
 from sae_bench.report.facts import BASELINES, Architecture, architectures_of
 from sae_bench.report.fronts import pareto_front
-from sae_bench.results.atomic import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

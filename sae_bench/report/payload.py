@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from sae_bench.analysis.comparison import evidence_of
 from sae_bench.report.collect import L0, LOSS_RECOVERED, Collected, EvalGroup, MetricColumn, Values
 from sae_bench.report.details import round6, sae_details
 from sae_bench.report.facts import BASELINES, architectures_of
 from sae_bench.report.run_facts import run_facts
-from sae_bench.results.comparison import evidence_of
 from sae_bench.results.statistics.pairwise import pairwise
 
 MOST_ONE_BY_ONE = 64

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sae_bench.analysis.table import Record, Skipped
 from sae_bench.report.collect import Collected
 from sae_bench.report.sources import Source
-from sae_bench.results.table import Record, Skipped
 
 _VERSIONS = ("package_version", "commit", "python_version", "torch_version", "transformers_version")
 _MODEL = ("model", "model_fingerprint", "llm_dtype", "sae_dtype", "device", "prepend_bos")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sae_bench.analysis.table import ResultTable, load_results
 from sae_bench.errors import PrerequisiteError, ResultError
-from sae_bench.results.table import ResultTable, load_results
 
 PUBLISHED_RESULTS = "adamkarvonen/sae_bench_results_0125"
 """The hub data set with the results of the published package."""

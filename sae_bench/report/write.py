@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sae_bench.atomic import write_text_atomically
 from sae_bench.report.collect import Collected, collect
 from sae_bench.report.page import render
 from sae_bench.report.sources import load_sources
-from sae_bench.results.atomic import write_text_atomically
 
 
 def write_report(

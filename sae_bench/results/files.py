@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sae_bench.atomic import write_text_atomically
 from sae_bench.errors import ResultError
-from sae_bench.evals.base_eval_output import BaseEvalConfig, BaseEvalOutput
-from sae_bench.results.atomic import write_text_atomically
+from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput
 
 CHANGES_NO_NUMBER = frozenset(
     {

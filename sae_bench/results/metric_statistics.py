@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sae_bench.evals.base_eval_output import MetricStatistics, SeedResult
+from sae_bench.results.model import MetricStatistics, SeedResult
 from sae_bench.results.samples import Samples
 from sae_bench.results.statistics import intervals
 from sae_bench.results.statistics.intervals import Interval

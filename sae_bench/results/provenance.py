@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 import sae_bench
-from sae_bench.evals.base_eval_output import Provenance
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.load import dtype_name
+from sae_bench.results.model import Provenance
 
 
 def describe_run(lm: LanguageModel, *, protocol: str, seeds: list[int], fingerprint: str) -> Provenance:

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sae_bench.atomic import atomic_path
 from sae_bench.errors import ResultError
-from sae_bench.results.atomic import atomic_path
 from sae_bench.results.samples import Samples
 
 FOLDER = "samples"

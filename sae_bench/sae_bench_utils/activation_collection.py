@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from sae_bench.atomic import atomic_path
 from sae_bench.errors import PrerequisiteError, UsageError
 from sae_bench.language_models import LanguageModel
-from sae_bench.results.atomic import atomic_path
 
 _GEMMA = ("gemma-2-2b", "gemma-2-9b", "gemma-2-2b-it", "gemma-2-9b-it")
 

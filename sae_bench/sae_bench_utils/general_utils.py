@@ -19,8 +19,8 @@ from torch import Tensor
 from sae_bench.custom_saes.base_sae import HALF_PRECISION
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
 from sae_bench.custom_saes.spec import LoadContext
-from sae_bench.evals.entry_points import select_saes
 from sae_bench.language_models.load import DTYPES, dtype_name
+from sae_bench.published.entry_points import select_saes
 from sae_bench.results import files
 from sae_bench.sae_bench_utils import sae_selection_utils
 

@@ -4,14 +4,14 @@ Every plot takes `return_fig=True` to hand the figure out in place of showing it
 only, nothing global changes.
 """
 
-from sae_bench.sae_bench_utils.graphs.correlation import plot_correlation_heatmap, plot_correlation_scatter
-from sae_bench.sae_bench_utils.graphs.from_files import (
+from sae_bench.published.graphs.correlation import plot_correlation_heatmap, plot_correlation_scatter
+from sae_bench.published.graphs.from_files import (
     get_best_results,
     get_single_figure,
     plot_best_of_ks_results,
     plot_results,
 )
-from sae_bench.sae_bench_utils.graphs.result_files import (
+from sae_bench.published.graphs.result_files import (
     find_eval_results_files,
     get_core_results,
     get_custom_metric_key_and_name,
@@ -21,19 +21,19 @@ from sae_bench.sae_bench_utils.graphs.result_files import (
     get_sae_bench_train_tokens_archived,
     get_sae_class_archived,
 )
-from sae_bench.sae_bench_utils.graphs.scatter import (
+from sae_bench.published.graphs.scatter import (
     plot_2var_graph,
     plot_2var_graph_dict_size,
     plot_3var_graph,
     plot_interactive_3var_graph,
 )
-from sae_bench.sae_bench_utils.graphs.style import (
+from sae_bench.published.graphs.style import (
     TRAINER_COLORS,
     TRAINER_LABELS,
     TRAINER_MARKERS,
     update_trainer_markers_and_colors,
 )
-from sae_bench.sae_bench_utils.graphs.training import plot_steps_vs_average_diff, plot_training_steps
+from sae_bench.published.graphs.training import plot_steps_vs_average_diff, plot_training_steps
 
 __all__ = [
     "TRAINER_COLORS",

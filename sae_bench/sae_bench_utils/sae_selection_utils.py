@@ -15,7 +15,7 @@ from rich.table import Table
 from sae_bench.custom_saes.loaders.sae_lens import pretrained_directory
 from sae_bench.custom_saes.spec import compile_pattern, resolve_spec
 from sae_bench.errors import PrerequisiteError, UnknownNameError, UsageError
-from sae_bench.evals.entry_points import EMBEDDED_RELEASE
+from sae_bench.published.entry_points import EMBEDDED_RELEASE
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from sae_bench.evals.base_eval_output import BaseEvalOutput
+from sae_bench.results.model import BaseEvalOutput
 
 logger = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from sae_bench.evals.base import EvalSpec, Metric
-from sae_bench.evals.base_eval_output import SeedResult
 from sae_bench.evals.registry import get_eval
 from sae_bench.results.files import result_path
 from sae_bench.results.metric_statistics import describe_metrics
+from sae_bench.results.model import SeedResult
 from sae_bench.results.sample_files import samples_path, write_samples
 from sae_bench.results.samples import Samples
 from sae_bench.testing.simulated_samples import Design, simulate

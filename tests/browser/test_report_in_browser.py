@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sae_bench.analysis.comparison import rank
 from sae_bench.report.write import write_report
-from sae_bench.results.comparison import rank
 from sae_bench.testing.synthetic_results import write_synthetic_results
 
 Open = Callable[..., Any]

@@ -9,8 +9,8 @@ from typing import Any
 import matplotlib
 import pytest
 
-from sae_bench.evals import suite
 from sae_bench.language_models import LanguageModel
+from sae_bench.published import suite
 
 matplotlib.use("Agg")
 

@@ -24,8 +24,8 @@ from sae_bench.datasets.packing import pack_corpus
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
 from sae_bench.evals.autointerp.evaluate import AutoInterpJob
 from sae_bench.evals.base import EvalContext
-from sae_bench.evals.planning import load_context
 from sae_bench.language_models import LanguageModel
+from sae_bench.run.planning import load_context
 
 for _package in ("fastapi", "uvicorn", "openai"):
     pytest.importorskip(_package)

@@ -12,12 +12,12 @@ from sae_bench.activations.one_pass import run_pass
 from sae_bench.custom_saes.members import Member
 from sae_bench.datasets import geography
 from sae_bench.evals.base import EvalContext, Scores
-from sae_bench.evals.planning import EMBEDDED_DATA
 from sae_bench.evals.unlearning.clamping import Clamp
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.evaluate import UnlearningJob
 from sae_bench.evals.unlearning.grid import QuestionStates
 from sae_bench.language_models import LanguageModel
+from sae_bench.run.planning import EMBEDDED_DATA
 
 BOUND = 2e-3
 """Largest difference of a choice's mean log-likelihood from the plain forward's, in nats, float32."""

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sae_bench.atomic import atomic_path
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.batch_topk_sae import BatchTopKSAE
 from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
@@ -25,7 +26,6 @@ from sae_bench.custom_saes.pca_sae import PCASAE
 from sae_bench.custom_saes.relu_sae import ReluSAE
 from sae_bench.custom_saes.topk_sae import TopKSAE
 from sae_bench.errors import SAELoadError, UsageError
-from sae_bench.results.atomic import atomic_path
 
 FORMAT, VERSION = "sae_bench", 1
 FOLDER_WEIGHTS, FOLDER_CONFIG = "sae.safetensors", "cfg.json"

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, field_validator
 
-from sae_bench.evals import base_eval_output as base
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
+from sae_bench.results import model as base
 
 EVAL_TYPE_ID_ABSORPTION = "absorption_first_letter"
 

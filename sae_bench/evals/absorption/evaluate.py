@@ -30,7 +30,7 @@ from sae_bench.evals.absorption.prompts import build_prompts, word_activations
 from sae_bench.evals.absorption.word_codes import encode_words
 from sae_bench.evals.absorption.words import LETTERS, LetterWords, letter_words
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
-from sae_bench.evals.base_eval_output import SeedResult
+from sae_bench.results.model import SeedResult
 from sae_bench.results.samples import Samples
 
 SHARED_EXAMPLES = (

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sae_bench.cli.eval_command import eval_command
 from sae_bench.cli.process import run_command
-from sae_bench.evals import entry_points
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 from sae_bench.evals.absorption.evaluate import SPEC
-from sae_bench.evals.entry_points import EntryOptions, SelectedSAE
 from sae_bench.language_models import LanguageModel
+from sae_bench.published import entry_points
+from sae_bench.published.entry_points import EntryOptions, SelectedSAE
+from sae_bench.published.eval_command import eval_command
 
 command = eval_command(SPEC)
 

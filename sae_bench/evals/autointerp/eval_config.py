@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sae_bench.evals.base_eval_output import BaseEvalConfig
+from sae_bench.results.model import BaseEvalConfig
 
 JudgeKind = Literal["openai", "local", "none"]
 Embeddings = Literal["minilm", "none"]

@@ -10,15 +10,15 @@ from typing import Any
 
 import torch
 
-from sae_bench.cli.eval_command import eval_command
+from sae_bench.atomic import write_text_atomically
 from sae_bench.cli.process import run_command
-from sae_bench.evals import entry_points
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
 from sae_bench.evals.autointerp.evaluate import SPEC, AutoInterpJob
 from sae_bench.evals.base import EvalSpec
-from sae_bench.evals.entry_points import EntryOptions, SelectedSAE
 from sae_bench.language_models import LanguageModel
-from sae_bench.results.atomic import write_text_atomically
+from sae_bench.published import entry_points
+from sae_bench.published.entry_points import EntryOptions, SelectedSAE
+from sae_bench.published.eval_command import eval_command
 
 command = eval_command(SPEC)
 

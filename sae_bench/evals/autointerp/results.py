@@ -19,7 +19,7 @@ from sae_bench.evals.autointerp.eval_output import (
 from sae_bench.evals.autointerp.examples import Corpus, LatentExamples
 from sae_bench.evals.autointerp.judging import Judgement
 from sae_bench.evals.base import Scores
-from sae_bench.evals.base_eval_output import SeedResult
+from sae_bench.results.model import SeedResult
 from sae_bench.results.samples import Samples, units_key
 
 SCORE = "autointerp.autointerp_score"

@@ -15,7 +15,7 @@ from sae_bench.evals.core import loss as branches
 from sae_bench.evals.core.blocks import LossBlock
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.loss import BranchSums, LossSums
-from sae_bench.evals.core.statistics import InputStatistics, ReconstructionStatistics
+from sae_bench.evals.core.token_statistics import InputStatistics, ReconstructionStatistics
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.hooks import EMBED, parse_hook_name
 

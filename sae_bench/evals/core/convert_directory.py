@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
+from sae_bench.atomic import write_text_atomically
 from sae_bench.cli.process import run_command
 from sae_bench.errors import IncompleteRunError, ResultError, UsageError
-from sae_bench.results.atomic import write_text_atomically
 from sae_bench.results.files import read_result
 
 OUTPUT_FOLDER = "converted_outputs"

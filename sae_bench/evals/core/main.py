@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sae_bench.cli.eval_command import eval_command, only_chosen
 from sae_bench.cli.process import run_command
-from sae_bench.evals import entry_points
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.evaluate import SPEC
-from sae_bench.evals.entry_points import EntryOptions, SelectedSAE
+from sae_bench.published import entry_points
+from sae_bench.published.entry_points import EntryOptions, SelectedSAE
+from sae_bench.published.eval_command import eval_command, only_chosen
 
 command = eval_command(SPEC, positional_patterns=True, model_required=False, adjust=only_chosen(SPEC, "compute_"))
 command.help = f"{command.help} If any --compute_* flag is given, only those given are computed; without any, all are."

@@ -11,7 +11,7 @@ from sae_bench.custom_saes.members import Member
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreFeatureMetric, CoreMetricCategories
-from sae_bench.evals.core.statistics import summarise_densities
+from sae_bench.evals.core.token_statistics import summarise_densities
 from sae_bench.evals.core.weights import weight_metrics
 
 UNDEFINED = "not a finite number for this SAE (a division by zero, or a vector of length zero)"

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from sae_bench.evals.base_eval_output import BaseEvalConfig
+from sae_bench.results.model import BaseEvalConfig
 
 PUBLISHED_RUN: dict[str, Any] = {
     "k_values": [None],

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from sae_bench.evals import base_eval_output as base
 from sae_bench.evals.mdl.eval_config import MDLEvalConfig
+from sae_bench.results import model as base
 
 EVAL_TYPE_ID_MDL = "mdl"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from sae_bench.evals import base_eval_output as base
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
+from sae_bench.results import model as base
 
 EVAL_TYPE_ID_META_STRUCTURE = "meta_structure_decoder_variance"
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from sae_bench.activations.requests import Request
 from sae_bench.custom_saes.members import Member
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
-from sae_bench.evals.base_eval_output import SeedResult
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.evals.meta_structure.eval_output import (
     MetaStructureEvalOutput,
@@ -20,6 +19,7 @@ from sae_bench.evals.meta_structure.eval_output import (
 )
 from sae_bench.evals.meta_structure.training import Trained, explain_decoder
 from sae_bench.language_models.load import DTYPES
+from sae_bench.results.model import SeedResult
 from sae_bench.results.samples import Samples, units_key
 
 UNIT = "decoder row"

@@ -11,16 +11,16 @@ from typing import Any
 import click
 import torch
 
-from sae_bench.cli.eval_command import eval_command
 from sae_bench.cli.process import run_command
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.spec import LoadContext
-from sae_bench.evals import entry_points
-from sae_bench.evals.entry_points import EntryOptions, SelectedSAE, object_handle
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.evals.meta_structure.eval_output import EVAL_TYPE_ID_META_STRUCTURE, MetaStructureEvalOutput
 from sae_bench.evals.meta_structure.evaluate import SPEC, score_decoder
 from sae_bench.language_models.load import DTYPES
+from sae_bench.published import entry_points
+from sae_bench.published.entry_points import EntryOptions, SelectedSAE, object_handle
+from sae_bench.published.eval_command import eval_command
 from sae_bench.results.config_dict import config_as_dict
 from sae_bench.results.provenance import package_commit, sae_lens_version
 

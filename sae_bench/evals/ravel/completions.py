@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sae_bench.atomic import write_text_atomically
 from sae_bench.datasets.entities import EntityClass
 from sae_bench.evals.ravel.correctness import is_correct
 from sae_bench.evals.ravel.prompts import Answer, Prompt, Question, questions_of, tokenize_questions
 from sae_bench.evals.ravel.reading import Tails, with_halving
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.generation import generate
-from sae_bench.results.atomic import write_text_atomically
 
 logger = logging.getLogger(__name__)
 

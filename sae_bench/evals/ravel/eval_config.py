@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from sae_bench.datasets.entities import RAVEL
-from sae_bench.evals.base_eval_output import BaseEvalConfig
+from sae_bench.results.model import BaseEvalConfig
 
 PAIRS_PER_STEP = {"gemma-2": 8, "pythia-70m": 128, "pythia-160m": 64}
 """Start of a model's name -> pairs per training step of the published command."""

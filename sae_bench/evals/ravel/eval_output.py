@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from sae_bench.evals import base_eval_output as base
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
+from sae_bench.results import model as base
 
 EVAL_TYPE_ID_RAVEL = "ravel"
 

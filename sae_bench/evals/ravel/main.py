@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sae_bench.cli.eval_command import eval_command
 from sae_bench.cli.process import run_command
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import UsageError
-from sae_bench.evals import entry_points
-from sae_bench.evals.entry_points import EntryOptions, SelectedSAE
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.evaluate import SPEC
 from sae_bench.language_models import LanguageModel
+from sae_bench.published import entry_points
+from sae_bench.published.entry_points import EntryOptions, SelectedSAE
+from sae_bench.published.eval_command import eval_command
 
 MDAS = "mdas"
 MDAS_EPOCHS = 10

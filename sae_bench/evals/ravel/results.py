@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sae_bench.evals.base import Scores
-from sae_bench.evals.base_eval_output import SeedResult
 from sae_bench.evals.ravel import scores as maths
 from sae_bench.evals.ravel.entity_class import KnownClass
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.eval_output import RAVELMetricCategories, RAVELMetricResults, RAVELResultDetail
 from sae_bench.evals.ravel.scores import CAUSE, DISENTANGLEMENT, ISOLATION, Outcome
 from sae_bench.evals.ravel.swaps import LatentMask, Swap
+from sae_bench.results.model import SeedResult
 
 MAX_LATENTS_LISTED = 100
 FEW_PAIRS = 50

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from sae_bench.evals import base_eval_output as base
 from sae_bench.evals.scr_and_tpp.eval_config import PUBLISHED_N_VALUES, ScrEvalConfig, TppEvalConfig
+from sae_bench.results import model as base
 
 EVAL_TYPE_ID_SCR = "scr"
 EVAL_TYPE_ID_TPP = "tpp"

@@ -15,7 +15,6 @@ from sae_bench.custom_saes.members import Member
 from sae_bench.datasets import LabelledTexts, load_labelled
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
-from sae_bench.evals.base_eval_output import SeedResult
 from sae_bench.evals.scr_and_tpp import eval_output as output
 from sae_bench.evals.scr_and_tpp import scr, tpp
 from sae_bench.evals.scr_and_tpp.ablation import TokenSource, all_shifts
@@ -25,6 +24,7 @@ from sae_bench.evals.scr_and_tpp.text_samples import scr_samples, text_hashes, t
 from sae_bench.evals.scr_and_tpp.texts import QUADRANTS, PairTexts, Quadrant, load_pairs
 from sae_bench.evals.sparse_probing.probing import PooledDataset
 from sae_bench.probes import AdamWSettings
+from sae_bench.results.model import SeedResult
 
 HEADLINE_N = (10, 20, 2, 50, 500)
 AUDIT = (

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from sae_bench.cli.eval_command import eval_command
 from sae_bench.cli.process import run_command
-from sae_bench.evals import entry_points
 from sae_bench.evals.base import EvalSpec
-from sae_bench.evals.entry_points import EntryOptions, SelectedSAE
 from sae_bench.evals.scr_and_tpp.eval_config import ScrAndTppEvalConfig, ScrEvalConfig, TppEvalConfig
 from sae_bench.evals.scr_and_tpp.evaluate import SPECS
 from sae_bench.language_models import LanguageModel
+from sae_bench.published import entry_points
+from sae_bench.published.entry_points import EntryOptions, SelectedSAE
+from sae_bench.published.eval_command import eval_command
 
 
 def _command() -> click.Command:

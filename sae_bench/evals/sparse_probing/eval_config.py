@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from sae_bench.evals.base_eval_output import BaseEvalConfig
+from sae_bench.results.model import BaseEvalConfig
 
 DEFAULT_DATASETS: tuple[str, ...] = (
     *(f"LabHC/bias_in_bios_class_set{i}" for i in (1, 2, 3)),

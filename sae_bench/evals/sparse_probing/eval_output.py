@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from sae_bench.evals import base_eval_output as base
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
+from sae_bench.results import model as base
 
 EVAL_TYPE_ID_SPARSE_PROBING = "sparse_probing"
 

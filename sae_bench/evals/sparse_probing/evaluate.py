@@ -11,7 +11,6 @@ from sae_bench.activations.requests import PooledTexts, Request
 from sae_bench.custom_saes.members import Member
 from sae_bench.datasets import LabelledTexts, load_labelled
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
-from sae_bench.evals.base_eval_output import SeedResult
 from sae_bench.evals.sparse_probing import probing
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.evals.sparse_probing.eval_output import (
@@ -23,6 +22,7 @@ from sae_bench.evals.sparse_probing.eval_output import (
 )
 from sae_bench.evals.sparse_probing.probing import Accuracies, PooledDataset, PreparedDataset
 from sae_bench.evals.sparse_probing.text_samples import ProbedTexts, text_samples
+from sae_bench.results.model import SeedResult
 
 TEST_SELECTED = (
     "probes on all features keep the epoch with the best test accuracy, as published, which flatters them; "

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sae_bench.evals.base_eval_output import BaseEvalConfig
+from sae_bench.results.model import BaseEvalConfig
 
 Penalty = Literal["l1", "l2"]
 Setting = Literal["normal", "scarcity", "imbalance"]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from sae_bench.evals import base_eval_output as base
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import SparseProbingSaeProbesEvalConfig
+from sae_bench.results import model as base
 
 EVAL_TYPE_ID_SPARSE_PROBING_SAE_PROBES = "sparse_probing_sae_probes"
 

@@ -16,7 +16,6 @@ from sae_bench.activations.text_pools import text_key
 from sae_bench.custom_saes.members import Member
 from sae_bench.errors import DatasetError
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
-from sae_bench.evals.base_eval_output import SeedResult
 from sae_bench.evals.sparse_probing_sae_probes import probing
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import QUICK_TASKS, SparseProbingSaeProbesEvalConfig
 from sae_bench.evals.sparse_probing_sae_probes.eval_output import (
@@ -33,6 +32,7 @@ from sae_bench.evals.sparse_probing_sae_probes.eval_output import (
 from sae_bench.evals.sparse_probing_sae_probes.probing import Draw, ScoreTable
 from sae_bench.evals.sparse_probing_sae_probes.tasks import BinaryTask, choose_tasks, load_task, provenance
 from sae_bench.language_models import LanguageModel
+from sae_bench.results.model import SeedResult
 from sae_bench.results.samples import Samples, units_key
 
 _ATTRIBUTES = {"test_accuracy": "accuracy", "test_auc": "auc", "test_f1": "f1"}

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sae_bench.evals.base_eval_output import BaseEvalConfig
+from sae_bench.results.model import BaseEvalConfig
 
 TargetMetric = Literal["correct", "correct-iff-question", "correct-no-tricks"]
 AnswerFormat = Literal["letters", "cloze"]

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from sae_bench.cli.eval_command import eval_command
 from sae_bench.cli.process import run_command
-from sae_bench.evals import entry_points
-from sae_bench.evals.entry_points import EntryOptions, SelectedSAE
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.evaluate import SPEC
 from sae_bench.language_models import LanguageModel
+from sae_bench.published import entry_points
+from sae_bench.published.entry_points import EntryOptions, SelectedSAE
+from sae_bench.published.eval_command import eval_command
 
 
 def _published_flags(command: click.Command) -> click.Command:

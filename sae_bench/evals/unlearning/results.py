@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sae_bench.evals.base import Scores
-from sae_bench.evals.base_eval_output import SeedResult
 from sae_bench.evals.unlearning import scores as maths
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.eval_output import (
@@ -21,6 +20,7 @@ from sae_bench.evals.unlearning.eval_output import (
 )
 from sae_bench.evals.unlearning.known import KnownQuestions
 from sae_bench.evals.unlearning.scores import Answers
+from sae_bench.results.model import SeedResult
 from sae_bench.results.samples import Samples, units_key
 
 SCORE = "unlearning.unlearning_score"

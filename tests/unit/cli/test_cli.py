@@ -15,9 +15,9 @@ from sae_bench.cli import evaluation as cli_evaluation
 from sae_bench.cli.demo import DEMO_EVALS, DEMO_SAES
 from sae_bench.cli.evaluation import RunOptions
 from sae_bench.custom_saes.loaders.native import save_sae
-from sae_bench.evals.planning import choose_evals, make_config
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results import files as result_files
+from sae_bench.run.planning import choose_evals, make_config
 from sae_bench.testing.tiny_models import tiny_sae
 
 Call = Callable[..., Any]
@@ -242,7 +242,7 @@ def test_out_of_memory_is_one_plain_message(world: Any, sae_bench: Call, tmp_pat
     def exhausted(*_: Any, **__: Any) -> Any:
         raise MemoryError("cannot allocate 80 GiB")
 
-    monkeypatch.setattr("sae_bench.evals.runner.run_pass", exhausted)
+    monkeypatch.setattr("sae_bench.run.runner.run_pass", exhausted)
     said = sae_bench(*world.run_arguments(tmp_path / "out"))
     assert (said.code, "cannot allocate 80 GiB Next: a smaller batch" in said.message) == (2, True)
 

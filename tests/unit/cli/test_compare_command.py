@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sae_bench.results.comparison import Comparison
+from sae_bench.analysis.comparison import Comparison
 
 Call = Callable[..., Any]
 

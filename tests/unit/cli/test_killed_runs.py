@@ -16,7 +16,7 @@ import pytest
 
 from sae_bench.evals.registry import get_eval
 
-SLOW = Path(__file__).with_name("slow_writer.py")
+SLOW = Path(__file__).parents[2] / "support" / "slow_writer.py"
 N_SAES = 6
 
 

@@ -12,8 +12,8 @@ import yaml
 
 from sae_bench.cli.settings_files import read_settings, shipped
 from sae_bench.errors import SAEBenchError, UnknownNameError, UsageError
-from sae_bench.evals.planning import make_config
 from sae_bench.evals.registry import eval_names, get_eval
+from sae_bench.run.planning import make_config
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

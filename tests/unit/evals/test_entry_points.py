@@ -18,14 +18,14 @@ from sae_bench.cli.process import run_command
 from sae_bench.custom_saes.loaders import embedded, sae_lens
 from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.errors import IncompleteRunError, SAELoadError, UnknownNameError, UsageError
-from sae_bench.evals import entry_points
 from sae_bench.evals.core import main as core
 from sae_bench.evals.core.eval_config import CoreEvalConfig
-from sae_bench.evals.entry_points import object_handle, select_saes
-from sae_bench.evals.planning import load_context
 from sae_bench.evals.sparse_probing import main as probing
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.language_models import LanguageModel
+from sae_bench.published import entry_points
+from sae_bench.published.entry_points import object_handle, select_saes
+from sae_bench.run.planning import load_context
 from sae_bench.testing.tiny_models import tiny_model, tiny_sae
 
 CORE_FLAGS = [

@@ -12,19 +12,19 @@ import torch
 from tiny_runs import handle, read
 
 from sae_bench.activations.one_pass import run_pass
+from sae_bench.analysis.comparison import compare
 from sae_bench.custom_saes.members import Member
 from sae_bench.errors import ResultError
 from sae_bench.evals.base import EvalContext, Metric
 from sae_bench.evals.registry import get_eval
-from sae_bench.evals.resampled import DETAILS_DIFFER, ResampledJob, start_resampled
-from sae_bench.evals.runner import RunPlan, run
 from sae_bench.evals.sparse_probing import probing
 from sae_bench.evals.sparse_probing.evaluate import SparseProbingJob
 from sae_bench.language_models import LanguageModel
-from sae_bench.results.comparison import compare
 from sae_bench.results.sample_files import read_samples, samples_path
 from sae_bench.results.samples import Samples
 from sae_bench.results.statistics.intervals import ONE_SEED
+from sae_bench.run.resampled import DETAILS_DIFFER, ResampledJob, start_resampled
+from sae_bench.run.runner import RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
 Plan = Callable[..., RunPlan]

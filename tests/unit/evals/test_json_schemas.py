@@ -15,13 +15,13 @@ from pydantic import Field
 from tiny_runs import handle
 
 from sae_bench.errors import PrerequisiteError
-from sae_bench.evals import base_eval_output as base
 from sae_bench.evals import generate_json_schemas as schemas
 from sae_bench.evals import typescript_types
 from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.core.eval_output import CoreEvalOutput
 from sae_bench.evals.registry import eval_names, get_eval
-from sae_bench.evals.runner import RunPlan, run
+from sae_bench.results import model as base
+from sae_bench.run.runner import RunPlan, run
 
 
 @pytest.mark.parametrize("name", eval_names())
@@ -92,7 +92,7 @@ def test_results_validate_and_other_things_do_not(make_plan: Callable[..., RunPl
 def test_every_result_of_a_test_is_validated(make_plan: Callable[..., RunPlan], monkeypatch: pytest.MonkeyPatch):
     """The fixture of all tests is at work: a result that does not fit its schema stops the run."""
     lacking = CoreEvalOutput.model_construct(eval_id="1", sae_lens_id="a")
-    monkeypatch.setattr("sae_bench.evals.runner._Run._output", lambda *_: lacking)
+    monkeypatch.setattr("sae_bench.run.runner._Run._output", lambda *_: lacking)
     with pytest.raises(ValidationError):
         run(make_plan([handle("a")], evals=["core"]))
 

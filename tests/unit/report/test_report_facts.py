@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from sae_bench.analysis.table import Record
 from sae_bench.report.caveats import caveats_of
 from sae_bench.report.facts import ARCHITECTURES, architecture_of, architectures_of, facts_of
-from sae_bench.results.table import Record
 
 
 def record(release: str, sae_id: str, config: dict[str, Any] | None) -> Record:

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sae_bench.analysis.comparison import compare
 from sae_bench.report import payload
 from sae_bench.report.collect import Collected, collect
 from sae_bench.report.page import headline, render
 from sae_bench.report.sources import load_sources
 from sae_bench.report.write import write_report
-from sae_bench.results.comparison import compare
 from sae_bench.testing.synthetic_results import write_synthetic_results
 
 

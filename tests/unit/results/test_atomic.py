@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sae_bench.results.atomic import atomic_path, remove_partial_files, write_text_atomically
+from sae_bench.atomic import atomic_path, remove_partial_files, write_text_atomically
 
 
 def names(folder: Path) -> list[str]:

@@ -19,8 +19,8 @@ import matplotlib.pyplot as plt
 from matplotlib.colors import to_rgba
 
 from sae_bench.errors import PrerequisiteError, ResultError, UsageError
+from sae_bench.published.graphs.style import FONT_SIZE
 from sae_bench.sae_bench_utils import graphing_utils as graphs
-from sae_bench.sae_bench_utils.graphs.style import FONT_SIZE
 
 SAES = [  # name, architecture, width, L0, loss recovered, two metrics
     ("rel_topk_trainer_0", "topk", 4096, 20.0, 0.90, 0.70, 0.75),

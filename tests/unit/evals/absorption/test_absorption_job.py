@@ -36,8 +36,8 @@ from sae_bench.evals.absorption.letters import prepare_letters, score_letters
 from sae_bench.evals.absorption.word_codes import encode_words
 from sae_bench.evals.absorption.words import letter_words
 from sae_bench.evals.base import EvalContext, Scores
-from sae_bench.evals.planning import load_context, make_config
-from sae_bench.evals.runner import EvalRequest, RunPlan, run
+from sae_bench.run.planning import load_context, make_config
+from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
 FRACTION = "mean.mean_absorption_fraction_score"

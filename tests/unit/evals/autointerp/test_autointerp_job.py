@@ -30,10 +30,10 @@ from sae_bench.evals.autointerp.prompts import (
     prediction_question,
 )
 from sae_bench.evals.base import EvalContext, Scores
-from sae_bench.evals.planning import load_context, make_config
-from sae_bench.evals.runner import EvalRequest, RunPlan, run
 from sae_bench.judges import CachedJudge, ReplyCache
 from sae_bench.language_models import LanguageModel
+from sae_bench.run.planning import load_context, make_config
+from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_model, tiny_sae
 
 LETTERS = "QXZ"
@@ -364,7 +364,7 @@ def test_results_do_not_depend_on_order_or_group(llama, local, tmp_path):
 
 
 def test_published_functions(llama, local, tmp_path, monkeypatch):
-    from sae_bench.evals import entry_points
+    from sae_bench.published import entry_points
 
     lm = llama
     config = AutoInterpEvalConfig(**{**SETTINGS, **local}, model_name="tiny")

@@ -10,7 +10,7 @@ from core_plain import plain_densities, plain_statistics
 from torch import Tensor
 
 from sae_bench.custom_saes.interface import SparseCodes, decode_tokens
-from sae_bench.evals.core.statistics import (
+from sae_bench.evals.core.token_statistics import (
     InputStatistics,
     ReconstructionStatistics,
     active_per_row,

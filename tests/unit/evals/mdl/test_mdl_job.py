@@ -22,11 +22,11 @@ from sae_bench.evals.mdl.eval_config import MDLEvalConfig
 from sae_bench.evals.mdl.eval_output import MDLEvalOutput
 from sae_bench.evals.mdl.evaluate import MDLJob
 from sae_bench.evals.mdl.scores import score_sae
-from sae_bench.evals.planning import make_config
 from sae_bench.evals.registry import get_eval
-from sae_bench.evals.runner import EvalRequest, RunPlan, run
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.metric_statistics import describe_metrics
+from sae_bench.run.planning import make_config
+from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing import tiny_model, tiny_sae
 
 HOOK = "blocks.1.hook_resid_post"

@@ -12,17 +12,17 @@ from click.testing import CliRunner
 from pydantic import ValidationError
 from tiny_runs import handle, read
 
+from sae_bench.analysis.table import load_results
 from sae_bench.custom_saes.members import Member
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.meta_structure import main
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.evals.meta_structure.eval_output import MetaStructureEvalOutput
 from sae_bench.evals.meta_structure.evaluate import EXPLAINED, MSE, MetaStructureJob
-from sae_bench.evals.planning import make_config
 from sae_bench.evals.registry import get_eval
-from sae_bench.evals.runner import EvalRequest, RunPlan, run
 from sae_bench.language_models import LanguageModel
-from sae_bench.results.table import load_results
+from sae_bench.run.planning import make_config
+from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing import tiny_model, tiny_sae
 
 HOOK = "blocks.1.hook_resid_post"

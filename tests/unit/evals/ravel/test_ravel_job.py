@@ -14,7 +14,6 @@ from ravel_tiny import HOOK, N_TOKENS, SETTINGS, known_class, plain_completion, 
 
 from sae_bench.custom_saes.members import Member
 from sae_bench.errors import PrerequisiteError, UsageError
-from sae_bench.evals import entry_points
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.ravel import completions, main
 from sae_bench.evals.ravel.completions import decode
@@ -24,6 +23,7 @@ from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.evaluate import SPEC, RAVELJob
 from sae_bench.evals.ravel.swaps import LatentMask, encode_entities
 from sae_bench.language_models import LanguageModel
+from sae_bench.published import entry_points
 from sae_bench.testing.tiny_models import tiny_model, tiny_sae
 
 

@@ -14,11 +14,11 @@ from sae_bench.activations.one_pass import run_pass
 from sae_bench.custom_saes.members import Member
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import EvalContext
-from sae_bench.evals.planning import load_context, make_config
-from sae_bench.evals.runner import EvalRequest, RunPlan, run
 from sae_bench.evals.scr_and_tpp import main, scr, tpp
 from sae_bench.evals.scr_and_tpp.eval_config import ScrAndTppEvalConfig, ScrEvalConfig, TppEvalConfig
 from sae_bench.evals.scr_and_tpp.evaluate import AUDIT, SCR_SPEC, SPECS, TPP_SPEC, ScrJob, TppJob
+from sae_bench.run.planning import load_context, make_config
+from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
 SEEDS = (42, 43)
@@ -242,7 +242,7 @@ def test_the_command_chooses_by_perform_scr(value, name, tmp_path, monkeypatch):
     def evaluate(spec, release, block, given, settings, choose):
         chosen.update(spec=spec.name, folder=given["output_folder"], settings=settings)
 
-    monkeypatch.setattr("sae_bench.cli.eval_command._evaluate", evaluate)
+    monkeypatch.setattr("sae_bench.published.eval_command._evaluate", evaluate)
     arguments = ["--perform_scr", value, "--sae_regex_pattern", "embedded", "--sae_block_pattern", "topk",
                  "--model_name", "embedded", "--output_folder", str(tmp_path), "--n_values", "2,5",
                  "--column1_vals_lookup", json.dumps({"a": [["x", "y"]]})]  # fmt: skip

@@ -16,11 +16,11 @@ from tiny_runs import SETTINGS, handle, read
 
 from sae_bench.activations import one_pass
 from sae_bench.activations.one_pass import PassOptions
-from sae_bench.evals import planning
-from sae_bench.evals.planning import load_context, make_config
 from sae_bench.evals.registry import get_eval
-from sae_bench.evals.runner import EvalRequest, RunPlan, run
 from sae_bench.language_models import LanguageModel
+from sae_bench.run import planning
+from sae_bench.run.planning import load_context, make_config
+from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_model
 
 EVALS = ("sparse_probing", "scr", "tpp")

@@ -21,8 +21,6 @@ from sae_bench.custom_saes.members import Member
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import DatasetError
 from sae_bench.evals.base import EvalContext
-from sae_bench.evals.planning import load_context, make_config
-from sae_bench.evals.runner import EvalRequest, RunPlan, run
 from sae_bench.evals.sparse_probing_sae_probes import evaluate
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import SparseProbingSaeProbesEvalConfig
 from sae_bench.evals.sparse_probing_sae_probes.eval_output import (
@@ -34,6 +32,8 @@ from sae_bench.evals.sparse_probing_sae_probes.evaluate import SPEC, SaeProbesJo
 from sae_bench.evals.sparse_probing_sae_probes.main import command, run_eval, run_eval_single_sae
 from sae_bench.evals.sparse_probing_sae_probes.tasks import BinaryTask
 from sae_bench.language_models import LanguageModel
+from sae_bench.run.planning import load_context, make_config
+from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
 WORDS = (("river", "water", "boat", "lake"), ("return", "def", "import", "while"))
@@ -294,7 +294,7 @@ def test_extra_fields_are_other_k_only():
 
 
 def test_the_published_functions(lm, tmp_path, monkeypatch):
-    from sae_bench.evals import entry_points
+    from sae_bench.published import entry_points
 
     monkeypatch.setattr(entry_points, "load_language_model", lambda *_args, **_kwargs: lm)
     config = SparseProbingSaeProbesEvalConfig(model_name=lm.name, ks=[1], context_length=32)
@@ -312,7 +312,7 @@ def test_the_published_flags(tmp_path, monkeypatch):
     def evaluate_command(spec, release, block, given, settings, choose):
         chosen.update(folder=given["output_folder"], settings=settings)
 
-    monkeypatch.setattr("sae_bench.cli.eval_command._evaluate", evaluate_command)
+    monkeypatch.setattr("sae_bench.published.eval_command._evaluate", evaluate_command)
     arguments = ["--sae_regex_pattern", "embedded", "--sae_block_pattern", "topk", "--model_name", "embedded",
                  "--ks", "1", "2", "16", "--reg_type", "l2", "--setting", "scarcity", "--random_seed", "3",
                  "--model_cache_path", str(tmp_path), "--results_path", "here", "--output_folder", str(tmp_path),

@@ -21,9 +21,7 @@ from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.datasets.multiple_choice import EVERYDAY, GEOGRAPHY, Question
 from sae_bench.errors import DatasetError, PrerequisiteError, UsageError
 from sae_bench.evals.base import EvalContext
-from sae_bench.evals.planning import load_context, make_config, resolve_config
 from sae_bench.evals.registry import get_eval
-from sae_bench.evals.runner import EvalRequest, RunPlan, run
 from sae_bench.evals.unlearning import corpora
 from sae_bench.evals.unlearning.clamping import Clamp
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
@@ -34,6 +32,8 @@ from sae_bench.evals.unlearning.main import command, run_eval, run_eval_single_s
 from sae_bench.evals.unlearning.prompts import Ask
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.samples import Samples
+from sae_bench.run.planning import load_context, make_config, resolve_config
+from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
 BOUND = 2e-4
@@ -270,7 +270,7 @@ def test_letters_format_runs_as_well(lm, settings, tmp_path):
 
 
 def test_published_functions(lm, settings, tmp_path, monkeypatch):
-    from sae_bench.evals import entry_points
+    from sae_bench.published import entry_points
 
     config = UnlearningEvalConfig(**settings, model_name="tiny")
     rows = run_eval_single_sae(lm, tiny_sae("topk"), config, tmp_path, "name", False)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sae_bench.errors import UsageError
+from sae_bench.published.graphs import result_files, scatter
+from sae_bench.published.graphs.result_files import get_custom_metric_key_and_name
 from sae_bench.results.files import result_path
-from sae_bench.sae_bench_utils.graphs import result_files, scatter
-from sae_bench.sae_bench_utils.graphs.result_files import get_custom_metric_key_and_name
 
 BEST = "best_custom_metric"
 

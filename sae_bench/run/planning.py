@@ -16,10 +16,10 @@ from sae_bench.datasets import load_corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.evals.base import EvalSpec
-from sae_bench.evals.base_eval_output import BaseEvalConfig
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.load import DTYPES, EMBEDDED, dtype_name
+from sae_bench.results.model import BaseEvalConfig
 
 PRESETS = ("paper", "quick")
 FIRST_SEED = 42

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sae_bench.sae_bench_utils.graphs import style
-from sae_bench.sae_bench_utils.graphs.style import Results
+from sae_bench.published.graphs import style
+from sae_bench.published.graphs.style import Results
 
 logger = logging.getLogger(__name__)
 

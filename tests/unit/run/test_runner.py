@@ -17,11 +17,11 @@ from tiny_runs import HOOK, SETTINGS, files, handle, read
 from sae_bench.activations.one_pass import PassOptions
 from sae_bench.activations.store import ActivationStore
 from sae_bench.errors import DatasetError, HookError, ResultError, UsageError
-from sae_bench.evals.planning import load_context
 from sae_bench.evals.registry import get_eval
-from sae_bench.evals.runner import RunPlan, run
 from sae_bench.language_models import LanguageModel
 from sae_bench.results import files as result_files
+from sae_bench.run.planning import load_context
+from sae_bench.run.runner import RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
 Plan = Callable[..., RunPlan]
@@ -367,7 +367,7 @@ def test_leftovers_of_a_killed_run_are_removed(make_plan: Plan, tmp_path: Path):
 
 
 def result_partial_host() -> str:
-    from sae_bench.results import atomic
+    from sae_bench import atomic
 
     return atomic._host()
 

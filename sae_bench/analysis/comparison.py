@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from sae_bench.analysis.table import Record, ResultTable, choose_metrics, load_results
+from sae_bench.analysis.verdicts import PairVerdict, RankedSAE, Ranking, Standard, default_target, judge, number, say
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import Metric
 from sae_bench.results.statistics import multiple, paired, power
 from sae_bench.results.statistics.paired import Difference, Evidence
 from sae_bench.results.statistics.pairwise import pairwise
-from sae_bench.results.table import Record, ResultTable, choose_metrics, load_results
-from sae_bench.results.verdicts import PairVerdict, RankedSAE, Ranking, Standard, default_target, judge, number, say
 
 Family = Literal["table", "metric"]
 """What the correction for many comparisons spans: everything that is compared, or the SAEs on one metric."""

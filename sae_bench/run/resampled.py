@@ -14,7 +14,7 @@ from typing import Any
 from sae_bench.activations.requests import Request
 from sae_bench.custom_saes.members import Member
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
-from sae_bench.evals.base_eval_output import BaseEvalConfig, BaseMetricCategories, BaseResultDetail, SeedResult
+from sae_bench.results.model import BaseEvalConfig, BaseMetricCategories, BaseResultDetail, SeedResult
 from sae_bench.results.samples import stack_draws
 
 NOT_RESAMPLED = "this eval has no random_seed: all seeds share its texts"

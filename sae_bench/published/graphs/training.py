@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from sae_bench.errors import UsageError
-from sae_bench.sae_bench_utils.graphs import style
-from sae_bench.sae_bench_utils.graphs.style import Results
+from sae_bench.published.graphs import style
+from sae_bench.published.graphs.style import Results
 
 Curve = Sequence[tuple[float, float]]
 """(training steps or tokens, metric), sorted."""

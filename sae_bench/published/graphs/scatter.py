@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sae_bench.errors import UsageError
-from sae_bench.sae_bench_utils.graphs import style
-from sae_bench.sae_bench_utils.graphs.style import Results
+from sae_bench.published.graphs import style
+from sae_bench.published.graphs.style import Results
 
 Number = float | int
 Limits = tuple[Number, Number]

@@ -17,12 +17,12 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from sae_bench.analysis.published_forms import as_current
 from sae_bench.errors import ResultError, UnknownNameError, UsageError
 from sae_bench.evals.base import EvalSpec, Metric
-from sae_bench.evals.base_eval_output import MetricStatistics
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results.files import CHANGES_NO_NUMBER
-from sae_bench.results.published import as_current
+from sae_bench.results.model import MetricStatistics
 from sae_bench.results.sample_files import read_samples, samples_path
 from sae_bench.results.samples import Samples
 

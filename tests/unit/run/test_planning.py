@@ -12,9 +12,9 @@ from tiny_runs import HOOK, handle
 from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.custom_saes.spec import resolve_spec
 from sae_bench.errors import UnknownNameError, UsageError
-from sae_bench.evals import planning
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.language_models import LanguageModel
+from sae_bench.run import planning
 from sae_bench.testing.tiny_models import tiny_model, tiny_sae
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from written_results import TOP_1, published, write
 
+from sae_bench.analysis.table import choose_metrics, load_results
 from sae_bench.errors import ResultError, UnknownNameError, UsageError
-from sae_bench.results.table import choose_metrics, load_results
 from sae_bench.testing.simulated_samples import Design, simulate
 
 DESIGN = Design(n_units=40)

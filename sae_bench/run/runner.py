@@ -18,20 +18,20 @@ from time import perf_counter
 
 from sae_bench.activations.one_pass import PassOptions, PassReport, count_tokens, run_pass
 from sae_bench.activations.requests import Request, TokenRows
+from sae_bench.atomic import remove_partial_files, write_text_atomically
 from sae_bench.custom_saes.loading import GroupLimits, load_members
 from sae_bench.custom_saes.members import Member
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import HookError, ResultError, UsageError
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Metric, Scores
-from sae_bench.evals.base_eval_output import BaseEvalConfig, BaseEvalOutput, MetricStatistics, Provenance
-from sae_bench.evals.resampled import start_resampled
 from sae_bench.language_models import LanguageModel
 from sae_bench.results import files
-from sae_bench.results.atomic import remove_partial_files, write_text_atomically
 from sae_bench.results.config_dict import config_as_dict
 from sae_bench.results.metric_statistics import describe_metrics
+from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, MetricStatistics, Provenance
 from sae_bench.results.provenance import describe_run, package_commit, sae_lens_version
 from sae_bench.results.sample_files import samples_path, write_samples
+from sae_bench.run.resampled import start_resampled
 
 logger = logging.getLogger(__name__)
 

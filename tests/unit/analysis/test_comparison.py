@@ -9,10 +9,10 @@ import pytest
 import torch
 from written_results import TOP_1, published, write
 
+from sae_bench.analysis.comparison import compare, rank
+from sae_bench.analysis.verdicts import default_target, number
 from sae_bench.errors import UsageError
-from sae_bench.results.comparison import compare, rank
 from sae_bench.results.samples import Samples
-from sae_bench.results.verdicts import default_target, number
 from sae_bench.testing.simulated_samples import Design, simulate
 
 DESIGN = Design(n_units=200, text=0.3, cell=0.05, seed=0.002, shared=1.0)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from written_results import published
 
-from sae_bench.results import published as forms
-from sae_bench.results.table import Record, load_results
+from sae_bench.analysis import published_forms as forms
+from sae_bench.analysis.table import Record, load_results
 
 QUALITY = {"explained_variance": 0.9, "mse": 2.0, "cossim": 0.95}
 LETTER = {"first_letter": "a", "num_probe_true_positives": 10, "num_split_features": 1}

@@ -17,9 +17,9 @@ from pydantic.fields import FieldInfo
 from sae_bench.cli.console import run_progress, show_summary
 from sae_bench.cli.process import configure_logging
 from sae_bench.custom_saes.spec import SAEHandle
-from sae_bench.evals import planning
 from sae_bench.evals.base import EvalSpec
-from sae_bench.evals.entry_points import EntryOptions, Settings, evaluate_selected, select_saes
+from sae_bench.published.entry_points import EntryOptions, Settings, evaluate_selected, select_saes
+from sae_bench.run import planning
 
 Adjust = Callable[[dict[str, Any]], dict[str, Any]]
 """From the settings that were given to those that are meant."""

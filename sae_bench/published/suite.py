@@ -11,13 +11,13 @@ from typing import Any
 
 from sae_bench.activations.one_pass import PassOptions
 from sae_bench.custom_saes.spec import SAEHandle
-from sae_bench.evals import planning
 from sae_bench.evals.base import EvalSpec
-from sae_bench.evals.base_eval_output import BaseEvalConfig
-from sae_bench.evals.entry_points import finished
 from sae_bench.evals.registry import get_eval
-from sae_bench.evals.runner import EvalRequest, RunPlan, RunSummary, run
 from sae_bench.language_models import LanguageModel, load_language_model
+from sae_bench.published.entry_points import finished
+from sae_bench.results.model import BaseEvalConfig
+from sae_bench.run import planning
+from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary, run
 
 logger = logging.getLogger(__name__)
 

@@ -19,13 +19,13 @@ from sae_bench.custom_saes.loading import load_member
 from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, check_shapes, compile_pattern, resolve_spec
 from sae_bench.errors import IncompleteRunError, UsageError
-from sae_bench.evals import planning
 from sae_bench.evals.base import EvalContext, EvalSpec, Scores
-from sae_bench.evals.base_eval_output import BaseEvalConfig
-from sae_bench.evals.runner import EvalRequest, RunPlan, RunSummary, run
 from sae_bench.language_models import LanguageModel, load_language_model
 from sae_bench.language_models.load import dtype_name
 from sae_bench.results.files import read_result
+from sae_bench.results.model import BaseEvalConfig
+from sae_bench.run import planning
+from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary, run
 
 SelectedSAE = tuple[str, Any]
 """(release, id) of a pretrained SAE, or (name, SAE object)."""

@@ -1,0 +1,149 @@
+"""What every eval's configuration and output share: published field names, frozen configs, provenance.
+
+A result file is the JSON of one `BaseEvalOutput`. The fields up to `eval_result_unstructured` are the published ones;
+those after it are additions (protocol, provenance, per-seed values, what could not be computed).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DEFAULT_DISPLAY: dict[str, Any] = {"ui_default_display": True}
+"""`json_schema_extra` of a field that a user interface shows first."""
+
+
+class BaseEvalConfig(BaseModel):
+    """Settings of one eval. Frozen: make another with `config.model_copy(update={...})`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BaseMetrics(BaseModel):
+    """One flat category of headline numbers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class BaseMetricCategories(BaseModel):
+    """The categories of an eval's headline numbers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class BaseResultDetail(BaseModel):
+    """One row of an eval's details: a latent, a dataset, a letter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Provenance(BaseModel):
+    """What made a result, enough to make it again."""
+
+    protocol: str = Field(description="Version of the eval's definition; results of one protocol compare.")
+    package_version: str = Field(description="Version of sae-bench.")
+    commit: str | None = Field(description="Commit of the sae-bench source tree, if it is one.")
+    python_version: str = Field(description="Version of Python.")
+    torch_version: str = Field(description="Version of PyTorch.")
+    transformers_version: str = Field(description="Version of transformers.")
+    model: str = Field(description="Name of the language model as given.")
+    model_fingerprint: str = Field(description="Short hash of the model's configuration and a sample of its weights.")
+    llm_dtype: str = Field(description="dtype of the language model.")
+    sae_dtype: str = Field(description="dtype of the SAE.")
+    device: str = Field(description="Device that ran the model.")
+    prepend_bos: bool = Field(description="Whether texts start with BOS.")
+    seeds: list[int] = Field(description="Seeds of everything random.")
+    resample_data: bool = Field(default=False, description="Whether every seed drew texts of its own.")
+    datasets: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="Source and revision of each dataset."
+    )
+    seconds: dict[str, float] = Field(
+        default_factory=dict,
+        description="Wall-clock seconds per phase; phases marked 'shared' were paid once for all SAEs and evals.",
+    )
+    warnings: list[str] = Field(default_factory=list, description="What a reader of the scores has to know.")
+
+
+class SeedResult(BaseModel):
+    """The headline numbers of one seed, as `category.metric` -> value."""
+
+    seed: int = Field(description="Seed of everything random.")
+    metrics: dict[str, float | None] = Field(description="Headline metrics of this seed alone.")
+
+
+class MetricStatistics(BaseModel):
+    """The error bar of one headline metric, or why it has none."""
+
+    mean: float = Field(description="The metric: its mean over seeds.")
+    std_over_seeds: float | None = Field(description="Standard deviation of the seeds' values; null with one seed.")
+    ci_low: float | None = Field(description="Lower end of the interval over seeds and units.")
+    ci_high: float | None = Field(description="Upper end of the interval over seeds and units.")
+    confidence: float = Field(default=0.95, description="Confidence of the intervals.")
+    se_seeds: float | None = Field(default=None, description="Part of the standard error that more seeds shrink.")
+    se_units: float | None = Field(default=None, description="Part of the standard error that more units shrink.")
+    bootstrap_low: float | None = Field(
+        default=None,
+        description="Lower percentile of a bootstrap over seeds and units; too narrow with fewer than ten seeds.",
+    )
+    bootstrap_high: float | None = Field(default=None, description="Upper percentile of that bootstrap.")
+    n_seeds: int = Field(description="Seeds whose values differ; 1 where nothing is random.")
+    n_units: int = Field(description="Units (test texts, letters, ...) behind the metric; 0 if they were not kept.")
+    unit: str | None = Field(default=None, description="What a unit is.")
+    method: str = Field(description="How the interval was computed.")
+    reason: str | None = Field(default=None, description="Why there is no interval.")
+
+
+ConfigT = TypeVar("ConfigT", bound=BaseEvalConfig)
+CategoriesT = TypeVar("CategoriesT", bound=BaseMetricCategories)
+DetailT = TypeVar("DetailT", bound=BaseResultDetail)
+
+
+class BaseEvalOutput(BaseModel, Generic[ConfigT, CategoriesT, DetailT]):
+    """The content of one result file."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+
+    eval_type_id: str = Field(title="Eval Type ID", description="Name of the eval.")
+    eval_config: ConfigT = Field(title="Eval Config Type", description="Settings of the eval.")
+    eval_id: str = Field(title="ID", description="UUID of the run that made this result.")
+    datetime_epoch_millis: int = Field(
+        title="DateTime (epoch ms)",
+        description="When the result was made, in epoch milliseconds.",
+        ge=0,
+        le=9999999999999,
+    )
+    eval_result_metrics: CategoriesT = Field(
+        title="Result Metrics Categorized", description="Headline numbers by category."
+    )
+    eval_result_details: list[DetailT] = Field(
+        default_factory=list, title="Result Details", description="One row per latent, dataset, letter or attribute."
+    )
+    sae_bench_commit_hash: str = Field(title="SAE Bench Commit Hash", description="Commit of sae-bench, or 'Unknown'.")
+    sae_lens_id: str | None = Field(title="SAE Lens ID", description="Id of the SAE within its release.")
+    sae_lens_release_id: str | None = Field(title="SAE Lens Release ID", description="Release that the SAE belongs to.")
+    sae_lens_version: str | None = Field(title="SAE Lens Version", description="Version of SAELens, if installed.")
+    sae_cfg_dict: dict[str, Any] | None = Field(title="SAE Config Dict", description="Configuration of the SAE.")
+    eval_result_unstructured: Any | None = Field(
+        default=None, title="Unstructured Results", description="Further results, such as values per class."
+    )
+    provenance: Provenance | None = Field(
+        default=None, title="Provenance", description="Versions, seeds, data, dtype, device and seconds."
+    )
+    seed_results: list[SeedResult] = Field(
+        default_factory=list,
+        title="Results per Seed",
+        description="Headline numbers of each seed; the metrics above are means.",
+    )
+    statistics: dict[str, MetricStatistics] = Field(
+        default_factory=dict,
+        title="Statistics",
+        description="Headline metric, as `category.metric` -> spread over seeds and interval over seeds and units.",
+    )
+    not_computed: dict[str, str] = Field(
+        default_factory=dict, title="Not Computed", description="Field that holds null -> why."
+    )
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The result as JSON text; a value that is not finite becomes null."""
+        return self.model_dump_json(indent=indent)
