@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.errors import SAELoadError, UsageError
+from sae_bench.forwarding import forwarded
 
 
 class BatchTopKSAE(BaseSAE):
@@ -73,30 +74,9 @@ def above_threshold(pre: Float[Tensor, "*N F"], threshold: Float[Tensor, ""]) ->
     return torch.where(pre > threshold, pre, 0)
 
 
-def load_dictionary_learning_batch_topk_sae(
-    repo_id: str,
-    filename: str,
-    model_name: str,
-    device: torch.device | str,
-    dtype: torch.dtype,
-    layer: int | None = None,
-    local_dir: str = "downloaded_saes",
-) -> BatchTopKSAE:
-    """A BatchTopK SAE trained with the dictionary_learning library, from a hub repository or a local directory."""
-    from sae_bench.custom_saes.loaders.dictionary_learning import CompatRequest, load_one
-
-    request = CompatRequest(repo_id, filename, model_name, layer, local_dir)
-    return load_one(request, BatchTopKSAE, device=device, dtype=dtype)
-
-
-def load_dictionary_learning_matryoshka_batch_topk_sae(
-    repo_id: str,
-    filename: str,
-    model_name: str,
-    device: torch.device | str,
-    dtype: torch.dtype,
-    layer: int | None = None,
-    local_dir: str = "downloaded_saes",
-) -> BatchTopKSAE:
-    """A Matryoshka BatchTopK SAE of the dictionary_learning library, from a hub repository or a local directory."""
-    return load_dictionary_learning_batch_topk_sae(repo_id, filename, model_name, device, dtype, layer, local_dir)
+__getattr__ = forwarded(
+    __name__,
+    "sae_bench.published.sae_loaders",
+    "load_dictionary_learning_batch_topk_sae",
+    "load_dictionary_learning_matryoshka_batch_topk_sae",
+)

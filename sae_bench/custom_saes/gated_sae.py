@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.custom_saes.base_sae import BaseSAE, frozen_zeros
+from sae_bench.forwarding import forwarded
 
 
 class GatedSAE(BaseSAE):
@@ -36,17 +37,4 @@ class GatedSAE(BaseSAE):
         return torch.where(x_enc + self.gate_bias > 0, magnitude, 0)
 
 
-def load_dictionary_learning_gated_sae(
-    repo_id: str,
-    filename: str,
-    model_name: str,
-    device: torch.device | str,
-    dtype: torch.dtype,
-    layer: int | None = None,
-    local_dir: str = "downloaded_saes",
-) -> GatedSAE:
-    """A gated SAE trained with the dictionary_learning library, from a hub repository or a local directory."""
-    from sae_bench.custom_saes.loaders.dictionary_learning import CompatRequest, load_one
-
-    request = CompatRequest(repo_id, filename, model_name, layer, local_dir)
-    return load_one(request, GatedSAE, device=device, dtype=dtype)
+__getattr__ = forwarded(__name__, "sae_bench.published.sae_loaders", "load_dictionary_learning_gated_sae")

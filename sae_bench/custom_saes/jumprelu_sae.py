@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.custom_saes.base_sae import BaseSAE, affine, frozen_zeros
+from sae_bench.forwarding import forwarded
 
 
 class JumpReluSAE(BaseSAE):
@@ -32,33 +33,9 @@ class JumpReluSAE(BaseSAE):
         return torch.where(pre > self.threshold, torch.relu(pre), 0)
 
 
-def load_dictionary_learning_jump_relu_sae(
-    repo_id: str,
-    filename: str,
-    model_name: str,
-    device: torch.device | str,
-    dtype: torch.dtype,
-    layer: int | None = None,
-    local_dir: str = "downloaded_saes",
-) -> JumpReluSAE:
-    """A JumpReLU SAE trained with the dictionary_learning library, from a hub repository or a local directory."""
-    from sae_bench.custom_saes.loaders.dictionary_learning import CompatRequest, load_one
-
-    request = CompatRequest(repo_id, filename, model_name, layer, local_dir)
-    return load_one(request, JumpReluSAE, device=device, dtype=dtype)
-
-
-def load_gemma_scope_jumprelu_sae(
-    repo_id: str,
-    filename: str,
-    layer: int,
-    model_name: str,
-    device: torch.device | str,
-    dtype: torch.dtype,
-    local_dir: str = "downloaded_saes",
-) -> JumpReluSAE:
-    """A Gemma Scope SAE (`.../params.npz`), from a hub repository or a local directory."""
-    from sae_bench.custom_saes.loaders.gemma_scope import fetch, read_params
-
-    path = fetch(repo_id, filename, local_dir=local_dir)
-    return read_params(path, model_name=model_name, hook_layer=layer, device=device, dtype=dtype)
+__getattr__ = forwarded(
+    __name__,
+    "sae_bench.published.sae_loaders",
+    "load_dictionary_learning_jump_relu_sae",
+    "load_gemma_scope_jumprelu_sae",
+)

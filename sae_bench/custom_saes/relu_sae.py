@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.forwarding import forwarded
 
 
 class ReluSAE(BaseSAE):
@@ -18,17 +19,4 @@ class ReluSAE(BaseSAE):
         return torch.relu(self._centred_pre_activations(x))
 
 
-def load_dictionary_learning_relu_sae(
-    repo_id: str,
-    filename: str,
-    model_name: str,
-    device: torch.device | str,
-    dtype: torch.dtype,
-    layer: int | None = None,
-    local_dir: str = "downloaded_saes",
-) -> ReluSAE:
-    """A ReLU SAE trained with the dictionary_learning library, from a hub repository or a local directory."""
-    from sae_bench.custom_saes.loaders.dictionary_learning import CompatRequest, load_one
-
-    request = CompatRequest(repo_id, filename, model_name, layer, local_dir)
-    return load_one(request, ReluSAE, device=device, dtype=dtype)
+__getattr__ = forwarded(__name__, "sae_bench.published.sae_loaders", "load_dictionary_learning_relu_sae")

@@ -10,6 +10,7 @@ from sae_bench.custom_saes.base_sae import HALF_PRECISION, BaseSAE, affine
 from sae_bench.custom_saes.batch_topk_sae import above_threshold, register_k, register_threshold
 from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.errors import UsageError
+from sae_bench.forwarding import forwarded
 
 
 class TopKSAE(BaseSAE):
@@ -75,18 +76,4 @@ def largest(pre_NF: Float[Tensor, "N F"], k: int) -> SparseCodes:
     return SparseCodes(torch.relu(top.values), top.indices, pre_NF.shape[-1])
 
 
-def load_dictionary_learning_topk_sae(
-    repo_id: str,
-    filename: str,
-    model_name: str,
-    device: torch.device | str,
-    dtype: torch.dtype,
-    layer: int | None = None,
-    local_dir: str = "downloaded_saes",
-    use_threshold_at_inference: bool = False,
-) -> TopKSAE:
-    """A TopK SAE trained with the dictionary_learning library, from a hub repository or a local directory."""
-    from sae_bench.custom_saes.loaders.dictionary_learning import CompatRequest, load_one
-
-    request = CompatRequest(repo_id, filename, model_name, layer, local_dir, use_threshold_at_inference)
-    return load_one(request, TopKSAE, device=device, dtype=dtype)
+__getattr__ = forwarded(__name__, "sae_bench.published.sae_loaders", "load_dictionary_learning_topk_sae")

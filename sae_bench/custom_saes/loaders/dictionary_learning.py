@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,10 +30,8 @@ from sae_bench.custom_saes.loaders.files import (
 from sae_bench.custom_saes.relu_sae import ReluSAE
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.custom_saes.topk_sae import TopKSAE
-from sae_bench.errors import SAELoadError, SAEMismatchError, UnknownNameError
-from sae_bench.language_models.aliases import same_model
+from sae_bench.errors import SAELoadError, UnknownNameError
 
-SAET = TypeVar("SAET", bound=BaseSAE)
 WEIGHTS, CONFIG = "ae.pt", "config.json"
 
 
@@ -73,18 +71,6 @@ _HOOK_KINDS = (
     (re.compile(r"att"), "hook_attn_out"),
     (re.compile(r"mlp"), "hook_mlp_out"),
 )
-
-
-@dataclass(frozen=True)
-class CompatRequest:
-    """What the `load_dictionary_learning_*` functions are asked for."""
-
-    repo_id: str
-    filename: str
-    model_name: str
-    layer: int | None
-    local_dir: str
-    use_threshold: bool = False
 
 
 def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
@@ -130,7 +116,7 @@ def load_folder(
         SAELoadError: broken files, missing or unknown tensors, NaN or infinite weights.
         UnknownNameError: a trainer class this version does not know.
     """
-    trainer = _trainer_of(config, source=weights)
+    trainer = trainer_of(config, source=weights)
     layout = layout_of(trainer)
     tensors = _to_our_layout(read_torch(weights), layout, trainer, keep_threshold=use_threshold, source=weights)
     d_in, d_sae = matrix_shape(tensors, "W_enc", source=weights)
@@ -154,38 +140,6 @@ def load_folder(
     sae.cfg = replace(sae.cfg, architecture=layout.architecture, context_size=buffer.get("ctx_len"))
     fold_decoder_norm(sae)
     return sae.to(device=device, dtype=dtype)
-
-
-def load_one(request: CompatRequest, expected: type[SAET], *, device: torch.device | str, dtype: torch.dtype) -> SAET:
-    """One SAE of a repository or local directory, checked against model, layer and class.
-
-    Raises:
-        SAELoadError, SAEMismatchError, PrerequisiteError: files are missing or broken, or do not fit the request.
-    """
-    folder = find_repository(request.repo_id, data_dir=None)
-    if not request.filename.endswith(WEIGHTS):
-        raise SAELoadError(f"'{request.filename}' does not name an {WEIGHTS} file.")
-    config_name = request.filename.removesuffix(WEIGHTS) + CONFIG
-    if folder is not None:
-        weights, config_path = folder / request.filename, folder / config_name
-    else:
-        weights = download(request.repo_id, request.filename, local_dir=request.local_dir)
-        config_path = download(request.repo_id, config_name, local_dir=request.local_dir)
-    config = read_json(config_path)
-    trainer = _trainer_of(config, source=config_path)
-    trained_on = str(trainer.get("lm_name", ""))
-    if request.layer is not None and request.layer != int(hook_from_config(trainer, source=config_path).split(".")[1]):
-        raise SAEMismatchError(f"'{config_path}' is of layer {trainer.get('layer')}, layer {request.layer} was asked.")
-    if request.model_name not in trained_on and not same_model(request.model_name, trained_on):
-        raise SAEMismatchError(f"'{config_path}' was trained on '{trained_on}', not on '{request.model_name}'.")
-    found = layout_of(trainer).sae_class
-    if found is not expected:
-        raise SAEMismatchError(f"'{config_path}' is of class {found.__name__}, {expected.__name__} was asked.")
-    sae = load_folder(
-        weights, config, device=device, dtype=dtype, use_threshold=request.use_threshold, model_name=request.model_name
-    )
-    assert isinstance(sae, expected)
-    return sae
 
 
 def layout_of(trainer: Mapping[str, Any]) -> TrainerLayout:
@@ -216,7 +170,7 @@ def _handles(root: Path, *, name: str, repo_id: str | None) -> list[SAEHandle]:
 def _handle(
     config_path: Path, config: dict[str, Any], *, release: str, location: str, repo_id: str | None
 ) -> SAEHandle:
-    trainer = _trainer_of(config, source=config_path)
+    trainer = trainer_of(config, source=config_path)
 
     def load(context: LoadContext) -> BaseSAE:
         if repo_id is None:
@@ -259,7 +213,8 @@ def _k_of(tensors: Mapping[str, Tensor], trainer: Mapping[str, Any], *, source: 
     return active_latents(k, tensors["W_enc"].shape[1], source=source)
 
 
-def _trainer_of(config: Mapping[str, Any], *, source: object) -> Mapping[str, Any]:
+def trainer_of(config: Mapping[str, Any], *, source: object) -> Mapping[str, Any]:
+    """What a configuration says of the training. Raises `SAELoadError` if it has no such part."""
     trainer = config.get("trainer")
     if not isinstance(trainer, Mapping):
         raise SAELoadError(f"the {CONFIG} of '{source}' has no object 'trainer'.")

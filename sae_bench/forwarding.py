@@ -1,0 +1,27 @@
+"""Published names that moved: a module names where they are now, and they are imported when they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def forwarded(module: str, home: str, *names: str) -> Callable[[str], Any]:
+    """A module's `__getattr__` for names that live in another module.
+
+    Args:
+        module: `__name__` of the module under whose path the names were published.
+        home: the module that holds them now; imported at the first use of a name.
+        names: the published names.
+    """
+
+    def look_up(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(home), name)
+        setattr(sys.modules[module], name, value)
+        return value
+
+    return look_up
