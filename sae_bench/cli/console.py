@@ -85,7 +85,9 @@ def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: 
     done = f"{len(summary.written)} results written to {output_folder}, {len(summary.skipped)} were there already"
     spent = ", ".join(f"{phase} {value:.1f} s" for phase, value in summary.pass_seconds.items())
     spent = f" ({spent}, {summary.n_tokens:,} tokens)" if spent else ""
-    err.print(escape(f"{done}; {seconds:.0f} s in all{spent}."), soft_wrap=True)
+    dtypes = sorted({content["provenance"]["llm_dtype"] for content in contents if content.get("provenance")})
+    model = f"; model in {' and '.join(dtypes)}" if dtypes else ""
+    err.print(escape(f"{done}{model}; {seconds:.0f} s in all{spent}."), soft_wrap=True)
     for failure in summary.failures:
         err.print(
             "[red]failed[/red] "

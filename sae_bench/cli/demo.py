@@ -50,8 +50,14 @@ DEMO_SETTINGS = (
 )
 @click.option("--seeds", type=int, default=3, show_default=True, help="Number of seeds; scores are means over them.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:<i> or mps.")
+@click.option(
+    "--llm-dtype",
+    default="fast",
+    show_default=True,
+    help="dtype of the model; fast takes bfloat16 where this machine is fast at it, else float32.",
+)
 @click.option("--force-rerun", is_flag=True, help="Compute again what is there already.")
-def demo(output_folder: Path, seeds: int, device: str, force_rerun: bool) -> None:
+def demo(output_folder: Path, seeds: int, device: str, llm_dtype: str, force_rerun: bool) -> None:
     """Evaluate the SAEs that come with the package, beside identity, PCA and random baselines; needs no network."""
     from sae_bench.cli.evaluation import RunOptions, evaluate_and_show
 
@@ -66,6 +72,7 @@ def demo(output_folder: Path, seeds: int, device: str, force_rerun: bool) -> Non
                 seeds=seeds,
                 output_folder=output_folder,
                 device=device,
+                llm_dtype=llm_dtype,
                 force_rerun=force_rerun,
             )
         )

@@ -80,7 +80,13 @@ Examples:
     "--pca-corpus", default="embedded_train", show_default=True, help="Corpus that baseline:pca is fitted to."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:<i> or mps.")
-@click.option("--llm-dtype", default="auto", show_default=True, help="auto, float32, bfloat16, float16 or float64.")
+@click.option(
+    "--llm-dtype",
+    default="auto",
+    show_default=True,
+    help="float32, bfloat16, float16, float64; auto: that of the published results, else of the checkpoint; fast: "
+    "bfloat16 where this machine is fast at it, else float32.",
+)
 @click.option("--sae-dtype", default="auto", show_default=True, help="dtype of the SAEs; auto is the model's.")
 @click.option(
     "--batch-tokens",

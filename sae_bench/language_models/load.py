@@ -28,6 +28,20 @@ DTYPES: dict[str, torch.dtype] = {
 }
 
 
+CHOICES = (*DTYPES, "auto", "fast")
+"""What a dtype may be called."""
+
+PUBLISHED_DTYPES: dict[str, str] = {
+    "EleutherAI/pythia-70m-deduped": "float32",
+    "EleutherAI/pythia-160m-deduped": "float32",
+    "google/gemma-2-2b": "bfloat16",
+    "google/gemma-2-9b": "bfloat16",
+    "google/gemma-2-2b-it": "bfloat16",
+    "google/gemma-2-9b-it": "bfloat16",
+}
+"""Hub id -> the dtype of the published results."""
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """Where a model's files are: a directory or hub id, and the GGUF file inside it if it is one."""
@@ -49,7 +63,7 @@ def load_language_model(
     Args:
         name: hub id, local directory, `.gguf` file, TransformerLens alias, or `embedded` (SmolLM2-135M-Instruct).
         device: `auto` takes CUDA, then MPS, then the CPU.
-        dtype: `auto` takes bfloat16 where the hardware is fast at it, else float32.
+        dtype: a dtype or its name; `auto` and `fast` as in `resolve_dtype`.
         data_dir: a mirror whose `<org>/<name>` folders go before the hub.
         prepend_bos: whether texts start with BOS; by default wherever the tokenizer has one (as TransformerLens does).
     Raises:
@@ -58,13 +72,13 @@ def load_language_model(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     target_device = resolve_device(device)
-    target_dtype = resolve_dtype(dtype, target_device)
     source = find_model(name, data_dir=data_dir)
+    target_dtype = resolve_dtype(dtype, target_device, name=name, quantised_file=source.gguf_file is not None)
     kwargs: dict[str, Any] = {"gguf_file": source.gguf_file} if source.gguf_file else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **kwargs)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source.name_or_path, dtype=target_dtype, output_loading_info=True, **kwargs
+            source.name_or_path, dtype=target_dtype or "auto", output_loading_info=True, **kwargs
         )
         model, info = loaded
     except Exception as error:  # readers of foreign files fail in every way; the cause stays attached
@@ -72,8 +86,8 @@ def load_language_model(
     _check_complete(name, info)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
-    model = model.to(device=target_device, dtype=target_dtype)
-    logger.info("loaded %s on %s in %s", name, target_device, target_dtype)
+    model = model.to(device=target_device, dtype=target_dtype or model.dtype)
+    logger.info("loaded %s on %s in %s", name, target_device, model.dtype)
     return LanguageModel(model, tokenizer, name=name, prepend_bos=prepend_bos)
 
 
@@ -128,14 +142,31 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """The dtype to use; `auto` takes bfloat16 where the hardware multiplies it faster than float32."""
+def resolve_dtype(
+    dtype: str | torch.dtype, device: torch.device, *, name: str = "", quantised_file: bool = False
+) -> torch.dtype | None:
+    """The dtype to load a model in; None stands for the dtype of its checkpoint.
+
+    Args:
+        dtype: a dtype, its name, `auto` or `fast`. `auto` is the same on every machine: the dtype of the published
+            results for models that have some, float32 for quantised files, and else the checkpoint's own. `fast` takes
+            bfloat16 where the device multiplies it faster than float32, and float32 elsewhere.
+        name: hub id or alias of the model.
+        quantised_file: whether the weights are quantised in the file and unpacked when it is read (GGUF).
+    Raises:
+        UnknownNameError: no dtype is called that.
+    """
     if isinstance(dtype, torch.dtype):
         return dtype
-    if dtype == "auto":
+    if dtype == "fast":
         return torch.bfloat16 if _is_fast_at_bfloat16(device) else torch.float32
+    if dtype == "auto":
+        published = PUBLISHED_DTYPES.get(huggingface_id(name))
+        if published is not None:
+            return DTYPES[published]
+        return torch.float32 if quantised_file else None
     if dtype not in DTYPES:
-        raise UnknownNameError("dtype", dtype, [*DTYPES, "auto"])
+        raise UnknownNameError("dtype", dtype, CHOICES)
     return DTYPES[dtype]
 
 

@@ -19,17 +19,14 @@ from tqdm.auto import tqdm
 from sae_bench.atomic import atomic_path
 from sae_bench.errors import PrerequisiteError, UsageError
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.load import PUBLISHED_DTYPES
 
 _GEMMA = ("gemma-2-2b", "gemma-2-9b", "gemma-2-2b-it", "gemma-2-9b-it")
 
 LLM_NAME_TO_BATCH_SIZE = {"pythia-70m-deduped": 512, "pythia-160m-deduped": 256, **dict.fromkeys(_GEMMA, 32)}
 """Texts of 128 tokens at once on a 24 GB GPU."""
 
-LLM_NAME_TO_DTYPE = {
-    "pythia-70m-deduped": "float32",
-    "pythia-160m-deduped": "float32",
-    **dict.fromkeys(_GEMMA, "bfloat16"),
-}
+LLM_NAME_TO_DTYPE = {hub_id.partition("/")[2]: dtype for hub_id, dtype in PUBLISHED_DTYPES.items()}
 """What the published results were made in."""
 
 

@@ -224,12 +224,29 @@ def test_dtypes(monkeypatch: pytest.MonkeyPatch):
     assert resolve_dtype("float16", cpu) == resolve_dtype(torch.float16, cpu) == torch.float16
     with pytest.raises(UnknownNameError, match=r"unknown dtype 'bfloat'\. Did you mean 'bfloat16'"):
         resolve_dtype("bfloat", cpu)
-    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
-        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
-    assert resolve_dtype("auto", cpu) == torch.float32
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
-    assert resolve_dtype("auto", cpu) == torch.bfloat16
     assert dtype_name(torch.bfloat16) == "bfloat16"
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_only_the_dtype_called_fast_follows_the_machine(monkeypatch: pytest.MonkeyPatch, saved: Path, fast: bool):
+    cpu = torch.device("cpu")
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: fast, raising=False)
+    assert resolve_dtype("fast", cpu) == (torch.bfloat16 if fast else torch.float32)
+    assert resolve_dtype("auto", cpu, name="pythia-70m-deduped") == torch.float32
+    assert resolve_dtype("auto", cpu, name="gemma-2-2b") == resolve_dtype("auto", cpu, name="google/gemma-2-9b-it")
+    assert resolve_dtype("auto", cpu, name="gemma-2-2b") == torch.bfloat16
+    assert resolve_dtype("auto", cpu, name="embedded", quantised_file=True) == torch.float32
+    assert resolve_dtype("auto", cpu, name="an/other") is None
+    assert load(saved, dtype="auto").dtype == torch.float32
+
+
+def test_the_dtype_of_the_checkpoint_is_the_default(tmp_path: Path):
+    lm = tiny_model("llama")
+    lm.model.to(torch.bfloat16).save_pretrained(tmp_path)
+    lm.tokenizer.save_pretrained(tmp_path)
+    assert load(tmp_path, dtype="auto").dtype == torch.bfloat16
+    assert load(tmp_path).dtype == torch.float32
 
 
 def test_a_model_is_loaded_in_the_dtype_asked_for(saved: Path):
