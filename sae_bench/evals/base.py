@@ -26,12 +26,17 @@ from sae_bench.results.samples import Samples
 
 @dataclass(frozen=True)
 class Metric:
-    """A headline number: where it stands in the result, which way is better, and what chance would give."""
+    """A headline number: where it stands in the result, which way is better, what chance would give, and its range.
+
+    Attributes:
+        bounds: least and greatest value that it can take by definition, None where there is no such limit.
+    """
 
     path: str
     title: str
     higher_is_better: bool | None = None
     chance: float | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
 
     def read(self, metrics: Mapping[str, Any]) -> float | None:
         """The value in a result's `eval_result_metrics`."""

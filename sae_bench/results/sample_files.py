@@ -1,6 +1,7 @@
 """Samples of a result beside it: `<folder of the eval>/samples/<release>_<id>.safetensors`.
 
-Weights and strata that several metrics share are stored once; what does not fit a tensor is in the file's header.
+Weights, strata, ids and clusters that several metrics share are stored once; what does not fit a tensor is in the
+file's header.
 """
 
 from __future__ import annotations
@@ -41,12 +42,10 @@ def write_samples(
         path.unlink(missing_ok=True)
         return
     tensors: dict[str, Tensor] = {}
-    layouts: list[tuple[Tensor, tuple[int, ...]]] = []
+    layouts: list[Samples] = []
     entries: dict[str, dict[str, Any]] = {}
     for metric, found in samples.items():
         layout = _layout_of(found, layouts, tensors)
-        if found.ids_U is not None:
-            tensors.setdefault(f"ids/{layout}", found.ids_U.detach().cpu().contiguous().clone())
         tensors[f"values/{metric}"] = found.values_SU.detach().cpu().float().contiguous().clone()
         entries[metric] = {"unit": found.unit, "key": found.key, "random": found.random, "layout": layout}
     header = {"format": FORMAT, "eval": eval_name, "eval_id": eval_id, "seeds": list(seeds), "metrics": entries}
@@ -75,21 +74,35 @@ def read_samples(path: Path, *, eval_id: str | None = None) -> dict[str, Samples
         raise ResultError(f"'{path}' cannot be read as samples ({error}).") from error
 
 
-def _layout_of(found: Samples, layouts: list[tuple[Tensor, tuple[int, ...]]], tensors: dict[str, Tensor]) -> int:
-    """The number of the weights and strata of these samples, stored now if they were not before."""
-    for number, (weights_U, groups_U) in enumerate(layouts):
-        if groups_U == found.groups_U and torch.equal(weights_U, found.weights_U):
+def _layout_of(samples: Samples, layouts: list[Samples], tensors: dict[str, Tensor]) -> int:
+    """The number of the units of these samples, whose weights, strata, ids and clusters are stored if they are new."""
+    for number, other in enumerate(layouts):
+        if _same_units(samples, other):
             return number
-    layouts.append((found.weights_U, found.groups_U))
+    layouts.append(samples)
     number = len(layouts) - 1
-    tensors[f"weights/{number}"] = found.weights_U.detach().cpu().float().contiguous().clone()
-    tensors[f"groups/{number}"] = torch.tensor(found.groups_U, dtype=torch.int32)
+    tensors[f"weights/{number}"] = samples.weights_U.detach().cpu().float().contiguous().clone()
+    tensors[f"groups/{number}"] = torch.tensor(samples.groups_U, dtype=torch.int32)
+    for name, numbers_U in (("ids", samples.ids_U), ("clusters", samples.clusters_U)):
+        if numbers_U is not None:
+            tensors[f"{name}/{number}"] = numbers_U.detach().cpu().contiguous().clone()
     return number
+
+
+def _same_units(a: Samples, b: Samples) -> bool:
+    pairs = ((a.weights_U, b.weights_U), (a.ids_U, b.ids_U), (a.clusters_U, b.clusters_U))
+    return a.groups_U == b.groups_U and all(
+        one is other if one is None or other is None else torch.equal(one, other) for one, other in pairs
+    )
 
 
 def _read(file: Any, metric: str, entry: Mapping[str, Any]) -> Samples:
     layout = entry["layout"]
-    ids = f"ids/{layout}"
+    stored = set(file.keys())
+
+    def optional(name: str) -> Tensor | None:
+        return file.get_tensor(f"{name}/{layout}") if f"{name}/{layout}" in stored else None
+
     return Samples(
         values_SU=file.get_tensor(f"values/{metric}"),
         weights_U=file.get_tensor(f"weights/{layout}"),
@@ -97,5 +110,6 @@ def _read(file: Any, metric: str, entry: Mapping[str, Any]) -> Samples:
         unit=entry["unit"],
         key=entry["key"],
         random=entry["random"],
-        ids_U=file.get_tensor(ids) if ids in file.keys() else None,  # noqa: SIM118 (it is no mapping)
+        ids_U=optional("ids"),
+        clusters_U=optional("clusters"),
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sae_bench.errors import UsageError
@@ -29,7 +29,12 @@ class Samples:
         key: equal for two SAEs if and only if their units are the same in the same order, so that they can be paired.
         random: whether the seed changes anything. Where it does not, there is one row, and the units alone give the
             error bar.
-        ids_U: a hash of each unit by which draws of the data that have units in common are laid over one another.
+        ids_U: a hash of each unit by which draws of the data that have units in common are laid over one another:
+            with the same stratum and id, it is the same unit in every draw.
+        clusters_U: hash or number of what a unit comes from (its document, the data set of a task), equal in all draws.
+            Units of one cluster are not independent, whatever their stratum, and count as one where noise is
+            estimated: rows of a document that each draw cuts anew are the same document drawn again. None: every
+            unit stands alone.
     """
 
     values_SU: Float[Tensor, "S U"]
@@ -39,6 +44,7 @@ class Samples:
     key: str
     random: bool = True
     ids_U: Int[Tensor, " U"] | None = None
+    clusters_U: Int[Tensor, " U"] | None = None
 
     def __post_init__(self) -> None:
         n_seeds, n_units = self.values_SU.shape
@@ -49,6 +55,10 @@ class Samples:
             )
         if not bool((self.weights_U >= 0).all()):
             raise UsageError("samples of a metric need weights of 0 or more; some are negative or NaN.")
+        for name in ("ids_U", "clusters_U"):
+            numbers_U = getattr(self, name)
+            if numbers_U is not None and numbers_U.shape != (n_units,):
+                raise UsageError(f"samples of {n_units} units need as many {name}; got {tuple(numbers_U.shape)}.")
         if not self.random and n_seeds > 1:
             raise UsageError(f"samples that no seed changes have one row, not {n_seeds}.")
 
@@ -61,7 +71,17 @@ class Samples:
     @property
     def n_units(self) -> int:
         """How many units count: those with a weight that are defined for some seed."""
-        return int(((self.weights_U > 0) & self.values_SU.isfinite().any(dim=0)).sum())
+        return int(self.used_U.sum())
+
+    @property
+    def used_U(self) -> Bool[Tensor, " U"]:
+        """Which units count."""
+        return (self.weights_U > 0) & self.values_SU.isfinite().any(dim=0)
+
+    @property
+    def n_clusters(self) -> int:
+        """How many independent units count: clusters where they are known, else units."""
+        return self.n_units if self.clusters_U is None else len(self.clusters_U[self.used_U].unique())
 
     def seed_values(self) -> list[float]:
         """The metric of each seed; NaN for a seed without a defined unit."""
@@ -88,7 +108,8 @@ def units_key(name: str, parts: Iterable[str | bytes]) -> str:
 def stack_draws(draws: Sequence[Samples]) -> Samples:
     """One `Samples` from those of several seeds, each of which had its own draw of the data, one row each.
 
-    Units that several draws share (by key or by id) stand in one column; the others are NaN in the other rows.
+    Units that several draws share (by key or by id) stand in one column; the others are NaN in the other rows. Clusters
+    keep their numbers, so that units of one document remain one cluster however each draw cut it.
     """
     first = draws[0]
     if any(draw.values_SU.shape[0] != 1 for draw in draws):
@@ -97,18 +118,23 @@ def stack_draws(draws: Sequence[Samples]) -> Samples:
         return first
     if len({draw.key for draw in draws}) == 1:
         return replace(first, values_SU=torch.cat([draw.values_SU for draw in draws]), random=True)
+    if len({draw.clusters_U is None for draw in draws}) > 1:
+        raise UsageError("draws of one metric either all name the clusters of their units, or none does.")
     columns: dict[tuple[object, ...], int] = {}
     places = [[columns.setdefault(name, len(columns)) for name in _names(draw, n)] for n, draw in enumerate(draws)]
     values_SU = torch.full((len(draws), len(columns)), float("nan"))
     weights_U = torch.zeros(len(columns))
     groups = [0] * len(columns)
+    clusters_U = None if first.clusters_U is None else torch.zeros(len(columns), dtype=torch.int64)
     for seed, (draw, place_U) in enumerate(zip(draws, places, strict=True)):
         values_SU[seed, place_U] = draw.values_SU[0]
         weights_U[place_U] = draw.weights_U.float() / draw.weights_U.sum()
         for place, group in zip(place_U, draw.groups_U, strict=True):
             groups[place] = group
+        if clusters_U is not None and draw.clusters_U is not None:
+            clusters_U[place_U] = draw.clusters_U.long()
     key = units_key("draws", (draw.key for draw in draws))
-    return Samples(values_SU, weights_U, tuple(groups), first.unit, key)
+    return Samples(values_SU, weights_U, tuple(groups), first.unit, key, clusters_U=clusters_U)
 
 
 def _names(draw: Samples, number: int) -> list[tuple[object, ...]]:

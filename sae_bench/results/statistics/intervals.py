@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from sae_bench.results.samples import Samples
 from sae_bench.results.statistics import pivot
-from sae_bench.results.statistics.noise import Noise, Parts, merge_lone_units, noise_of, seeds_only, take_apart
+from sae_bench.results.statistics.noise import Noise, Parts, noise_of, seeds_only, strata_and_clusters, take_apart
 from sae_bench.seeding import named_generator
 
 LEVEL = 0.95
@@ -97,8 +97,7 @@ def bootstrap_interval(samples: Samples, *, level: float = LEVEL, draws: int = B
     weights_SU = weights_U[used_U] * defined_SU
     seed = named_generator("bootstrap", samples.key, draws).initial_seed() % (1 << 63)
     rng = np.random.default_rng(seed)
-    strata_U = merge_lone_units(np.asarray(samples.groups_U)[used_U])
-    counts_RU = _resampled(strata_U, draws, rng)
+    counts_RU = _resampled(*strata_and_clusters(samples, used_U), draws, rng)
     with np.errstate(invalid="ignore"):
         means_RS = (counts_RU @ (weights_SU * values_SU).T) / (counts_RU @ weights_SU.T)
     picked_RS = rng.integers(len(values_SU), size=(draws, len(values_SU)))
@@ -111,11 +110,17 @@ def bootstrap_interval(samples: Samples, *, level: float = LEVEL, draws: int = B
     return float(low), float(high)
 
 
-def _resampled(strata_U: Int[np.ndarray, " U"], draws: int, rng: np.random.Generator) -> Float[np.ndarray, "R U"]:
-    """How often each unit is drawn: as many draws from each stratum as it has units."""
+def _resampled(
+    strata_U: Int[np.ndarray, " U"], clusters_U: Int[np.ndarray, " U"], draws: int, rng: np.random.Generator
+) -> Float[np.ndarray, "R U"]:
+    """How often each unit is drawn, all units of a cluster together.
+
+    From each stratum as many clusters are drawn as it has; a cluster of several strata is drawn in each of them.
+    """
     counts_RU = np.empty((draws, len(strata_U)), dtype=np.float32)
     for stratum in np.unique(strata_U):
         places = np.flatnonzero(strata_U == stratum)
-        shares = np.full(len(places), 1.0 / len(places))
-        counts_RU[:, places] = rng.multinomial(len(places), shares, size=draws)
+        clusters, cluster_of = np.unique(clusters_U[places], return_inverse=True)
+        shares = np.full(len(clusters), 1.0 / len(clusters))
+        counts_RU[:, places] = rng.multinomial(len(clusters), shares, size=draws)[:, cluster_of.reshape(-1)]
     return counts_RU

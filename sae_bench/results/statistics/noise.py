@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from sae_bench.results.samples import Samples
 
@@ -100,15 +100,15 @@ def take_apart(samples: Samples) -> Parts:
     values_SU = np.where(defined_SU, values_SU, 0.0)
     seed_values_S = (weights_SU * values_SU).sum(axis=1)
     influence_SU = weights_SU * (values_SU - seed_values_S[:, None])
-    used_U = weights_U > 0
-    strata_U = merge_lone_units(np.asarray(samples.groups_U)[used_U])
-    centred_SU = _centre_within(influence_SU[:, used_U], strata_U)
-    unit_U = centred_SU.mean(axis=0)
+    used_U = (weights_U > 0) & defined_SU.any(axis=0)
+    strata_N, clusters_N = strata_and_clusters(samples, used_U)
+    centred_SC = _centre_within(influence_SU[:, used_U], strata_N, clusters_N, n_clusters=_n_clusters(samples))
+    unit_C = centred_SC.mean(axis=0)
     return Parts(
         seed_values_S=seed_values_S,
-        unit_U=unit_U,
-        cell_SU=centred_SU - unit_U,
-        units_df=_degrees_of_freedom(weights_U[used_U], strata_U),
+        unit_U=unit_C,
+        cell_SU=centred_SC - unit_C,
+        units_df=_degrees_of_freedom(weights_U[used_U], strata_N, clusters_N),
         random=samples.random,
     )
 
@@ -166,9 +166,31 @@ def _pooled_df(a: tuple[float, float], b: tuple[float, float]) -> float:
     return total**2 / sum(variance**2 / df for variance, df in parts)
 
 
-def merge_lone_units(groups_U: Int[np.ndarray, " U"]) -> Int[np.ndarray, " U"]:
-    """Strata 0 .. G-1 in which no unit is alone: lone ones form a stratum, or join the largest if there is just one."""
-    _, strata_U, counts_G = np.unique(groups_U, return_inverse=True, return_counts=True)
+def strata_and_clusters(
+    samples: Samples, used_U: Bool[np.ndarray, " U"]
+) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    """Stratum and cluster of the N units that are used, numbered from 0; without clusters every unit is one.
+
+    Clusters are numbered among all units, so that those of two SAEs with other units undefined remain the same.
+    """
+    groups_N = np.asarray(samples.groups_U)[used_U]
+    if samples.clusters_U is None:
+        return merge_lone_units(groups_N), np.flatnonzero(used_U)
+    clusters_N = np.unique(samples.clusters_U.numpy(), return_inverse=True)[1].reshape(-1)[used_U]
+    return merge_lone_units(groups_N, clusters_N), clusters_N
+
+
+def _n_clusters(samples: Samples) -> int:
+    return len(samples.weights_U) if samples.clusters_U is None else len(samples.clusters_U.unique())
+
+
+def merge_lone_units(
+    groups_U: Int[np.ndarray, " U"], clusters_U: Int[np.ndarray, " U"] | None = None
+) -> Int[np.ndarray, " U"]:
+    """Strata 0 .. G-1 in which no cluster is alone: lone ones form a stratum, or a single one joins the largest."""
+    _, strata_U = np.unique(groups_U, return_inverse=True)
+    strata_U = strata_U.reshape(-1)
+    counts_G = _clusters_per_stratum(strata_U, np.arange(len(strata_U)) if clusters_U is None else clusters_U)
     lone_G = counts_G == 1
     if lone_G.any() and len(counts_G) > 1:
         home = np.flatnonzero(lone_G)[0] if lone_G.sum() > 1 else int(counts_G.argmax())
@@ -176,22 +198,53 @@ def merge_lone_units(groups_U: Int[np.ndarray, " U"]) -> Int[np.ndarray, " U"]:
     return np.unique(strata_U, return_inverse=True)[1].reshape(-1)
 
 
-def _centre_within(x_SU: Float[np.ndarray, "S U"], strata_U: Int[np.ndarray, " U"]) -> Float[np.ndarray, "S U"]:
-    """Distance from the mean of the stratum, scaled so that its sum of squares is unbiased."""
+def _clusters_per_stratum(strata_U: Int[np.ndarray, " U"], clusters_U: Int[np.ndarray, " U"]) -> Int[np.ndarray, " G"]:
+    if not len(strata_U):
+        return np.zeros(0, dtype=np.int64)
+    pairs = np.unique(np.stack([strata_U, clusters_U]), axis=1)
+    return np.bincount(pairs[0])
+
+
+def _centre_within(
+    x_SU: Float[np.ndarray, "S U"],
+    strata_U: Int[np.ndarray, " U"],
+    clusters_U: Int[np.ndarray, " U"],
+    *,
+    n_clusters: int,
+) -> Float[np.ndarray, "S C"]:
+    """Sums of the clusters, less the mean of their stratum, scaled so that their sum of squares is unbiased.
+
+    A cluster that lies in several strata is one: what it adds to each of them is summed up.
+    """
     if x_SU.shape[1] == 0:
-        return x_SU
-    counts_G = np.bincount(strata_U)
-    means_SG = np.stack([np.bincount(strata_U, weights=row) / counts_G for row in x_SU])
+        return np.zeros((len(x_SU), n_clusters))
+    cells, cell_of_U = np.unique(np.stack([strata_U, clusters_U]), axis=1, return_inverse=True)
+    sums_SX = _sums(x_SU, cell_of_U.reshape(-1), cells.shape[1])
+    strata_X, clusters_X = cells
+    counts_G = np.bincount(strata_X)
+    means_SG = _sums(sums_SX, strata_X, len(counts_G)) / counts_G
     scale_G = np.sqrt(counts_G / np.maximum(counts_G - 1, 1))
-    return (x_SU - means_SG[:, strata_U]) * scale_G[strata_U]
+    return _sums((sums_SX - means_SG[:, strata_X]) * scale_G[strata_X], clusters_X, n_clusters)
 
 
-def _degrees_of_freedom(weights_U: Float[np.ndarray, " U"], strata_U: Int[np.ndarray, " U"]) -> float:
-    """Of the units' variance, if a unit's influence is as large as its weight; 0 for fewer than two units."""
-    if len(weights_U) < 2:
+def _sums(x_SU: Float[np.ndarray, "S U"], places_U: Int[np.ndarray, " U"], n: int) -> Float[np.ndarray, "S N"]:
+    """Sums of the columns that share a place."""
+    if n == x_SU.shape[1] and np.array_equal(places_U, np.arange(n)):
+        return x_SU
+    return np.stack([np.bincount(places_U, weights=row, minlength=n) for row in x_SU])
+
+
+def _degrees_of_freedom(
+    weights_U: Float[np.ndarray, " U"], strata_U: Int[np.ndarray, " U"], clusters_U: Int[np.ndarray, " U"]
+) -> float:
+    """Of the units' variance, if a cluster's influence is as large as its weight; 0 for fewer than two clusters."""
+    n_clusters = len(np.unique(clusters_U))
+    if n_clusters < 2:
         return 0.0
-    scaled_U = weights_U / weights_U.max()
-    squares_G = np.bincount(strata_U, weights=scaled_U**2)
-    fourths_G = np.bincount(strata_U, weights=scaled_U**4)
+    cells, cell_of_U = np.unique(np.stack([strata_U, clusters_U]), axis=1, return_inverse=True)
+    weights_X = np.bincount(cell_of_U.reshape(-1), weights=weights_U / weights_U.max())
+    squares_G = np.bincount(cells[0], weights=weights_X**2)
+    fourths_G = np.bincount(cells[0], weights=weights_X**4)
     df_G = np.maximum(squares_G**2 / fourths_G - 1.0, 1e-3)
-    return max(1.0, float(squares_G.sum() ** 2 / (squares_G**2 / df_G).sum()))
+    df = max(1.0, float(squares_G.sum() ** 2 / (squares_G**2 / df_G).sum()))
+    return min(df, n_clusters - 1.0)

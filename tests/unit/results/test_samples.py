@@ -114,3 +114,37 @@ def test_files_that_are_not_the_results_are_refused(tmp_path: Path):
         read_samples(path)
     write_samples(path, {}, eval_name="e", eval_id="run", seeds=[1])
     assert not path.exists()
+
+
+def test_clusters_are_numbered_alike_in_all_draws():
+    first = replace(draw([1.0, 2.0, 3.0], [7, 8, 9]), clusters_U=torch.tensor([-4, -4, 5]))
+    second = replace(draw([4.0, 5.0], [8, 1]), clusters_U=torch.tensor([-4, 6]))
+    merged = stack_draws([first, second])
+    assert merged.values_SU.shape == (2, 4)
+    assert merged.clusters_U is not None
+    assert merged.clusters_U.tolist() == [-4, -4, 5, 6]
+    assert (merged.n_units, merged.n_clusters) == (4, 3)
+    with pytest.raises(UsageError, match="clusters"):
+        stack_draws([first, replace(second, clusters_U=None)])
+    with pytest.raises((UsageError, TypeError)):
+        replace(first, clusters_U=torch.tensor([1]))
+
+
+def test_files_keep_ids_and_clusters_of_every_metric(tmp_path: Path):
+    plain = draw([1.0, 2.0], [5, 6])
+    written = {
+        "a.b": plain,
+        "a.c": replace(plain, ids_U=torch.tensor([7, 8])),
+        "a.d": replace(plain, clusters_U=torch.tensor([3, -(2**60)])),
+    }
+    path = tmp_path / "s.safetensors"
+    write_samples(path, written, eval_name="e", eval_id="run", seeds=[1])
+    read = read_samples(path)
+    for name, one in written.items():
+        other = read[name]
+        assert one.ids_U is not None
+        assert other.ids_U is not None
+        assert torch.equal(one.ids_U, other.ids_U)
+        assert (one.clusters_U is None) == (other.clusters_U is None)
+    assert read["a.d"].clusters_U is not None
+    assert read["a.d"].clusters_U.tolist() == [3, -(2**60)]

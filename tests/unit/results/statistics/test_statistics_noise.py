@@ -93,3 +93,59 @@ def test_seeds_alone():
 )
 def test_no_unit_is_alone_in_its_stratum(groups: list[int], strata: list[int]):
     assert merge_lone_units(np.array(groups)).tolist() == strata
+
+
+def test_units_that_are_never_defined_do_not_count():
+    nan = float("nan")
+    defined = take_apart(of([[1.0, 2.0, 4.0]] * 2))
+    found = take_apart(of([[1.0, nan, nan, 2.0, nan, 4.0]] * 2))
+    assert found.units_df == defined.units_df == 2.0
+    assert noise_of(found) == noise_of(defined)
+
+
+def test_two_saes_with_other_units_undefined_subtract_unit_by_unit():
+    nan = float("nan")
+    a, b = take_apart(of([[1.0, 2.0, nan, 4.0]] * 2)), take_apart(of([[nan, 2.0, 3.0, 4.0]] * 2))
+    assert a.minus(b).unit_U[[0, 1, 2, 3]].tolist() == pytest.approx([*(a.unit_U - b.unit_U)])
+    assert a.unit_U[2] == b.unit_U[0] == 0.0
+
+
+def test_units_of_one_cluster_count_as_one():
+    rows = torch.randn(2, 5).repeat_interleave(4, dim=1)
+    clustered = Samples(rows, torch.ones(20), (0,) * 20, "row", "k", clusters_U=torch.arange(20) // 4 * 1000 - 7)
+    documents = Samples.of_equal_units(rows[:, ::4], unit="document", key="k")
+    one, other = noise_of(take_apart(clustered)), noise_of(take_apart(documents))
+    assert one.units == pytest.approx(other.units)
+    assert one.units_df == other.units_df == 4.0
+
+
+def test_a_cluster_in_two_strata_is_one():
+    """What a document adds to both strata is one error, not two that average out."""
+    rng = np.random.default_rng(0)
+    effect_C = torch.from_numpy(rng.standard_normal(400)).float()
+    values = torch.cat([effect_C, effect_C])[None]
+    groups = (0,) * 400 + (1,) * 400
+    both = Samples(values, torch.ones(800), groups, "row", "k", random=False, clusters_U=torch.arange(800) % 400)
+    alone = Samples.of_equal_units(effect_C[None], unit="row", key="k", random=False)
+    assert noise_of(take_apart(both)).units == pytest.approx(noise_of(take_apart(alone)).units)
+
+
+def test_a_document_that_every_draw_cuts_anew_is_drawn_once():
+    """Rows of other draws share no id, but their document is the same: the seeds do not average it out."""
+    rng = np.random.default_rng(1)
+    effect_C = np.repeat(rng.standard_normal(60), 4)
+    draws = [
+        Samples(
+            torch.from_numpy(effect_C + 0.1 * rng.standard_normal(240)).float()[None],
+            torch.ones(240),
+            (0,) * 240,
+            "row",
+            str(seed),
+            ids_U=torch.arange(240) + 1000 * seed,
+            clusters_U=torch.arange(240) // 4,
+        )
+        for seed in range(3)
+    ]
+    noise = noise_of(take_apart(stack_draws(draws)))
+    assert noise.units == pytest.approx(effect_C.var() / 60, rel=0.1)
+    assert noise.seeds < 0.1 * noise.units
