@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 DEMO_SAES = ("embedded:.*", "baseline:identity", "baseline:random")
 DEMO_EVALS = ("all",)
-DEMO_SETTINGS = (
-    "core.n_eval_reconstruction_batches=1",
-    "core.n_eval_sparsity_variance_batches=12",
-    "sparse_probing.dataset_names=[embedded/news_topics,embedded/code_languages]",
-    "sparse_probing.context_length=64",
-    "sparse_probing.probe_train_set_size=240",
-    "sparse_probing.probe_test_set_size=120",
-    "tpp.dataset_names=[embedded/news_topics,embedded/code_languages]",
-    "tpp.context_length=64",  # as sparse_probing, whose texts it shares
-    "tpp.train_set_size=240",
-    "tpp.test_set_size=120",
-    "scr.train_set_size=300",
-    "sparse_probing_sae_probes.max_tasks=8",
-    "sparse_probing_sae_probes.max_texts=240",
-    "mdl.n_rows=48",
-    "meta_structure.train_steps=40",
-    "absorption.max_words=1800",
-    "unlearning.max_questions=40",
-    "unlearning.dataset_size=24",
-    "ravel.entity_attribute_selection={city: [Country, Continent]}",
-    "ravel.full_dataset_downsample=240",
-    "ravel.num_pairs_per_attribute=8",
-    "autointerp.total_tokens=16000",
-    "autointerp.n_latents=6",
-    "autointerp.max_judged_latents=1",
-    "autointerp.buffer=5",
-    "autointerp.n_top_ex_for_generation=5",
-    "autointerp.n_iw_sampled_ex_for_generation=2",
-)
-"""Small enough for nine SAEs, eleven evals and three seeds in minutes on two cores."""
 
 
 @click.command(epilog="\b\nExample:\n  sae-bench demo --output-folder demo_results")
@@ -68,7 +39,7 @@ def demo(output_folder: Path, seeds: int, device: str, llm_dtype: str, force_rer
                 sae_specs=DEMO_SAES,
                 evals=DEMO_EVALS,
                 preset="quick",
-                settings=DEMO_SETTINGS,
+                settings=tuple(demo_settings()),
                 seeds=seeds,
                 output_folder=output_folder,
                 device=device,
@@ -80,6 +51,13 @@ def demo(output_folder: Path, seeds: int, device: str, llm_dtype: str, force_rer
         _write_report(output_folder)
         raise
     _write_report(output_folder)
+
+
+def demo_settings() -> list[str]:
+    """What every eval asks for in a demo, as `--set` takes it."""
+    from sae_bench.evals.registry import eval_names, get_eval
+
+    return [f"{name}.{key}={json.dumps(value)}" for name in eval_names() for key, value in get_eval(name).demo.items()]
 
 
 def _write_report(folder: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from sae_bench.activations.requests import Request
 from sae_bench.custom_saes.members import Member
@@ -44,6 +44,37 @@ class Metric:
         for part in self.path.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         return float(value) if isinstance(value, int) else value
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """What a reader of a metric has to know before believing it.
+
+    Attributes:
+        paths: the metrics it is about; empty: all of the eval.
+        serious: whether it puts the metric itself in doubt.
+    """
+
+    text: str
+    paths: tuple[str, ...] = ()
+    serious: bool = False
+
+    def is_about(self, path: str) -> bool:
+        """Whether it stands beside this metric."""
+        return not self.paths or path in self.paths
+
+
+@dataclass(frozen=True)
+class Shows:
+    """How a report shows the details of an eval.
+
+    Attributes:
+        label: the column that names a row; empty: the first one.
+        rows: what a row is; many latents are shown as histograms, anything else as a table.
+    """
+
+    label: str = ""
+    rows: Literal["latents", "other"] = "other"
 
 
 @dataclass(frozen=True)
@@ -104,6 +135,12 @@ class EvalSpec:
         protocol: version of its definition; raised when numbers would change.
         metrics: headline numbers, the most important first.
         cost: one line on what it costs beyond the shared pass.
+        presets: settings of `--preset paper` and `--preset quick`.
+        embedded: settings that keep a run on the embedded model on the embedded data, unless other data are asked for.
+        demo: settings, beside `quick` and `embedded`, with which nine SAEs and three seeds take seconds on two cores.
+        caveats: what has to be known before its metrics are believed.
+        shows: how a report shows its details.
+        needs: what it wants beside model and data: "judge" is a model that answers questions.
         resampled: settings besides `random_seed` that make every seed draw texts of its own (`--resample-data`), for
             evals that otherwise take the first texts of a source.
     """
@@ -118,7 +155,16 @@ class EvalSpec:
     cost: str
     start: Callable[[EvalContext, Any], Job]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    embedded: Mapping[str, Any] = field(default_factory=dict)
+    demo: Mapping[str, Any] = field(default_factory=dict)
+    caveats: tuple[Caveat, ...] = ()
+    shows: Shows = field(default_factory=Shows)
+    needs: frozenset[Literal["judge"]] = frozenset()
     resampled: Mapping[str, Any] = field(default_factory=dict)
+
+    def caveats_of(self, path: str) -> tuple[Caveat, ...]:
+        """The caveats of one metric."""
+        return tuple(caveat for caveat in self.caveats if caveat.is_about(path))
 
     @property
     def type_id(self) -> str:

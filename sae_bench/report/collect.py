@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sae_bench.analysis.table import Record
-from sae_bench.evals.base import EvalSpec
+from sae_bench.evals.base import Caveat, EvalSpec
 from sae_bench.evals.registry import eval_names, get_eval
-from sae_bench.report.caveats import Caveat, caveats_of
 from sae_bench.report.cohorts import Cohort, Entry, cohorts_of
 from sae_bench.report.facts import SAEFacts, facts_of
 from sae_bench.report.fields import metric_text, metric_texts, readable
@@ -180,7 +179,7 @@ def _metrics(group: EvalGroup, of_eval: dict[int, Record]) -> Iterator[MetricCol
             better=0 if direction is None else 1 if direction else -1,
             chance=metric.chance if metric else None,
             headline=metric is not None or group.spec is None,
-            caveats=tuple(caveats_of(group.name, path)),
+            caveats=group.spec.caveats_of(path) if group.spec else (),
         )
 
 

@@ -24,7 +24,6 @@ MANY_LATENTS = 60
 _DENSITY = "feature_density"
 _DENSITY_EDGES = np.arange(-6.0, 0.01, 0.25)
 _BINS = 40
-_LABELS = ("name", "dataset", "letter", "attribute", "class", "task", "entity", "language")
 
 
 def sae_details(collected: Collected, sae: SAE) -> dict[str, Any]:
@@ -47,7 +46,8 @@ def sae_details(collected: Collected, sae: SAE) -> dict[str, Any]:
 
 def _eval_details(record: Record, content: Mapping[str, Any]) -> dict[str, Any]:
     rows = [row for row in content.get("eval_result_details") or () if isinstance(row, Mapping)]
-    of_latents = len(rows) > MANY_LATENTS and all("index" in row for row in rows[:3])
+    latent_rows = record.spec.shows.rows == "latents" if record.spec else all("index" in row for row in rows[:3])
+    of_latents = latent_rows and len(rows) > MANY_LATENTS
     tables = [] if of_latents or not rows else [_details_table(record, rows)]
     unstructured = content.get("eval_result_unstructured")
     latents = explained_latents(unstructured)
@@ -85,20 +85,27 @@ def _details_table(record: Record, rows: Sequence[Mapping[str, Any]]) -> Table:
         [[_cell(row.get(name)) for name in columns] for row in flat_rows],
         titles={name: texts[name].title for name in columns if name in texts},
         cut=len(rows) - len(flat_rows),
+        label=record.spec.shows.label if record.spec else "",
     )
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, titles: Mapping[str, str], cut: int = 0
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    titles: Mapping[str, str],
+    cut: int = 0,
+    label: str = "",
 ) -> Table:
-    """A table as the page reads it; `label` is the column that names a row."""
+    """A table as the page reads it; `label` is the column that names a row, by default the first one with texts."""
     texts = [i for i in range(len(columns)) if any(isinstance(row[i], str) for row in rows)]
-    label = next((i for i in texts if any(word in columns[i] for word in _LABELS)), texts[0] if texts else 0)
+    named_by = columns.index(label) if label in columns else texts[0] if texts else 0
     return {
         "title": title,
         "columns": [titles.get(name) or readable(name) for name in columns],
         "rows": list(rows),
-        "label": label,
+        "label": named_by,
         "cut": max(cut, 0),
     }
 

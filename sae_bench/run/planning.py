@@ -26,30 +26,6 @@ FIRST_SEED = 42
 PCA_TOKENS = 32_768
 EMBEDDED_PCA_CORPUS = "embedded_train"
 
-EMBEDDED_TEXTS = ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]
-EMBEDDED_DATA: dict[str, dict[str, Any]] = {
-    "core": {"dataset": "embedded"},
-    "sparse_probing": {"dataset_names": EMBEDDED_TEXTS},
-    "scr": {"dataset_names": ["embedded/emotions_by_address"], "train_set_size": 700, "test_set_size": 176},
-    "tpp": {"dataset_names": EMBEDDED_TEXTS},
-    "autointerp": {"dataset_name": "embedded"},
-    "mdl": {"dataset_name": "embedded"},
-    "unlearning": {
-        "dataset_names": ["embedded/geography", "embedded/everyday"],
-        "forget_dataset": "embedded/geography",
-        "not_side_effects": [],
-        "forget_corpus": "embedded/geography",
-        "retain_corpus": "embedded/everyday",
-        "answer_format": "cloze",
-    },
-    "ravel": {
-        "dataset_name": "embedded/cities",
-        "entity_attribute_selection": {"city": ["Country", "Continent", "Language"]},
-    },
-}
-"""Settings that keep a run on the embedded model on the embedded data, unless other data are asked for."""
-
-
 NAMED_ONCE = ("embedded", "sae_lens", "baseline")
 """Kinds of SAE whose release and id name one SAE wherever they are written; elsewhere they come from folders."""
 
@@ -94,7 +70,7 @@ def resolve_config(
         values["random_seed"] = seed
     values |= spec.presets.get(preset, {}) if preset is not None else {}
     if lm.name == EMBEDDED:
-        values |= EMBEDDED_DATA.get(spec.name, {})
+        values |= spec.embedded
     values |= overrides
     return make_config(spec, values)
 

@@ -12,12 +12,12 @@ from sae_bench.activations.one_pass import run_pass
 from sae_bench.custom_saes.members import Member
 from sae_bench.datasets import geography
 from sae_bench.evals.base import EvalContext, Scores
+from sae_bench.evals.registry import get_eval
 from sae_bench.evals.unlearning.clamping import Clamp
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.evaluate import UnlearningJob
 from sae_bench.evals.unlearning.grid import QuestionStates
 from sae_bench.language_models import LanguageModel
-from sae_bench.run.planning import EMBEDDED_DATA
 
 BOUND = 2e-3
 """Largest difference of a choice's mean log-likelihood from the plain forward's, in nats, float32."""
@@ -69,7 +69,7 @@ def tokens_of(lm: LanguageModel, hook: str, rows_NL: Tensor) -> Tensor:
 
 
 def start(lm: LanguageModel, hook: str, **changes: object) -> UnlearningJob:
-    config = UnlearningEvalConfig(**{**EMBEDDED_DATA["unlearning"], **SETTINGS, **changes})
+    config = UnlearningEvalConfig(**{**get_eval("unlearning").embedded, **SETTINGS, **changes})
     return UnlearningJob(EvalContext(lm, (hook,), (42,)), config)
 
 

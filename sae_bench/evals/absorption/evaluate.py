@@ -29,7 +29,7 @@ from sae_bench.evals.absorption.letters import (
 from sae_bench.evals.absorption.prompts import build_prompts, word_activations
 from sae_bench.evals.absorption.word_codes import encode_words
 from sae_bench.evals.absorption.words import LETTERS, LetterWords, letter_words
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.results.model import SeedResult
 from sae_bench.results.samples import Samples
 
@@ -234,4 +234,12 @@ SPEC = EvalSpec(
         "paper": {},
         "quick": {"max_words": 2600, "words_per_examples": 32, "k_sparse_probe_batch_size": 256},
     },
+    demo={"max_words": 1800},
+    caveats=(
+        Caveat(
+            "Two definitions are about: this one, and the thresholded one of published results since version 0.4.1.",
+            ("mean.mean_absorption_fraction_score", "mean.mean_absorption_fraction_thresholded_score"),
+        ),
+    ),
+    shows=Shows("first_letter"),
 )

@@ -22,7 +22,7 @@ from sae_bench.evals.autointerp.gathering import ActivationGatherer
 from sae_bench.evals.autointerp.judging import judge_latents
 from sae_bench.evals.autointerp.opening import cost_of_one_sae, judge_settings
 from sae_bench.evals.autointerp.results import Case, Found, to_scores
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.judges import CachedJudge, open_judge
 from sae_bench.language_models import LanguageModel
 
@@ -221,4 +221,16 @@ SPEC = EvalSpec(
         "paper": {},
         "quick": {"total_tokens": 100_000, "n_latents": 40, "max_judged_latents": 4, "judge": "local"},
     },
+    embedded={"dataset_name": "embedded"},
+    demo={
+        "total_tokens": 16_000,
+        "n_latents": 6,
+        "max_judged_latents": 1,
+        "buffer": 5,
+        "n_top_ex_for_generation": 5,
+        "n_iw_sampled_ex_for_generation": 2,
+    },
+    caveats=(Caveat("Depends on the judge model and on its prompts; compare only scores of one judge."),),
+    shows=Shows("index", rows="latents"),
+    needs=frozenset({"judge"}),
 )

@@ -15,7 +15,7 @@ from sae_bench.custom_saes.members import Member
 from sae_bench.datasets import corpus_provenance, load_corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import UsageError
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreEvalOutput
@@ -105,4 +105,17 @@ SPEC = EvalSpec(
             "exclude_special_tokens_from_reconstruction": True,
         },
     },
+    embedded={"dataset": "embedded"},
+    demo={"n_eval_reconstruction_batches": 1, "n_eval_sparsity_variance_batches": 12},
+    caveats=(
+        Caveat(
+            "The published definition before version 0.4.1, which is wrong (too high); kept to stand beside old "
+            "results.",
+            ("reconstruction_quality.explained_variance_legacy",),
+            serious=True,
+        ),
+        Caveat("Depends on the batch size; mse_per_token does not.", ("reconstruction_quality.mse",)),
+        Caveat("An underestimate when few tokens were read.", ("misc_metrics.frac_alive",)),
+    ),
+    shows=Shows("index", rows="latents"),
 )

@@ -77,4 +77,6 @@ SPEC = EvalSpec(
     cost="one pass over the rows; then one decode of the codes per number of bins and SAE",
     start=MDLJob,
     presets={"paper": dict(PUBLISHED_RUN), "quick": {**PUBLISHED_RUN, "n_rows": 256}},
+    embedded={"dataset_name": "embedded"},
+    demo={"n_rows": 48},
 )

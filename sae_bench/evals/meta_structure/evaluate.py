@@ -90,4 +90,5 @@ SPEC = EvalSpec(
     cost="no pass; one small SAE trained per SAE and seed",
     start=MetaStructureJob,
     presets={"paper": {}, "quick": {"train_steps": 300}},
+    demo={"train_steps": 40},
 )

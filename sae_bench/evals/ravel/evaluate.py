@@ -13,7 +13,7 @@ from torch import Tensor
 from sae_bench.activations.requests import Request as PassRequest
 from sae_bench.custom_saes.members import Member
 from sae_bench.datasets.entities import load_entity_class
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.ravel import results
 from sae_bench.evals.ravel.completions import Request, find_completions
 from sae_bench.evals.ravel.entity_class import KnownClass, MakeSwap, score_whole_activation, train_and_score
@@ -152,4 +152,14 @@ SPEC = EvalSpec(
             "num_pairs_per_attribute": 30,
         },
     },
+    embedded={
+        "dataset_name": "embedded/cities",
+        "entity_attribute_selection": {"city": ["Country", "Continent", "Language"]},
+    },
+    demo={
+        "entity_attribute_selection": {"city": ["Country", "Continent"]},
+        "full_dataset_downsample": 240,
+        "num_pairs_per_attribute": 8,
+    },
+    shows=Shows("entity_class"),
 )

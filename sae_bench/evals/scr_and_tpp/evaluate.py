@@ -14,7 +14,7 @@ from sae_bench.activations.requests import PooledTexts, Request
 from sae_bench.custom_saes.members import Member
 from sae_bench.datasets import LabelledTexts, load_labelled
 from sae_bench.errors import UsageError
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.scr_and_tpp import eval_output as output
 from sae_bench.evals.scr_and_tpp import scr, tpp
 from sae_bench.evals.scr_and_tpp.ablation import TokenSource, all_shifts
@@ -32,6 +32,7 @@ AUDIT = (
     "SAEs train longer, scr turns against the ground truth at large N, and reseeding moves both more than SAEs of one "
     "family differ; do not rank SAEs by them alone"
 )
+AUDIT_SAYS = "An independent audit (arXiv 2605.18229) found"
 TEST_SELECTED = (
     "probes keep the epoch with the best test accuracy, as published, which flatters them; probe_selection=validation "
     "does not"
@@ -290,6 +291,17 @@ SCR_SPEC = EvalSpec(
     start=ScrJob,
     presets=PRESETS,
     resampled={"text_choice": "drawn"},
+    embedded={"dataset_names": ["embedded/emotions_by_address"], "train_set_size": 700, "test_set_size": 176},
+    demo={"train_set_size": 300},
+    caveats=(
+        Caveat(
+            f"{AUDIT_SAYS} SCR not valid at its usual settings: it turns against ground truth when many latents are "
+            "ablated. It is a ratio: where the bias costs little accuracy the denominator is tiny and the score "
+            "unstable.",
+            serious=True,
+        ),
+    ),
+    shows=Shows("dataset_name"),
 )
 TPP_SPEC = EvalSpec(
     name="tpp",
@@ -304,6 +316,21 @@ TPP_SPEC = EvalSpec(
     cost="one pass over the texts (those of sparse_probing); probes once per model and hook, then a second per SAE",
     start=TppJob,
     presets=PRESETS,
+    embedded={"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
+    demo={
+        "dataset_names": ["embedded/news_topics", "embedded/code_languages"],
+        "context_length": 64,  # as sparse_probing, whose texts it shares
+        "train_set_size": 240,
+        "test_set_size": 120,
+    },
+    caveats=(
+        Caveat(
+            f"{AUDIT_SAYS} TPP not valid at its usual settings: it falls as SAEs train longer. Do not choose an SAE by "
+            "it alone.",
+            serious=True,
+        ),
+    ),
+    shows=Shows("dataset_name"),
 )
 SPECS = {True: SCR_SPEC, False: TPP_SPEC}
 """perform_scr -> the eval."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from sae_bench.activations.requests import PooledTexts, Request
 from sae_bench.custom_saes.members import Member
 from sae_bench.datasets import LabelledTexts, load_labelled
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.sparse_probing import probing
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.evals.sparse_probing.eval_output import (
@@ -167,4 +167,19 @@ SPEC = EvalSpec(
         "paper": {},
         "quick": {"probe_train_set_size": 1000, "probe_test_set_size": 400},
     },
+    embedded={"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
+    demo={
+        "dataset_names": ["embedded/news_topics", "embedded/code_languages"],
+        "context_length": 64,
+        "probe_train_set_size": 240,
+        "probe_test_set_size": 120,
+    },
+    caveats=(
+        Caveat(
+            "Probes on all latents and on the residual stream keep the epoch with the best TEST accuracy, as "
+            "published: a little too high for every SAE.",
+            ("sae.sae_test_accuracy", "llm.llm_test_accuracy"),
+        ),
+    ),
+    shows=Shows("dataset_name"),
 )

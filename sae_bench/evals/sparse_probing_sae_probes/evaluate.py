@@ -15,7 +15,7 @@ from sae_bench.activations.requests import PooledTexts, Request
 from sae_bench.activations.text_pools import text_key
 from sae_bench.custom_saes.members import Member
 from sae_bench.errors import DatasetError
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.sparse_probing_sae_probes import probing
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import QUICK_TASKS, SparseProbingSaeProbesEvalConfig
 from sae_bench.evals.sparse_probing_sae_probes.eval_output import (
@@ -238,4 +238,6 @@ SPEC = EvalSpec(
         "paper": {},
         "quick": {"dataset_names": list(QUICK_TASKS), "max_texts": 400},
     },
+    demo={"max_tasks": 8, "max_texts": 240},
+    shows=Shows("dataset_name"),
 )

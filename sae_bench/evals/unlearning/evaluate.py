@@ -17,7 +17,7 @@ from sae_bench.activations.requests import Request, TokenRows
 from sae_bench.custom_saes.members import Member
 from sae_bench.datasets.multiple_choice import Question, QuestionSet, load_questions
 from sae_bench.errors import PrerequisiteError
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores
 from sae_bench.evals.unlearning import corpora, results
 from sae_bench.evals.unlearning.clamping import Clamp
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
@@ -209,4 +209,20 @@ SPEC = EvalSpec(
             "max_questions": 200,
         },
     },
+    embedded={
+        "dataset_names": ["embedded/geography", "embedded/everyday"],
+        "forget_dataset": "embedded/geography",
+        "not_side_effects": [],
+        "forget_corpus": "embedded/geography",
+        "retain_corpus": "embedded/everyday",
+        "answer_format": "cloze",
+    },
+    demo={"max_questions": 40, "dataset_size": 24},
+    caveats=(
+        Caveat(
+            "The setting is chosen on the questions that are scored, so it gains from chance; the held-out score does "
+            "not.",
+            ("unlearning.unlearning_score",),
+        ),
+    ),
 )

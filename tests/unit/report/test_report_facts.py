@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sae_bench.analysis.table import Record
-from sae_bench.report.caveats import caveats_of
+from sae_bench.evals.registry import get_eval
 from sae_bench.report.facts import ARCHITECTURES, architecture_of, architectures_of, facts_of
 
 
@@ -59,8 +59,10 @@ def test_every_architecture_has_its_own_colour_and_marker():
 
 
 def test_caveats_stand_beside_their_metrics_only():
-    assert any("not valid" in caveat.text and caveat.serious for caveat in caveats_of("scr", "scr_metrics.anything"))
-    assert any("longer" in caveat.text for caveat in caveats_of("tpp", "tpp_metrics.anything"))
-    assert caveats_of("core", "reconstruction_quality.mse")
-    assert not caveats_of("core", "reconstruction_quality.mse_per_token")
-    assert not caveats_of("unlearning", "unlearning.unlearning_score_held_out")
+    assert any(
+        "not valid" in caveat.text and caveat.serious for caveat in get_eval("scr").caveats_of("scr_metrics.anything")
+    )
+    assert any("longer" in caveat.text for caveat in get_eval("tpp").caveats_of("tpp_metrics.anything"))
+    assert get_eval("core").caveats_of("reconstruction_quality.mse")
+    assert not get_eval("core").caveats_of("reconstruction_quality.mse_per_token")
+    assert not get_eval("unlearning").caveats_of("unlearning.unlearning_score_held_out")
