@@ -28,7 +28,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sae_bench.activations.one_pass import run_pass
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.custom_saes.spec import LoadContext, resolve_spec
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 from sae_bench.evals.absorption.evaluate import AbsorptionJob

@@ -21,7 +21,7 @@ from sae_bench.activations.requests import PooledTexts, Request, TokenRows, Toke
 from sae_bench.activations.store import ActivationStore
 from sae_bench.activations.text_pools import TextPool, ids_of, last_tokens, text_key
 from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_tokens
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import SAEMismatchError
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.layout import TokenLayout

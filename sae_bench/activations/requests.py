@@ -12,7 +12,7 @@ from torch import Tensor
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.activations.pooled import CodeMatrix
 from sae_bench.custom_saes.interface import SparseCodes
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 
 Tokens = Literal["all", "last"]
 """Which tokens of a text the vector of the text is made of."""

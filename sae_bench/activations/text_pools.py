@@ -17,7 +17,7 @@ from sae_bench.activations.batches import ActivationBatch
 from sae_bench.activations.pooled import PooledActivations, PooledCodes
 from sae_bench.activations.requests import PooledTexts, Tokens
 from sae_bench.custom_saes.interface import SparseCodes
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 
 
 def text_key(ids: Sequence[int]) -> bytes:

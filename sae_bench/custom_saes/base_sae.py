@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
-
-HALF_PRECISION = (torch.bfloat16, torch.float16)
+from sae_bench.custom_saes.folding import fold_decoder_norm
+from sae_bench.custom_saes.interface import HALF_PRECISION
 
 
 class BaseSAE(nn.Module, ABC):
@@ -79,8 +79,6 @@ class BaseSAE(nn.Module, ABC):
 
     def normalize_decoder(self) -> list[str]:
         """Move the decoder norms into the encoder, in place, where that changes no output; returns warnings."""
-        from sae_bench.custom_saes.folding import fold_decoder_norm
-
         return fold_decoder_norm(self)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> BaseSAE:

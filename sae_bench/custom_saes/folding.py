@@ -10,24 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import HALF_PRECISION
-from sae_bench.custom_saes.gated_sae import GatedSAE
-from sae_bench.custom_saes.interface import SAE, check_finite
-from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
-from sae_bench.custom_saes.pca_sae import PCASAE
-from sae_bench.custom_saes.relu_sae import ReluSAE
-
-SCALED_WITH_NORM: dict[type, tuple[str, ...]] = {
-    ReluSAE: ("b_enc",),
-    JumpReluSAE: ("b_enc", "threshold"),
-    GatedSAE: ("gate_bias", "b_mag"),  # not r_mag: it multiplies x @ W_enc, which is scaled already
-    PCASAE: (),
-}
-"""Architecture -> its (F,) tensors that scale with the norm beside the columns of W_enc.
-
-TopK and BatchTopK are missing on purpose: scaling a latent changes its rank among the others. A class from elsewhere
-names its own tensors in an attribute `scaled_with_norm`.
-"""
+from sae_bench.custom_saes.architectures import architecture_of_class
+from sae_bench.custom_saes.interface import HALF_PRECISION, SAE, check_finite
 
 WARN_TOLERANCE = 1e-2
 """Norms this close to 1 are not worth a warning (weights stored in half precision are off by up to 1/256)."""
@@ -37,7 +21,9 @@ WARN_TOLERANCE = 1e-2
 def fold_decoder_norm(sae: SAE) -> list[str]:
     """Make the decoder rows unit vectors, in place, where that changes no reconstruction; calling it again is safe.
 
-    The arithmetic is float32 whatever the dtype. Rows of zeros stay as they are (the latent has no effect).
+    The table of architectures says which tensors scale with the norms; a class from elsewhere names its own in an
+    attribute `scaled_with_norm`. The arithmetic is float32 whatever the dtype. Rows of zeros stay as they are (the
+    latent has no effect).
 
     Returns:
         Warnings, in plain words: a decoder that could not be folded, rows of zeros.
@@ -54,7 +40,8 @@ def fold_decoder_norm(sae: SAE) -> list[str]:
     deviation = float((scale_F - 1).abs().max())
     if deviation <= _fold_tolerance(sae.W_dec.dtype):
         return warnings
-    scaled = SCALED_WITH_NORM.get(type(sae), getattr(sae, "scaled_with_norm", None))
+    row = architecture_of_class(sae)
+    scaled = getattr(sae, "scaled_with_norm", None) if row is None else row.folds
     if scaled is not None:
         _scale(sae, scale_F, scaled)
     elif deviation > WARN_TOLERANCE:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sae_bench.errors import SAELoadError
 
+HALF_PRECISION = (torch.bfloat16, torch.float16)
 PER_TOKEN_NORMALIZATIONS = ("layer_norm", "constant_norm_rescale")
 _GATHER_COST = 24
 """Fetching a decoder row costs as much as 4 to 24 rows of the dense product (measured on a CPU, F from 2k to 16k)."""
@@ -146,4 +147,4 @@ def _decoder_constant(sae: SAE) -> Float[Tensor, "1 D"]:
 
 
 def _tolerance(dtype: torch.dtype) -> float:
-    return 5e-2 if dtype in (torch.bfloat16, torch.float16) else 1e-3
+    return 5e-2 if dtype in HALF_PRECISION else 1e-3

@@ -1,4 +1,4 @@
-"""From handles to members: load SAEs group by group, as many at a time as memory allows."""
+"""SAEs that take part in a run: loaded group by group, as many at a time as memory allows."""
 
 from __future__ import annotations
 
@@ -6,20 +6,43 @@ import dataclasses
 import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 import torch
 
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import check_finite
-from sae_bench.custom_saes.members import Member
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import SAEMismatchError, UsageError
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.aliases import same_model
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A loaded SAE, on its device, with what a reader of its scores has to know.
+
+    Attributes:
+        release, sae_id: the two parts of its result file's name.
+        sae: the object with `encode`, `decode`, `W_dec` and `cfg`.
+        hook_name: where it sits.
+        warnings: about its weights (a decoder that is not unit-norm, say).
+    """
+
+    release: str
+    sae_id: str
+    sae: Any = field(repr=False)
+    hook_name: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Unique name within a run."""
+        return f"{self.release}_{self.sae_id}"
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ __all__ = [
     "verify_saes_load",
 ]
 
-TRAINER_LOADERS = {name: layout.sae_class for name, layout in dictionary_learning.TRAINERS.items()}
+TRAINER_LOADERS = {name: layout.architecture.load_class() for name, layout in dictionary_learning.TRAINERS.items()}
 """Trainer class -> class of the SAE that its checkpoints become."""
 
 PUBLISHED_REPOS = (

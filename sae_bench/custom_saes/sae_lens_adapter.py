@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sae_bench.custom_saes.architectures import SAE_LENS
 from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
 from sae_bench.custom_saes.interface import PER_TOKEN_NORMALIZATIONS, SparseCodes
 from sae_bench.custom_saes.topk_sae import largest
@@ -15,7 +16,6 @@ from sae_bench.errors import UsageError
 
 _NORM_STATE = ("ln_mu", "ln_std", "x_norm_coeff")
 """Where SAELens keeps, between encode and decode, what it divided each token by."""
-_SCALED_WITH_NORM = {"standard": ("b_enc",), "jumprelu": ("b_enc", "threshold"), "gated": ("b_gate", "b_mag")}
 _COPIED = (
     "context_size", "hook_head_index", "apply_b_dec_to_input", "finetuning_scaling_factor", "prepend_bos",
     "dataset_path", "seqpos_slice", "training_tokens", "sae_lens_training_version", "neuronpedia_id",
@@ -70,7 +70,7 @@ class SAELensAdapter:
         """Which tensors scale with the decoder norm when that is folded; None where folding is not exact."""
         if self.cfg.architecture == "topk" and self._rescales:
             return ("b_enc",)
-        return _SCALED_WITH_NORM.get(self.cfg.architecture)
+        return SAE_LENS[self.cfg.architecture][1].folds if self.cfg.architecture in SAE_LENS else None
 
     @property
     def _rescales(self) -> bool:

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import HALF_PRECISION, BaseSAE, affine
+from sae_bench.custom_saes.base_sae import BaseSAE, affine
 from sae_bench.custom_saes.batch_topk_sae import above_threshold, register_k, register_threshold
-from sae_bench.custom_saes.interface import SparseCodes
+from sae_bench.custom_saes.interface import HALF_PRECISION, SparseCodes
 from sae_bench.errors import UsageError
 from sae_bench.forwarding import forwarded
 

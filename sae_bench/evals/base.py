@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from sae_bench.activations.requests import Request
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.model import (
     BaseEvalConfig,

@@ -90,7 +90,7 @@ def _loader(name: str, sae_class: type[SAET], *, threshold: bool = False) -> Loa
         trained_on = str(trainer.get("lm_name", ""))
         if model_name not in trained_on and not same_model(model_name, trained_on):
             raise SAEMismatchError(f"'{config_path}' was trained on '{trained_on}', not on '{model_name}'.")
-        trained_class = layout_of(trainer).sae_class
+        trained_class = layout_of(trainer).architecture.load_class()
         if trained_class is not sae_class:
             raise SAEMismatchError(
                 f"'{config_path}' is of class {trained_class.__name__}, {sae_class.__name__} was asked."

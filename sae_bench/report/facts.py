@@ -8,51 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sae_bench.analysis.table import Record
+from sae_bench.custom_saes.architectures import ARCHITECTURES, NAMES, Architecture
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """How one kind of SAE is shown: its title, colour and marker (of plotly and of matplotlib)."""
-
-    name: str
-    title: str
-    color: str
-    symbol: str
-    marker: str
-
-
-ARCHITECTURES = {
-    entry.name: entry
-    for entry in (
-        Architecture("relu", "ReLU", "#3f84e5", "circle", "o"),
-        Architecture("topk", "TopK", "#1f9d61", "triangle-up", "^"),
-        Architecture("batch_topk", "BatchTopK", "#a259e6", "square", "s"),
-        Architecture("matryoshka_batch_topk", "Matryoshka BatchTopK", "#d6336c", "star", "*"),
-        Architecture("jumprelu", "JumpReLU", "#e8801a", "x", "X"),
-        Architecture("gated", "Gated", "#0d9fb3", "diamond", "D"),
-        Architecture("p_anneal", "ReLU, p-annealed", "#dd3f3f", "cross", "P"),
-        Architecture("transcoder", "Transcoder", "#7a8b16", "hexagon", "h"),
-        Architecture("identity", "Residual stream (identity)", "#80858f", "triangle-down", "v"),
-        Architecture("pca", "PCA", "#9c7350", "pentagon", "p"),
-        Architecture("random", "Random", "#a7a9ad", "hourglass", "d"),
-        Architecture("zero", "Zero", "#565a63", "bowtie", "|"),
-    )
-}
 UNKNOWN = Architecture("unknown", "unknown", "#6f7f95", "circle-open", "8")
 _FURTHER_COLORS = ("#5c6ac4", "#b8860b", "#2f8f83", "#c2557a", "#6b8e23", "#8c564b")
 _FURTHER_SYMBOLS = (("triangle-left", "<"), ("triangle-right", ">"), ("star-square", "H"), ("hexagram", "1"),
                     ("octagon", "8"), ("diamond-tall", "d"))  # fmt: skip
 
-_ALIASES = {
-    "standard": "relu", "standard_april_update": "relu", "vanilla": "relu", "relu_sae": "relu", "standardsae": "relu",
-    "panneal": "p_anneal", "standard_p_anneal": "p_anneal", "batchtopk": "batch_topk", "jump_relu": "jumprelu",
-    "matryoshka": "matryoshka_batch_topk", "matryoshka_batchtopk": "matryoshka_batch_topk", "top_k": "topk",
-    "skip_transcoder": "transcoder", "jumprelu_transcoder": "transcoder", "pca_sae": "pca", "identity_sae": "identity",
-    "random_sae": "random", "sae": "identity",
-}  # fmt: skip
-BASELINES = ("identity", "pca", "random", "zero")
+BASELINES = tuple(row.name for row in ARCHITECTURES.values() if row.is_baseline)
 """What SAEs are measured against: shown, but not ranked among them."""
-
 
 _WIDTH_IN_NAME = (
     (re.compile(r"2pow(\d+)"), lambda found: 2 ** int(found)),
@@ -106,7 +70,7 @@ def architecture_of(config: Mapping[str, Any], release: str, sae_id: str) -> str
         return sae_id.split("@")[0].split("_")[0]
     name = _text(config.get("architecture")) or ""
     key = name.lower().replace("-", "_").replace(" ", "_")
-    key = _ALIASES.get(key, key)
+    key = NAMES.get(key, key)
     if "panneal" in release.lower() or "p_anneal" in sae_id.lower():
         return "p_anneal"
     if config.get("activation_fn_str") == "topk" and key in ("", "relu"):
@@ -114,8 +78,8 @@ def architecture_of(config: Mapping[str, Any], release: str, sae_id: str) -> str
     if key:
         return key
     words = f"{release}_{sae_id}".lower().replace("-", "_")
-    inside = sorted((n for n in (*ARCHITECTURES, *_ALIASES) if n in words and n != "sae"), key=len)
-    return _ALIASES.get(inside[-1], inside[-1]) if inside else UNKNOWN.name
+    inside = sorted((n for n in NAMES if n in words and n != "sae"), key=len)
+    return NAMES.get(inside[-1], inside[-1]) if inside else UNKNOWN.name
 
 
 def architectures_of(names: Iterable[str]) -> dict[str, Architecture]:

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from sae_bench.activations.requests import Request
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
 from sae_bench.results.model import BaseEvalConfig, BaseMetricCategories, BaseResultDetail, SeedResult
 from sae_bench.results.samples import stack_draws

@@ -19,8 +19,7 @@ from time import perf_counter
 from sae_bench.activations.one_pass import PassOptions, PassReport, count_tokens, run_pass
 from sae_bench.activations.requests import Request, TokenRows
 from sae_bench.atomic import remove_partial_files, write_text_atomically
-from sae_bench.custom_saes.loading import GroupLimits, load_members
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import GroupLimits, Member, load_members
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import HookError, ResultError, UsageError
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Metric, Scores

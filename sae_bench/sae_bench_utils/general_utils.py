@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import HALF_PRECISION
+from sae_bench.custom_saes.interface import HALF_PRECISION
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
 from sae_bench.custom_saes.spec import LoadContext
 from sae_bench.language_models.load import DTYPES, dtype_name

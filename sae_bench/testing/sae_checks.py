@@ -9,8 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import HALF_PRECISION
-from sae_bench.custom_saes.interface import SparseCodes, decode_tokens, linearity_error, sparse_encoder, weights
+from sae_bench.custom_saes.interface import (
+    HALF_PRECISION,
+    SparseCodes,
+    decode_tokens,
+    linearity_error,
+    sparse_encoder,
+    weights,
+)
 from sae_bench.errors import ContractError
 
 _MEMBERS = ("cfg", "W_dec", "encode", "decode")

@@ -17,7 +17,7 @@ import pytest
 from safetensors.torch import save_file
 
 from sae_bench.activations.one_pass import run_pass
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.custom_saes.spec import resolve_spec
 from sae_bench.datasets import load_corpus
 from sae_bench.datasets.packing import pack_corpus

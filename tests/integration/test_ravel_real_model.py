@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.evaluate import RAVELJob

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.activations.one_pass import run_pass
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import geography
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.registry import get_eval

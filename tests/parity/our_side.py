@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from sae_bench.activations.one_pass import PassReport, run_pass
 from sae_bench.custom_saes.loaders.native import save_sae
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.custom_saes.spec import LoadContext, resolve_spec
 from sae_bench.datasets import LabelledTexts, load_corpus, load_labelled
 from sae_bench.datasets.packing import pack_corpus

@@ -121,7 +121,7 @@ def evaluate(args: argparse.Namespace) -> None:
     """What follows the pass, on activations from a file: keep codes and ranges, then the sweep."""
     import torch
 
-    from sae_bench.custom_saes.members import Member
+    from sae_bench.custom_saes.loading import Member
     from sae_bench.custom_saes.spec import LoadContext, resolve_spec
     from sae_bench.evals.mdl.consumer import MDLConsumer
     from sae_bench.evals.mdl.eval_config import MDLEvalConfig

@@ -200,7 +200,7 @@ def main() -> None:
 
     from sae_bench.activations.one_pass import PassOptions
     from sae_bench.activations.store import ActivationStore
-    from sae_bench.custom_saes.members import Member
+    from sae_bench.custom_saes.loading import Member
     from sae_bench.custom_saes.spec import LoadContext, resolve_spec
     from sae_bench.evals.sparse_probing_sae_probes.evaluate import tokenize_ends
     from sae_bench.evals.sparse_probing_sae_probes.tasks import load_task

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch, pad
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.language_models import LanguageModel
 from sae_bench.testing import tiny_sae
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from sae_bench.custom_saes.architectures import ARCHITECTURES, Architecture, Trainer
 from sae_bench.custom_saes.base_sae import BaseSAE
-from sae_bench.custom_saes.batch_topk_sae import BatchTopKSAE
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.gated_sae import GatedSAE
-from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
 from sae_bench.custom_saes.loaders.files import (
     active_latents,
     check_repo_id,
     download,
+    empty_sae,
     fill,
     find_repository,
     hub_failed,
@@ -27,34 +26,23 @@ from sae_bench.custom_saes.loaders.files import (
     read_json,
     read_torch,
 )
-from sae_bench.custom_saes.relu_sae import ReluSAE
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
-from sae_bench.custom_saes.topk_sae import TopKSAE
 from sae_bench.errors import SAELoadError, UnknownNameError
 
 WEIGHTS, CONFIG = "ae.pt", "config.json"
 
 
-@dataclass(frozen=True)
-class TrainerLayout:
-    """How the checkpoints of one trainer class read."""
+class TrainerLayout(NamedTuple):
+    """A trainer class and the kind of SAE that its checkpoints hold."""
 
-    sae_class: type[BaseSAE]
-    architecture: str
-    linear: bool
-    """Weights of `nn.Linear`: transposed, and called encoder.* and decoder.*."""
+    trainer: Trainer
+    architecture: Architecture
 
 
 TRAINERS: dict[str, TrainerLayout] = {
-    "StandardTrainer": TrainerLayout(ReluSAE, "standard", linear=True),
-    "StandardTrainerAprilUpdate": TrainerLayout(ReluSAE, "standard_april_update", linear=True),
-    "PAnnealTrainer": TrainerLayout(ReluSAE, "p_anneal", linear=True),
-    "TopKTrainer": TrainerLayout(TopKSAE, "topk", linear=True),
-    "BatchTopKTrainer": TrainerLayout(BatchTopKSAE, "batch_topk", linear=True),
-    "MatryoshkaBatchTopKTrainer": TrainerLayout(BatchTopKSAE, "matryoshka_batch_topk", linear=False),
-    "JumpReluTrainer": TrainerLayout(JumpReluSAE, "jumprelu", linear=False),
-    "GatedSAETrainer": TrainerLayout(GatedSAE, "gated", linear=True),
+    trainer.name: TrainerLayout(trainer, row) for row in ARCHITECTURES.values() for trainer in row.trainers
 }
+"""`trainer_class` of a configuration -> how its checkpoints read."""
 _RENAMED = {
     "encoder.weight": "W_enc",
     "encoder.bias": "b_enc",
@@ -121,23 +109,22 @@ def load_folder(
     tensors = _to_our_layout(read_torch(weights), layout, trainer, keep_threshold=use_threshold, source=weights)
     d_in, d_sae = matrix_shape(tensors, "W_enc", source=weights)
     hook_name = hook_from_config(trainer, source=weights)
-    kwargs: dict[str, Any] = {
-        "d_in": d_in,
-        "d_sae": d_sae,
-        "model_name": model_name or str(trainer.get("lm_name", "")),
-        "hook_layer": int(hook_name.split(".")[1]),
-        "device": "cpu",
-        "dtype": torch.float32,
-        "hook_name": hook_name,
-    }
-    if layout.sae_class in (TopKSAE, BatchTopKSAE):
-        kwargs["k"] = _k_of(tensors, trainer, source=weights)
-        tensors["k"] = torch.tensor(kwargs["k"])
-    if layout.sae_class is TopKSAE:
-        kwargs["use_threshold"] = use_threshold
-    sae = fill(layout.sae_class(**kwargs), tensors, source=weights)
+    k = None
+    if "k" in layout.architecture.arguments:
+        k = _k_of(tensors, trainer, source=weights)
+        tensors["k"] = torch.tensor(k)
+    empty = empty_sae(
+        layout.architecture,
+        d_in=d_in,
+        d_sae=d_sae,
+        model_name=model_name or str(trainer.get("lm_name", "")),
+        hook_name=hook_name,
+        k=k,
+        use_threshold=use_threshold,
+    )
+    sae = fill(empty, tensors, source=weights)
     buffer = config.get("buffer") or {}
-    sae.cfg = replace(sae.cfg, architecture=layout.architecture, context_size=buffer.get("ctx_len"))
+    sae.cfg = replace(sae.cfg, architecture=layout.trainer.architecture, context_size=buffer.get("ctx_len"))
     fold_decoder_norm(sae)
     return sae.to(device=device, dtype=dtype)
 
@@ -189,9 +176,9 @@ def _to_our_layout(
 ) -> dict[str, Tensor]:
     """Our tensor names and orientation, training-only tensors left out."""
     tensors = {_RENAMED.get(key, key): value for key, value in raw.items() if key not in _TRAINING_ONLY}
-    if layout.sae_class is TopKSAE and not keep_threshold:
+    if "use_threshold" in layout.architecture.arguments and not keep_threshold:
         tensors.pop("threshold", None)
-    if layout.linear and "encoder.weight" in raw:
+    if layout.trainer.linear and "encoder.weight" in raw:
         for name in ("W_enc", "W_dec"):
             if name in tensors and tensors[name].ndim == 2:
                 tensors[name] = tensors[name].T

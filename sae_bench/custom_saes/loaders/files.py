@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from sae_bench.custom_saes.architectures import Architecture
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.errors import PrerequisiteError, SAELoadError
 
@@ -51,6 +52,36 @@ def read_torch(path: Path) -> dict[str, Tensor]:
     if others:
         raise SAELoadError(f"'{path}': {', '.join(others)} are no tensors.")
     return {str(key): value for key, value in data.items()}
+
+
+def empty_sae(
+    architecture: Architecture,
+    *,
+    d_in: int,
+    d_sae: int,
+    model_name: str,
+    hook_name: str,
+    hook_layer: int | None = None,
+    k: int | None = None,
+    use_threshold: bool = False,
+) -> BaseSAE:
+    """An SAE of a class of this package, in float32 on the CPU, to be filled with weights.
+
+    Args:
+        hook_layer: None reads it from the hook's name.
+        k, use_threshold: for the classes that take them.
+    """
+    more = {"d_sae": d_sae, "k": k, "use_threshold": use_threshold}
+    sae: BaseSAE = architecture.load_class()(
+        d_in=d_in,
+        model_name=model_name,
+        hook_layer=layer_of(hook_name) if hook_layer is None else hook_layer,
+        device="cpu",
+        dtype=torch.float32,
+        hook_name=hook_name,
+        **{name: more[name] for name in architecture.arguments},
+    )
+    return sae
 
 
 def fill(sae: SAET, tensors: Mapping[str, Tensor], *, source: object) -> SAET:

@@ -15,23 +15,17 @@ import torch
 from torch import Tensor
 
 from sae_bench.atomic import atomic_path
+from sae_bench.custom_saes.architectures import ARCHITECTURES, Architecture, architecture_of_class
 from sae_bench.custom_saes.base_sae import BaseSAE
-from sae_bench.custom_saes.batch_topk_sae import BatchTopKSAE
 from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.gated_sae import GatedSAE
-from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
-from sae_bench.custom_saes.loaders.files import active_latents, fill, read_safetensors
-from sae_bench.custom_saes.pca_sae import PCASAE
-from sae_bench.custom_saes.relu_sae import ReluSAE
-from sae_bench.custom_saes.topk_sae import TopKSAE
+from sae_bench.custom_saes.loaders.files import active_latents, empty_sae, fill, read_safetensors
 from sae_bench.errors import SAELoadError, UsageError
 
 FORMAT, VERSION = "sae_bench", 1
 FOLDER_WEIGHTS, FOLDER_CONFIG = "sae.safetensors", "cfg.json"
-CLASSES: dict[str, type[BaseSAE]] = {
-    cls.__name__: cls for cls in (ReluSAE, TopKSAE, BatchTopKSAE, JumpReluSAE, GatedSAE, PCASAE)
-}
+CLASSES: dict[str, Architecture] = {row.class_name: row for row in ARCHITECTURES.values() if row.saved}
+"""Name of a class -> its row, for those that this format holds."""
 _CONFIG_FIELDS = frozenset(field.name for field in fields(CustomSAEConfig))
 
 
@@ -53,13 +47,14 @@ def save_sae(
     Raises:
         UsageError: the class is not one of `CLASSES`, or a weight overflows `dtype`.
     """
-    if type(sae) is not CLASSES.get(type(sae).__name__):
+    row = architecture_of_class(sae)
+    if row is None or not row.saved:
         raise UsageError(f"cannot save a {type(sae).__name__}; this format holds {', '.join(CLASSES)}.")
     weights_path, config_path = _pair(Path(path))
     config: dict[str, Any] = {"format": FORMAT, "version": VERSION, "class": type(sae).__name__, "cfg": asdict(sae.cfg)}
     config["cfg"]["device"] = "cpu"
-    if isinstance(sae, TopKSAE | BatchTopKSAE):
-        config["k"], config["use_threshold"] = int(sae.k), sae.use_threshold
+    if "k" in row.arguments:
+        config["k"], config["use_threshold"] = int(sae.state_dict()["k"]), bool(sae.use_threshold)
     if metadata is not None:
         config["metadata"] = dict(metadata)
     tensors = {name: _on_disk(name, value, dtype) for name, value in sae.state_dict().items()}
@@ -105,23 +100,18 @@ def config_of(config: Mapping[str, Any], *, source: object) -> CustomSAEConfig:
         raise SAELoadError(f"the JSON of '{source}' has an incomplete 'cfg': {error}.") from error
 
 
-def _empty(cls: type[BaseSAE], config: Mapping[str, Any], *, source: object) -> BaseSAE:
+def _empty(row: Architecture, config: Mapping[str, Any], *, source: object) -> BaseSAE:
     cfg = config_of(config, source=source)
-    kwargs: dict[str, Any] = {
-        "d_in": cfg.d_in,
-        "model_name": cfg.model_name,
-        "hook_layer": cfg.hook_layer,
-        "device": "cpu",
-        "dtype": torch.float32,
-        "hook_name": cfg.hook_name,
-    }
-    if cls is not PCASAE:
-        kwargs["d_sae"] = cfg.d_sae
-    if issubclass(cls, TopKSAE | BatchTopKSAE):
-        kwargs["k"] = active_latents(config.get("k"), cfg.d_sae, source=source)
-    if cls is TopKSAE:
-        kwargs["use_threshold"] = bool(config.get("use_threshold"))
-    sae = cls(**kwargs)
+    sae = empty_sae(
+        row,
+        d_in=cfg.d_in,
+        d_sae=cfg.d_sae,
+        model_name=cfg.model_name,
+        hook_name=cfg.hook_name,
+        hook_layer=cfg.hook_layer,
+        k=active_latents(config.get("k"), cfg.d_sae, source=source) if "k" in row.arguments else None,
+        use_threshold=bool(config.get("use_threshold")),
+    )
     sae.cfg = replace(cfg, dtype="float32", device="cpu")
     return sae
 

@@ -7,41 +7,24 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sae_bench.custom_saes.architectures import SAE_LENS, Architecture, SAELensForm
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.gated_sae import GatedSAE
 from sae_bench.custom_saes.interface import SAE
-from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
-from sae_bench.custom_saes.loaders.files import active_latents, fill, layer_of, matrix_shape, read_safetensors
-from sae_bench.custom_saes.relu_sae import ReluSAE
+from sae_bench.custom_saes.loaders.files import active_latents, empty_sae, fill, matrix_shape, read_safetensors
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
-from sae_bench.custom_saes.topk_sae import TopKSAE
 from sae_bench.errors import SAELoadError
 
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 
 
-@dataclass(frozen=True)
-class _Plain:
-    """One of our classes, and which of its biases take `b_dec @ W_enc` when the convention about b_dec differs."""
-
-    sae_class: type[BaseSAE]
-    subtracts_b_dec: bool
-
-
-_PLAIN: dict[str, _Plain] = {
-    "standard": _Plain(ReluSAE, subtracts_b_dec=True),
-    "topk": _Plain(TopKSAE, subtracts_b_dec=True),
-    "gated": _Plain(GatedSAE, subtracts_b_dec=True),
-    "jumprelu": _Plain(JumpReluSAE, subtracts_b_dec=False),
-}
 _RENAMED = {"b_gate": "gate_bias"}
 _FIRST_NAMES = {"hook_point": "hook_name", "hook_point_head_index": "hook_head_index"}
 
@@ -65,12 +48,12 @@ def load_folder(folder: Path, raw: Mapping[str, Any], *, device: torch.device | 
         PrerequisiteError: it needs SAELens and that is not installed.
     """
     cfg = flatten(raw)
-    plain = _PLAIN.get(cfg["architecture"])
+    plain = SAE_LENS.get(cfg["architecture"])
     if plain is None or cfg.get("normalize_activations", "none") != "none" or cfg.get("finetuning_scaling_factor"):
         from sae_bench.custom_saes.loaders.sae_lens import load_from_disk
 
         return load_from_disk(folder, device=device, dtype=dtype)
-    sae = _convert(read_safetensors(folder / WEIGHTS), cfg, plain, source=folder)
+    sae = _convert(read_safetensors(folder / WEIGHTS), cfg, *plain, source=folder)
     fold_decoder_norm(sae)
     return sae.to(device=device, dtype=dtype)
 
@@ -89,7 +72,9 @@ def flatten(raw: Mapping[str, Any]) -> dict[str, Any]:
     return cfg
 
 
-def _convert(raw: dict[str, Tensor], cfg: dict[str, Any], plain: _Plain, *, source: Path) -> BaseSAE:
+def _convert(
+    raw: dict[str, Tensor], cfg: dict[str, Any], architecture: Architecture, form: SAELensForm, *, source: Path
+) -> BaseSAE:
     tensors = {_RENAMED.get(name, name): value.float() for name, value in raw.items() if name != "scaling_factor"}
     d_in, d_sae = matrix_shape(tensors, "W_enc", source=source)
     matrix_shape(tensors, "W_dec", source=source)
@@ -98,21 +83,15 @@ def _convert(raw: dict[str, Tensor], cfg: dict[str, Any], plain: _Plain, *, sour
         raise SAELoadError(f"'{source / CONFIG}' names no hook (hook_name).")
     if cfg.get("rescale_acts_by_decoder_norm"):
         _fold_topk_rescaling(tensors)
-    kwargs: dict[str, Any] = {
-        "d_in": d_in,
-        "d_sae": d_sae,
-        "model_name": str(cfg.get("model_name") or ""),
-        "hook_layer": layer_of(hook_name),
-        "device": "cpu",
-        "dtype": torch.float32,
-        "hook_name": hook_name,
-    }
-    if plain.sae_class is TopKSAE:
-        kwargs["k"] = active_latents(cfg.get("k"), d_sae, source=source / CONFIG)
-        tensors["k"] = torch.tensor(kwargs["k"])
-    if bool(cfg["apply_b_dec_to_input"]) != plain.subtracts_b_dec:
+    k = None
+    if "k" in architecture.arguments:
+        k = active_latents(cfg.get("k"), d_sae, source=source / CONFIG)
+        tensors["k"] = torch.tensor(k)
+    if bool(cfg["apply_b_dec_to_input"]) != form.subtracts_b_dec:
         _move_b_dec(tensors, sign=-1.0 if cfg["apply_b_dec_to_input"] else 1.0, source=source)
-    sae = fill(plain.sae_class(**kwargs), tensors, source=source)
+    model_name = str(cfg.get("model_name") or "")
+    empty = empty_sae(architecture, d_in=d_in, d_sae=d_sae, model_name=model_name, hook_name=hook_name, k=k)
+    sae = fill(empty, tensors, source=source)
     known = ("context_size", "prepend_bos", "dataset_path", "training_tokens", "hook_head_index", "neuronpedia_id")
     sae.cfg = replace(sae.cfg, **{name: cfg[name] for name in known if cfg.get(name) is not None})
     return sae

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.activations.requests import Request
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import UsageError
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 from sae_bench.evals.absorption.eval_output import (

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from sae_bench.activations.requests import Request, TokenRows
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import corpus_provenance, load_corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import PrerequisiteError

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.custom_saes.interface import SparseCodes, decode_tokens, encode_tokens
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core import blocks
 from sae_bench.evals.core import loss as branches
 from sae_bench.evals.core.blocks import LossBlock

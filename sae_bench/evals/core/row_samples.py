@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core.blocks import ROWS_PER_BLOCK, STATISTICS_COLUMNS
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_output import CoreMetricCategories

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreFeatureMetric, CoreMetricCategories

@@ -20,7 +20,7 @@ from torch import Tensor
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.activations.one_pass import encode_with_halving
 from sae_bench.custom_saes.interface import SparseCodes
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.mdl.bins import Ranges
 from sae_bench.evals.mdl.codes import ActiveCodes
 

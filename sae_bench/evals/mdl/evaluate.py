@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from sae_bench.activations.requests import Request, TokenRows
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import corpus_provenance, load_corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import Scores
 from sae_bench.evals.mdl.consumer import ROWS_PER_BLOCK, MDLConsumer
 from sae_bench.evals.mdl.eval_config import MDLEvalConfig

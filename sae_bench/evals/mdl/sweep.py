@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.mdl.bins import Bits, bin_of, bits, code_lengths, histograms, middle_of
 from sae_bench.evals.mdl.codes import ActiveCodes, Decoder
 from sae_bench.evals.mdl.consumer import KeptBatch, MDLConsumer, sum_by_block

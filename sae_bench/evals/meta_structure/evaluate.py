@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.activations.requests import Request
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.evals.meta_structure.eval_output import (

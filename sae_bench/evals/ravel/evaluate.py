@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sae_bench.activations.requests import Request as PassRequest
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.entities import load_entity_class
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.ravel import results

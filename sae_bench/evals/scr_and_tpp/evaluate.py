@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.activations.requests import PooledTexts, Request
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import LabelledTexts, load_labelled
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows

@@ -13,7 +13,7 @@ import torch
 
 from sae_bench.activations.requests import PooledTexts, Request
 from sae_bench.activations.text_pools import text_key
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import DatasetError
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.sparse_probing_sae_probes import probing

@@ -14,7 +14,7 @@ from functools import partial
 from torch import Tensor
 
 from sae_bench.activations.requests import Request, TokenRows
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.multiple_choice import Question, QuestionSet, load_questions
 from sae_bench.errors import PrerequisiteError
 from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores

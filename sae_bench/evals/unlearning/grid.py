@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.multiple_choice import N_CHOICES
 from sae_bench.evals.core.loss import STREAMS_BETWEEN_LAYERS, stream_before
 from sae_bench.evals.unlearning.clamping import Clamp, ClampedTokens, encode_for_clamping

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.custom_saes.interface import SparseCodes
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 
 
 class ActiveCounter:

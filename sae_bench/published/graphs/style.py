@@ -8,26 +8,16 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from sae_bench.custom_saes.architectures import ARCHITECTURES
 from sae_bench.errors import PrerequisiteError
 
 Results = Mapping[str, Mapping[str, Any]]
 """Name of an SAE -> its numbers by name, beside `sae_class`, `d_sae` and `train_tokens`."""
 
-_TRAINERS = {
-    "standard": ("o", "blue", "Standard"),
-    "standard_april_update": ("o", "blue", "Standard"),
-    "jumprelu": ("X", "orange", "JumpReLU"),
-    "topk": ("^", "green", "TopK"),
-    "batch_topk": ("s", "purple", "Batch TopK"),
-    "p_anneal": ("P", "red", "Standard with P-Annealing"),
-    "matryoshka_batch_topk": ("*", "brown", "Matryoshka Batch TopK"),
-    "gated": ("d", "purple", "Gated"),
-}
-"""Architecture -> its marker, colour and name."""
-
-TRAINER_MARKERS = {trainer: marker for trainer, (marker, _, _) in _TRAINERS.items()}
-TRAINER_COLORS = {trainer: color for trainer, (_, color, _) in _TRAINERS.items()}
-TRAINER_LABELS = {trainer: label for trainer, (_, _, label) in _TRAINERS.items()}
+_STYLES = {name: style for row in ARCHITECTURES.values() for name, style in row.plots}
+TRAINER_MARKERS = {trainer: style.marker for trainer, style in _STYLES.items()}
+TRAINER_COLORS = {trainer: style.color for trainer, style in _STYLES.items()}
+TRAINER_LABELS = {trainer: style.label for trainer, style in _STYLES.items()}
 _MORE_MARKERS = ("v", "<", ">", "p", "h", "D", "8", "H")
 _MORE_COLORS = ("teal", "magenta", "olive", "gray", "cyan", "black", "gold", "navy")
 

@@ -15,7 +15,7 @@ from sae_bench.activations.one_pass import PassOptions, count_tokens, run_pass
 from sae_bench.activations.pooled import CodeMatrix
 from sae_bench.activations.requests import PooledTexts
 from sae_bench.activations.store import ActivationStore
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.testing import tiny_model
 
 

@@ -18,7 +18,7 @@ from sae_bench.activations.one_pass import (
 )
 from sae_bench.activations.requests import PooledTexts, TokenRows
 from sae_bench.custom_saes.interface import SparseCodes
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import SAEMismatchError
 from sae_bench.testing import tiny_model
 

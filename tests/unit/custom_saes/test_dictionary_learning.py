@@ -116,7 +116,7 @@ def test_every_trainer_class_reads_as_the_library_computes(trainer: str, tmp_pat
     codes, reconstruction = _formula(trainer, state, _x())
     torch.testing.assert_close(sae.encode(_x()).double(), codes, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(sae(_x()).double(), reconstruction, rtol=1e-4, atol=1e-5)
-    assert sae.cfg.architecture == TRAINERS[trainer].architecture
+    assert sae.cfg.architecture == TRAINERS[trainer].trainer.architecture
     assert sae.cfg.context_size == 1024
     assert (sae.cfg.d_in, sae.cfg.d_sae) == (D, F)
 
@@ -191,7 +191,9 @@ def test_the_published_loader_functions(trainer: str, tmp_path: Path) -> None:
     assert (sae.dtype, sae.cfg.model_name, sae.cfg.hook_layer) == (torch.bfloat16, "pythia-160m-deduped", 8)
     with pytest.raises(SAEMismatchError, match="layer 7 was asked"):
         COMPAT[trainer](*arguments, layer=7)
-    other = next(name for name in COMPAT if TRAINERS[name].sae_class is not TRAINERS[trainer].sae_class)
+    other = next(
+        name for name in COMPAT if TRAINERS[name].architecture.sae_class != TRAINERS[trainer].architecture.sae_class
+    )
     with pytest.raises(SAEMismatchError, match="was asked"):
         COMPAT[other](*arguments)
     with pytest.raises(SAEMismatchError, match="trained on"):

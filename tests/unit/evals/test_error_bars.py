@@ -13,7 +13,7 @@ from tiny_runs import handle, read
 
 from sae_bench.activations.one_pass import run_pass
 from sae_bench.analysis.comparison import compare
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import ResultError
 from sae_bench.evals.base import EvalContext, Metric
 from sae_bench.evals.registry import get_eval

@@ -25,7 +25,7 @@ from tiny_runs import handle, read
 from sae_bench.cli.process import run_command
 from sae_bench.custom_saes.loaders import embedded
 from sae_bench.custom_saes.loaders.native import save_sae
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import ResultError, UsageError
 from sae_bench.evals.absorption import main

@@ -15,7 +15,7 @@ from tiny_runs import handle, read
 from torch import Tensor
 
 from sae_bench.activations.one_pass import PassOptions, run_pass
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import PrerequisiteError
 from sae_bench.evals.autointerp import embedding_score
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig

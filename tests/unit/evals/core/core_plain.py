@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.activations.one_pass import run_pass
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.evaluate import CoreJob

@@ -8,7 +8,7 @@ import pytest
 import torch
 from core_plain import corpus_rows, flat, plain_core, plain_densities, run_core, settings, valid_tokens
 
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.custom_saes.pca_sae import fit_pca
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import EvalContext

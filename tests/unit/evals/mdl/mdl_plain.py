@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.activations.one_pass import run_pass
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.mdl.eval_config import MDLEvalConfig
 from sae_bench.evals.mdl.evaluate import MDLJob

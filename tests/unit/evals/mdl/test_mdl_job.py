@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tiny_runs import files, handle, read
 
 from sae_bench.activations.one_pass import run_pass
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.mdl import main
 from sae_bench.evals.mdl.consumer import MDLConsumer

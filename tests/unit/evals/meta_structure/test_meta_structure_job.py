@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tiny_runs import handle, read
 
 from sae_bench.analysis.table import load_results
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.meta_structure import main
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig

@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 from ravel_tiny import HOOK, N_TOKENS, SETTINGS, known_class, plain_completion, write_files
 
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import PrerequisiteError, UsageError
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.ravel import completions, main

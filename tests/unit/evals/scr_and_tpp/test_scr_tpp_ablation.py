@@ -8,7 +8,7 @@ from sae_bench.activations.one_pass import run_pass
 from sae_bench.activations.pooled import CodeMatrix
 from sae_bench.activations.requests import PooledTexts
 from sae_bench.custom_saes.interface import decoder_is_linear
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import UsageError
 from sae_bench.evals.scr_and_tpp import ablation
 from sae_bench.evals.scr_and_tpp.ablation import Ablation, Contrast, TokenSource, all_shifts, effects, rank_latents

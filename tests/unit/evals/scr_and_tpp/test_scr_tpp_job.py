@@ -11,7 +11,7 @@ from scr_tpp_settings import TINY
 from tiny_runs import HOOK, handle, read
 
 from sae_bench.activations.one_pass import run_pass
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.scr_and_tpp import main, scr, tpp

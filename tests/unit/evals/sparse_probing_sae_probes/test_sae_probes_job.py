@@ -16,8 +16,7 @@ from pydantic import ValidationError
 from tiny_runs import HOOK, handle, read
 
 from sae_bench.activations.one_pass import PassOptions, run_pass
-from sae_bench.custom_saes.loading import GroupLimits
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import GroupLimits, Member
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import DatasetError
 from sae_bench.evals.base import EvalContext

@@ -6,7 +6,7 @@ import pytest
 import torch
 from unlearning_plain import clamp_value, plain_scores, questions
 
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.unlearning import clamping
 from sae_bench.evals.unlearning.clamping import Clamp, encode_for_clamping
 from sae_bench.evals.unlearning.formats import make_reader

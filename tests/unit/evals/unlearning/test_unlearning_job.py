@@ -16,7 +16,7 @@ from torch import Tensor
 from unlearning_plain import plain_scores, questions, with_model_answers
 
 from sae_bench.activations.one_pass import PassOptions, run_pass
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.datasets.multiple_choice import EVERYDAY, GEOGRAPHY, Question
 from sae_bench.errors import DatasetError, PrerequisiteError, UsageError

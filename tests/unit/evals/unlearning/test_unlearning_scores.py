@@ -9,7 +9,7 @@ import torch
 
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.custom_saes.interface import SparseCodes
-from sae_bench.custom_saes.members import Member
+from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.unlearning import scores
 from sae_bench.evals.unlearning.scores import Answers
 from sae_bench.evals.unlearning.sparsity import ActiveCounter, count_active, select_latents
