@@ -34,10 +34,6 @@ export type Dataset = string;
  */
 export type ContextLength = number;
 /**
- * Shuffles the corpus's documents; unset keeps their order.
- */
-export type RandomSeed = number | null;
-/**
  * KL divergence of the next-token distribution.
  */
 export type ComputeKL = boolean;
@@ -73,6 +69,10 @@ export type ExcludeSpecialTokensFromReconstruction = boolean;
  * Show a progress bar.
  */
 export type Verbose = boolean;
+/**
+ * Shuffles the corpus's documents; unset keeps their order.
+ */
+export type RandomSeed = number | null;
 /**
  * UUID of the run that made this result.
  */
@@ -408,7 +408,6 @@ export interface EvalConfigType {
   n_eval_sparsity_variance_batches?: SparsityVarianceBatches;
   dataset?: Dataset;
   context_size?: ContextLength;
-  random_seed?: RandomSeed;
   compute_kl?: ComputeKL;
   compute_ce_loss?: ComputeCELoss;
   compute_l2_norms?: ComputeL2Norms;
@@ -418,6 +417,7 @@ export interface EvalConfigType {
   compute_featurewise_weight_based_metrics?: ComputeFeaturewiseWeightBasedMetrics;
   exclude_special_tokens_from_reconstruction?: ExcludeSpecialTokensFromReconstruction;
   verbose?: Verbose;
+  random_seed?: RandomSeed;
 }
 /**
  * Headline numbers by category.

@@ -30,17 +30,9 @@ export type DatasetName = string;
  */
 export type LLMContextLength = number;
 /**
- * Packed rows that are read; ranges, histograms and reconstructions are of the same tokens.
- */
-export type Rows = number;
-/**
  * Rows that are encoded at once; changes no number.
  */
 export type SAEBatchSize = number;
-/**
- * Largest number of rows the language model reads at once; null leaves it to the pass.
- */
-export type LLMBatchSize = number | null;
 /**
  * Language model.
  */
@@ -53,6 +45,14 @@ export type LLMDataType = string;
  * A number of bins reconstructs if the root mean squared error of a coordinate, divided by the number of coordinates, is below this (the published criterion).
  */
 export type MSEThreshold = number;
+/**
+ * Packed rows that are read; ranges, histograms and reconstructions are of the same tokens.
+ */
+export type Rows = number;
+/**
+ * Largest number of rows the language model reads at once; null leaves it to the pass.
+ */
+export type LLMBatchSize = number | null;
 /**
  * If set, a number of bins reconstructs only if it also keeps this share of the explained variance that the codes have without bins.
  */
@@ -328,12 +328,12 @@ export interface EvalConfigType {
   random_seed?: RandomSeed;
   dataset_name?: DatasetName;
   context_length?: LLMContextLength;
-  n_rows?: Rows;
   sae_batch_size?: SAEBatchSize;
-  llm_batch_size?: LLMBatchSize;
   model_name?: ModelName;
   llm_dtype?: LLMDataType;
   mse_epsilon_threshold?: MSEThreshold;
+  n_rows?: Rows;
+  llm_batch_size?: LLMBatchSize;
   min_explained_variance_kept?: ExplainedVarianceKept;
 }
 /**

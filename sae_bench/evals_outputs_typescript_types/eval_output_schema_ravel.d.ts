@@ -6,10 +6,6 @@
  */
 export type EvalTypeID = string;
 /**
- * Where entities and templates come from: adamkarvonen/ravel_prompts (RAVEL), a folder with such files, or embedded/cities.
- */
-export type DatasetName = string;
-/**
  * Entities that are kept: those with the most right completions.
  */
 export type NumberOfDistinctEntitiesInTheDataset = number;
@@ -69,6 +65,10 @@ export type RandomSeed = number;
  * Folder of the completions, which do not depend on the SAE; below the output folder unless absolute.
  */
 export type ArtifactDirectory = string;
+/**
+ * Where entities and templates come from: adamkarvonen/ravel_prompts (RAVEL), a folder with such files, or embedded/cities.
+ */
+export type DatasetName = string;
 /**
  * UUID of the run that made this result.
  */
@@ -317,7 +317,6 @@ export interface RAVEL {
  */
 export interface EvalConfigType {
   entity_attribute_selection?: SelectionOfEntityAndAttributeClasses;
-  dataset_name?: DatasetName;
   top_n_entities?: NumberOfDistinctEntitiesInTheDataset;
   top_n_templates?: NumberOfDistinctTemplatesInTheDataset;
   full_dataset_downsample?: FullDatasetDownsample;
@@ -333,6 +332,7 @@ export interface EvalConfigType {
   n_generated_tokens?: NumberOfGeneratedTokens;
   random_seed?: RandomSeed;
   artifact_dir?: ArtifactDirectory;
+  dataset_name?: DatasetName;
 }
 /**
  * Entity class -> at least two of its attributes; as a flag, JSON text.

@@ -6,7 +6,7 @@ import copy
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +242,8 @@ def score_single_sae(
 
 
 def _for_model(config: BaseEvalConfig, lm: LanguageModel) -> BaseEvalConfig:
-    return config.model_copy(update={"model_name": lm.name, "llm_dtype": dtype_name(lm.dtype)})
+    changes: dict[str, Any] = {"model_name": lm.name, "llm_dtype": dtype_name(lm.dtype)}
+    return replace(config, **changes)
 
 
 def _seeds(config: BaseEvalConfig, n_seeds: int) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from sae_bench.cli.process import configure_logging
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.evals.base import EvalSpec
 from sae_bench.published.entry_points import EntryOptions, Settings, evaluate_selected, select_saes
+from sae_bench.results.model import config_fields
 from sae_bench.run import planning
 
 Adjust = Callable[[dict[str, Any]], dict[str, Any]]
@@ -89,7 +90,7 @@ class _ListFlags(click.Command):
 
 def only_chosen(spec: EvalSpec, prefix: str) -> Adjust:
     """Of the switches with this prefix, those that were turned on turn the others off; none given means all."""
-    switches = [name for name in spec.config.model_fields if name.startswith(prefix)]
+    switches = [name for name in config_fields(spec.config) if name.startswith(prefix)]
 
     def adjust(settings: dict[str, Any]) -> dict[str, Any]:
         if not any(settings.get(name) for name in switches):
@@ -107,7 +108,7 @@ def _evaluate(
 ) -> None:
     configure_logging(bool(given["verbose"]))
     start = perf_counter()
-    llm_dtype = settings.pop("llm_dtype", spec.config.model_fields["llm_dtype"].default or "auto")
+    llm_dtype = settings.pop("llm_dtype", config_fields(spec.config)["llm_dtype"].default or "auto")
     planning.make_config(spec, settings)  # a wrong value shows before the model is loaded
     planning.seed_list(given["seeds"])
     handles = choose(select_saes(release, block, data_dir=given["data_dir"]), settings)
@@ -153,7 +154,7 @@ def _two_patterns(release: str | None, block: str | None, positional: tuple[str,
 def _settings(spec: EvalSpec, given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that were given, lists split at commas."""
     settings: dict[str, Any] = {}
-    for name in spec.config.model_fields:
+    for name in config_fields(spec.config):
         value = given.get(name)
         if isinstance(value, tuple):
             value = [part.strip() for text in value for part in text.split(",") if part.strip()] or None
@@ -166,7 +167,7 @@ def _settings(spec: EvalSpec, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _setting_options(spec: EvalSpec) -> list[click.Parameter]:
-    fields = spec.config.model_fields
+    fields = config_fields(spec.config)
     return [_setting_option(name, field) for name, field in fields.items() if name != "model_name"]
 
 
@@ -237,6 +238,6 @@ def _common_options(spec: EvalSpec, *, model_required: bool) -> list[click.Param
             ["--seeds"], type=int, default=1, show_default=True, help="Number of seeds; scores are means over them."
         ),
     ]  # fmt: skip
-    if "verbose" not in spec.config.model_fields:
+    if "verbose" not in config_fields(spec.config):
         options.append(click.Option(["--verbose"], is_flag=True, help="Show what libraries say, and tracebacks."))
     return list(options)

@@ -15,7 +15,7 @@ from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.registry import get_eval
 from sae_bench.language_models import LanguageModel, load_language_model
 from sae_bench.published.entry_points import finished
-from sae_bench.results.model import BaseEvalConfig
+from sae_bench.results.model import BaseEvalConfig, config_fields
 from sae_bench.run import planning
 from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary, run
 
@@ -102,7 +102,7 @@ def _plan(suite: Suite, lm: LanguageModel, specs: Sequence[EvalSpec], handles: S
 def _config(suite: Suite, spec: EvalSpec, lm: LanguageModel) -> BaseEvalConfig:
     """The published settings, those of the suite, then those that the caller set."""
     n_texts = max(suite.llm_batch_size // 8, 1) if spec.name == UNLEARNING else suite.llm_batch_size
-    own = {"llm_batch_size": n_texts} if "llm_batch_size" in spec.config.model_fields else {}
+    own = {"llm_batch_size": n_texts} if "llm_batch_size" in config_fields(spec.config) else {}
     overrides = {**own, **suite.settings.get(spec.name, {})}
     return planning.resolve_config(spec, preset="paper", overrides=overrides, lm=lm, seed=suite.random_seed)
 

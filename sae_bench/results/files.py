@@ -10,7 +10,7 @@ from typing import Any
 
 from sae_bench.atomic import write_text_atomically
 from sae_bench.errors import ResultError
-from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput
+from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, config_fields, config_values
 
 CHANGES_NO_NUMBER = frozenset(
     {
@@ -127,12 +127,13 @@ def _file_name(release: str, sae_id: str, ending: str) -> str:
 
 def _differing_settings(found: dict[str, Any], config: BaseEvalConfig) -> list[str]:
     """Settings whose values differ; one that the file lacks (it is older) had its default."""
-    wanted = config.model_dump(mode="json")
+    wanted = config_values(config)
     there = {**_defaults(config), **found}
     keys = sorted(key for key in wanted.keys() - CHANGES_NO_NUMBER if there.get(key) != wanted[key])
     return [f"{key}: {there.get(key)!r} there, {wanted[key]!r} asked for" for key in keys]
 
 
 def _defaults(config: BaseEvalConfig) -> dict[str, Any]:
-    needed = {name: getattr(config, name) for name, field in type(config).model_fields.items() if field.is_required()}
-    return type(config)(**needed).model_dump(mode="json")
+    fields = config_fields(type(config))
+    needed = {name: getattr(config, name) for name, field in fields.items() if field.is_required()}
+    return config_values(type(config)(**needed))

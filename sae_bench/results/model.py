@@ -1,4 +1,4 @@
-"""What every eval's configuration and output share: published field names, frozen configs, provenance.
+"""What every eval's configuration and output share: published field names, checked configs, provenance.
 
 A result file is the JSON of one `BaseEvalOutput`. The fields up to `eval_result_unstructured` are the published ones;
 those after it are additions (protocol, provenance, per-seed values, what could not be computed).
@@ -6,18 +6,113 @@ those after it are additions (protocol, provenance, per-seed values, what could 
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import inspect
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
+
+from sae_bench.errors import UnknownNameError, UsageError
 
 DEFAULT_DISPLAY: dict[str, Any] = {"ui_default_display": True}
 """`json_schema_extra` of a field that a user interface shows first."""
 
 
-class BaseEvalConfig(BaseModel):
-    """Settings of one eval. Frozen: make another with `config.model_copy(update={...})`."""
+@dataclass(config=ConfigDict(extra="forbid"))
+class BaseEvalConfig:
+    """Settings of one eval, checked when they are made and at every assignment.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    A subclass is a `pydantic.dataclasses.dataclass` whose fields have a `Field(title=..., description=...)`, as default
+    or within `Annotated`; the published ones come first, in their order. Being a dataclass it takes fields by position,
+    `dataclasses.replace` and `asdict` work, and a plain dataclass may be built on it. A run works on a copy of its own
+    and never sees a later change.
+    """
+
+    def __post_init__(self) -> None:
+        checked = _checked_class(type(self))
+        if checked is not type(self):  # a plain dataclass on top of it: what it inherits is checked here
+            self._take(checked(**_inherited_values(self, checked)))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        checked = _checked_class(type(self))
+        fields = config_fields(checked)
+        if isinstance(value, FieldInfo):  # a plain dataclass on top assigns the defaults that it inherits
+            value = value.get_default(call_default_factory=True)
+        if name in fields and all(field in vars(self) for field in fields):
+            self._take(config_from(checked, {**_inherited_values(self, checked), name: value}))
+            return
+        known = [field.name for field in dataclasses.fields(self)]
+        if name not in known:
+            raise UnknownNameError(f"setting of {type(self).__name__}", name, known)
+        object.__setattr__(self, name, value)
+
+    def _take(self, checked: BaseEvalConfig) -> None:
+        """Take over the values that checking has changed; the others stay the objects that they are."""
+        for name in config_fields(type(checked)):
+            new, old = getattr(checked, name), vars(self).get(name)
+            if new != old or type(new) is not type(old):
+                object.__setattr__(self, name, new)
+
+
+ConfigT = TypeVar("ConfigT", bound=BaseEvalConfig)
+
+
+def config_fields(config: type[BaseEvalConfig]) -> Mapping[str, FieldInfo]:
+    """Settings of an eval by name, in their order, with default, title, description and limits."""
+    return vars(_checked_class(config))["__pydantic_fields__"]
+
+
+def config_from(config: type[ConfigT], values: Mapping[str, Any], *, named: str = "") -> ConfigT:
+    """Checked settings from values by name.
+
+    Args:
+        named: what the message calls the settings; the class by default.
+    Raises:
+        UnknownNameError: a setting that the class does not have; close names are proposed.
+        UsageError: a value that a setting does not take.
+    """
+    fields, named = config_fields(config), named or config.__name__
+    for name in values:
+        if name not in fields:
+            raise UnknownNameError(f"setting of {named}", name, fields)
+    try:
+        return config(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([named, *(str(part) for part in first["loc"])])
+        raise UsageError(f"{where}: {first['msg']} (got {first['input']!r}).") from error
+
+
+def config_values(config: BaseEvalConfig) -> dict[str, Any]:
+    """The settings as they stand in a result file."""
+    checked = _checked_class(type(config))
+    return TypeAdapter(checked).dump_python(checked(**_inherited_values(config, checked)), mode="json")
+
+
+def own_copy(config: ConfigT) -> ConfigT:
+    """A deep copy, checked as a whole: lists that were changed in place are checked too.
+
+    Raises:
+        UsageError: a value that a setting does not take.
+    """
+    copied, checked = copy.deepcopy(config), _checked_class(type(config))
+    copied._take(config_from(checked, _inherited_values(copied, checked)))
+    return copied
+
+
+def _checked_class(cls: type) -> type[BaseEvalConfig]:
+    """The class itself, or the nearest one below it whose values are checked."""
+    if "__dataclass_fields__" not in vars(cls) and inspect.get_annotations(cls):
+        raise TypeError(f"{cls.__name__} is no dataclass. Next: put @pydantic.dataclasses.dataclass above it.")
+    return next(base for base in cls.__mro__ if "__pydantic_fields__" in vars(base))
+
+
+def _inherited_values(config: BaseEvalConfig, checked: type[BaseEvalConfig]) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in config_fields(checked)}
 
 
 class BaseMetrics(BaseModel):
@@ -94,7 +189,6 @@ class MetricStatistics(BaseModel):
     reason: str | None = Field(default=None, description="Why there is no interval.")
 
 
-ConfigT = TypeVar("ConfigT", bound=BaseEvalConfig)
 CategoriesT = TypeVar("CategoriesT", bound=BaseMetricCategories)
 DetailT = TypeVar("DetailT", bound=BaseResultDetail)
 

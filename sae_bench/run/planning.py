@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, resolve_spec
@@ -19,7 +18,7 @@ from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.load import DTYPES, EMBEDDED, dtype_name
-from sae_bench.results.model import BaseEvalConfig
+from sae_bench.results.model import BaseEvalConfig, config_fields, config_from
 
 PRESETS = ("paper", "quick")
 FIRST_SEED = 42
@@ -64,7 +63,7 @@ def resolve_config(
     """
     if preset is not None and preset not in PRESETS:
         raise UnknownNameError("preset", preset, PRESETS)
-    fields = spec.config.model_fields
+    fields = config_fields(spec.config)
     values: dict[str, Any] = {"model_name": lm.name, "llm_dtype": dtype_name(lm.dtype)}
     if "random_seed" in fields and fields["random_seed"].default is not None:
         values["random_seed"] = seed
@@ -76,16 +75,8 @@ def resolve_config(
 
 
 def make_config(spec: EvalSpec, values: Mapping[str, Any]) -> BaseEvalConfig:
-    """Validated settings of one eval."""
-    unknown = [key for key in values if key not in spec.config.model_fields]
-    if unknown:
-        raise UnknownNameError(f"setting of {spec.name}", unknown[0], spec.config.model_fields)
-    try:
-        return spec.config.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{spec.name}.{where}: {first['msg']} (got {first['input']!r}).") from error
+    """Checked settings of one eval. Raises `UsageError` as `config_from`."""
+    return config_from(spec.config, values, named=spec.name)
 
 
 def seed_list(n: int, first: int = FIRST_SEED) -> tuple[int, ...]:

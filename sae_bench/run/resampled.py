@@ -14,7 +14,7 @@ from typing import Any
 from sae_bench.activations.requests import Request
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
-from sae_bench.results.model import BaseEvalConfig, BaseMetricCategories, BaseResultDetail, SeedResult
+from sae_bench.results.model import BaseEvalConfig, BaseMetricCategories, BaseResultDetail, SeedResult, config_fields
 from sae_bench.results.samples import stack_draws
 
 NOT_RESAMPLED = "this eval has no random_seed: all seeds share its texts"
@@ -23,10 +23,10 @@ DETAILS_DIFFER = "the draws' details have different rows: those of the first see
 
 def start_resampled(spec: EvalSpec, context: EvalContext, config: BaseEvalConfig) -> Job:
     """The eval with texts drawn per seed; an eval that draws no texts runs as always and says so."""
-    if "random_seed" not in type(config).model_fields:
+    if "random_seed" not in config_fields(type(config)):
         return _Remarked(spec.start(context, config), NOT_RESAMPLED)
     jobs = [
-        spec.start(replace(context, seeds=(seed,)), config.model_copy(update={**spec.resampled, "random_seed": seed}))
+        spec.start(replace(context, seeds=(seed,)), replace(config, **{**spec.resampled, "random_seed": seed}))
         for seed in context.seeds
     ]
     return ResampledJob(spec, context.seeds, jobs)

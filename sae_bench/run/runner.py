@@ -27,7 +27,7 @@ from sae_bench.language_models import LanguageModel
 from sae_bench.results import files
 from sae_bench.results.config_dict import config_as_dict
 from sae_bench.results.metric_statistics import describe_metrics
-from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, MetricStatistics, Provenance
+from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, MetricStatistics, Provenance, own_copy
 from sae_bench.results.provenance import describe_run, package_commit, sae_lens_version
 from sae_bench.results.sample_files import samples_path, write_samples
 from sae_bench.run.resampled import start_resampled
@@ -40,10 +40,13 @@ BASELINE = "baseline"
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """One eval with its settings."""
+    """One eval with its settings: a checked copy, so that a change of the caller's config does not reach the run."""
 
     spec: EvalSpec
     config: BaseEvalConfig
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", own_copy(self.config))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def validate_eval_cli_interface(
     required = COMMON_FLAGS | (additional_required_args or set())
     _check(not required - flags, f"flags are missing: {sorted(required - flags)}")
     if eval_config_cls is not None:
-        fields = set(getattr(eval_config_cls, "model_fields", None) or eval_config_cls.__dataclass_fields__)
+        fields = set(eval_config_cls.__dataclass_fields__)
         fields.add("model_name")
         own = flags - required
         _check(not fields - own, f"settings have no flag: {sorted(fields - own)}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
 
 from sae_bench.results.model import BaseEvalConfig
 
 WORD = "{word}"
 
 
+@dataclass
 class AbsorptionEvalConfig(BaseEvalConfig):
     """Settings of absorption; the defaults are the published ones."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
 
 from sae_bench.results.model import BaseEvalConfig
 
@@ -12,6 +13,7 @@ JudgeKind = Literal["openai", "local", "none"]
 Embeddings = Literal["minilm", "none"]
 
 
+@dataclass
 class AutoInterpEvalConfig(BaseEvalConfig):
     """Settings of autointerp; the defaults are the published ones."""
 
@@ -187,13 +189,16 @@ class AutoInterpEvalConfig(BaseEvalConfig):
         "the user's cache folder.",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _count_given_latents(cls, values: Any) -> Any:
+    def __post_init__(self) -> None:
         """Latents that are named decide how many there are."""
-        if isinstance(values, dict) and isinstance(values.get("override_latents"), list | tuple):
-            return {**values, "n_latents": len(values["override_latents"]) or None}
-        return values
+        super().__post_init__()
+        if self.override_latents is not None:
+            object.__setattr__(self, "n_latents", len(self.override_latents))
+
+    @property
+    def latents(self) -> list[int] | None:
+        """The latents that are named, as published scripts read them."""
+        return self.override_latents
 
     @model_validator(mode="after")
     def _check(self) -> AutoInterpEvalConfig:

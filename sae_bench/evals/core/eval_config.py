@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from sae_bench.results.model import BaseEvalConfig
 
 
+@dataclass
 class CoreEvalConfig(BaseEvalConfig):
     """Which tokens are read and which groups of metrics are computed.
 
@@ -28,9 +30,6 @@ class CoreEvalConfig(BaseEvalConfig):
     )  # fmt: skip
     dataset: str = Field(default="Skylion007/openwebtext", title="Dataset", description="Corpus of the packed rows.")
     context_size: int = Field(default=128, gt=1, title="Context Length", description="Tokens per row.")
-    random_seed: int | None = Field(
-        default=None, title="Random Seed", description="Shuffles the corpus's documents; unset keeps their order."
-    )
     compute_kl: bool = Field(
         default=True, title="Compute KL", description="KL divergence of the next-token distribution."
     )
@@ -51,3 +50,6 @@ class CoreEvalConfig(BaseEvalConfig):
         description="Leave BOS, EOS and PAD as the model has them when reconstructions take the activations' place.",
     )  # fmt: skip
     verbose: bool = Field(default=False, title="Verbose", description="Show a progress bar.")
+    random_seed: int | None = Field(
+        default=None, title="Random Seed", description="Shuffles the corpus's documents; unset keeps their order."
+    )

@@ -59,7 +59,7 @@ def _record(name: str, result: dict[str, Any]) -> dict[str, Any]:
         "unique_id": name,
         "sae_set": result["sae_lens_release_id"],
         "sae_id": result["sae_lens_id"],
-        "eval_cfg": CoreEvalConfig.model_validate(result["eval_config"]),
+        "eval_cfg": CoreEvalConfig(**result["eval_config"]),
         "metrics": result["eval_result_metrics"],
         "feature_metrics": {key: [latent[key] for latent in details] for key in columns},
     }

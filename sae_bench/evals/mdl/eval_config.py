@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
 
 from sae_bench.results.model import BaseEvalConfig
 
@@ -16,6 +17,7 @@ PUBLISHED_RUN: dict[str, Any] = {
 """What the published command runs with; it sets these itself, whatever the defaults of the configuration are."""
 
 
+@dataclass
 class MDLEvalConfig(BaseEvalConfig):
     """Settings of mdl; the defaults are those of the published configuration class."""
 
@@ -38,20 +40,8 @@ class MDLEvalConfig(BaseEvalConfig):
         default="HuggingFaceFW/fineweb", title="Dataset Name", description="Corpus of the packed rows."
     )
     context_length: int = Field(default=128, title="LLM Context Length", description="Tokens per row.", gt=1)
-    n_rows: int = Field(
-        default=4096,
-        title="Rows",
-        description="Packed rows that are read; ranges, histograms and reconstructions are of the same tokens.",
-        gt=0,
-    )
     sae_batch_size: int = Field(
         default=64, title="SAE Batch Size", description="Rows that are encoded at once; changes no number.", gt=0
-    )
-    llm_batch_size: int | None = Field(
-        default=None,
-        title="LLM Batch Size",
-        description="Largest number of rows the language model reads at once; null leaves it to the pass.",
-        ge=1,
     )
     model_name: str = Field(default="pythia-70m-deduped", title="Model Name", description="Language model.")
     llm_dtype: str = Field(default="float32", title="LLM Data Type", description="dtype of the language model.")
@@ -61,6 +51,18 @@ class MDLEvalConfig(BaseEvalConfig):
         description="A number of bins reconstructs if the root mean squared error of a coordinate, divided by the "
         "number of coordinates, is below this (the published criterion).",
         gt=0,
+    )
+    n_rows: int = Field(
+        default=4096,
+        title="Rows",
+        description="Packed rows that are read; ranges, histograms and reconstructions are of the same tokens.",
+        gt=0,
+    )
+    llm_batch_size: int | None = Field(
+        default=None,
+        title="LLM Batch Size",
+        description="Largest number of rows the language model reads at once; null leaves it to the pass.",
+        ge=1,
     )
     min_explained_variance_kept: float | None = Field(
         default=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def run_eval_single_sae(
 ) -> list[dict[str, Any]]:
     """One record per number of bins and k of one SAE object; `dataset_name` goes before the configuration's."""
     if dataset_name is not None:
-        config = config.model_copy(update={"dataset_name": dataset_name})
+        config = replace(config, dataset_name=dataset_name)
     scores = entry_points.score_single_sae(SPEC, config, sae, model, device=device)
     return [detail.model_dump() for detail in scores.details]
 

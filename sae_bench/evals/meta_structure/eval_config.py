@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
 
 from sae_bench.language_models.load import DTYPES
 from sae_bench.results.model import BaseEvalConfig
 
 
+@dataclass
 class MetaStructureEvalConfig(BaseEvalConfig):
     """Settings of meta_structure; the defaults are the published ones."""
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
 
 from sae_bench.datasets.entities import RAVEL
 from sae_bench.results.model import BaseEvalConfig
@@ -15,6 +16,7 @@ PAIRS_PER_STEP = {"gemma-2": 8, "pythia-70m": 128, "pythia-160m": 64}
 DEFAULT_PAIRS_PER_STEP = 16
 
 
+@dataclass
 class RAVELEvalConfig(BaseEvalConfig):
     """Settings of RAVEL; the defaults are the published ones."""
 
@@ -25,12 +27,6 @@ class RAVELEvalConfig(BaseEvalConfig):
         },
         title="Selection of entity and attribute classes",
         description="Entity class -> at least two of its attributes; as a flag, JSON text.",
-    )
-    dataset_name: str = Field(
-        default=RAVEL,
-        title="Dataset Name",
-        description="Where entities and templates come from: adamkarvonen/ravel_prompts (RAVEL), a folder with such "
-        "files, or embedded/cities.",
     )
     top_n_entities: int = Field(
         default=500,
@@ -107,6 +103,12 @@ class RAVELEvalConfig(BaseEvalConfig):
         title="Artifact Directory",
         description="Folder of the completions, which do not depend on the SAE; below the output folder unless "
         "absolute.",
+    )
+    dataset_name: str = Field(
+        default=RAVEL,
+        title="Dataset Name",
+        description="Where entities and templates come from: adamkarvonen/ravel_prompts (RAVEL), a folder with such "
+        "files, or embedded/cities.",
     )
 
     @field_validator("entity_attribute_selection", mode="before")

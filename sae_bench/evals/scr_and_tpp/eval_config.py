@@ -6,6 +6,7 @@ import json
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
 
 from sae_bench.results.model import BaseEvalConfig
 
@@ -34,6 +35,7 @@ PUBLISHED_PAIRS: Pairs = {
 PUBLISHED_N_VALUES: tuple[int, ...] = (2, 5, 10, 20, 50, 100, 500)
 
 
+@dataclass
 class ScrAndTppEvalConfig(BaseEvalConfig):
     """Settings that scr and tpp share; the defaults are the published ones."""
 
@@ -189,6 +191,7 @@ class ScrAndTppEvalConfig(BaseEvalConfig):
         return lookup
 
 
+@dataclass
 class ScrEvalConfig(ScrAndTppEvalConfig):
     """Settings of spurious correlation removal."""
 
@@ -205,6 +208,7 @@ class ScrEvalConfig(ScrAndTppEvalConfig):
     )
 
 
+@dataclass
 class TppEvalConfig(ScrAndTppEvalConfig):
     """Settings of targeted probe perturbation."""
 

@@ -16,6 +16,7 @@ from sae_bench.language_models import LanguageModel
 from sae_bench.published import entry_points
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
+from sae_bench.results.model import config_values
 
 
 def _command() -> click.Command:
@@ -98,7 +99,7 @@ def run_eval_single_sae(
 def _chosen(config: ScrAndTppEvalConfig) -> tuple[EvalSpec, ScrAndTppEvalConfig]:
     """The eval that the config asks for, and its settings as that eval's own."""
     own = ScrEvalConfig if config.perform_scr else TppEvalConfig
-    return SPECS[config.perform_scr], own.model_validate(config.model_dump())
+    return SPECS[config.perform_scr], own(**config_values(config))
 
 
 if __name__ == "__main__":

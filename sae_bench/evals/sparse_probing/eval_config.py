@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
 
 from sae_bench.results.model import BaseEvalConfig
 
@@ -17,6 +18,7 @@ DEFAULT_DATASETS: tuple[str, ...] = (
 )
 
 
+@dataclass
 class SparseProbingEvalConfig(BaseEvalConfig):
     """Settings of sparse probing; the defaults are the published ones."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass
 
 from sae_bench.results.model import BaseEvalConfig
 
@@ -20,6 +21,7 @@ QUICK_TASKS: tuple[str, ...] = (
 """Twenty tasks of short texts, of every kind: facts about names, grammar, style, truth, sentiment, bigrams."""
 
 
+@dataclass
 class SparseProbingSaeProbesEvalConfig(BaseEvalConfig):
     """Settings of sparse probing on the tasks of sae-probes; the defaults are the published ones."""
 

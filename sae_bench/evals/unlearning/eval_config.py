@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass
 
 from sae_bench.results.model import BaseEvalConfig
 
@@ -16,6 +17,7 @@ PUBLISHED_SUBJECTS = ("high_school_us_history", "college_computer_science", "hig
 """Subjects of MMLU that are to be kept."""
 
 
+@dataclass
 class UnlearningEvalConfig(BaseEvalConfig):
     """Settings of unlearning; the defaults are the published ones."""
 

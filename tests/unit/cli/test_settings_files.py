@@ -13,6 +13,7 @@ import yaml
 from sae_bench.cli.settings_files import read_settings, shipped
 from sae_bench.errors import SAEBenchError, UnknownNameError, UsageError
 from sae_bench.evals.registry import eval_names, get_eval
+from sae_bench.results.model import config_fields
 from sae_bench.run.planning import make_config
 
 
@@ -28,7 +29,7 @@ def test_shipped_settings_are_settings_of_the_evals(name: str):
 def test_settings_for_a_million_latents_read_as_many_tokens():
     core = read_settings(["1m_width"], ["core"])["core"]
     paper = get_eval("core").presets["paper"]
-    rows = get_eval("core").config.model_fields["batch_size_prompts"].default
+    rows = config_fields(get_eval("core").config)["batch_size_prompts"].default
     for key in ("n_eval_sparsity_variance_batches", "n_eval_reconstruction_batches"):
         assert core[key] * core["batch_size_prompts"] == paper[key] * rows
 

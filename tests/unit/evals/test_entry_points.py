@@ -6,6 +6,7 @@ import copy
 import inspect
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,14 +119,14 @@ def same(a: Any, b: Any) -> bool:
 
 def test_core_run_eval_on_an_object_and_on_an_embedded_sae(core_config, suite: Path, tmp_path: Path):
     sae = unit_free_sae()
-    before, config_before = state(sae), core_config.model_dump()
+    before, config_before = state(sae), asdict(core_config)
     out = tmp_path / "out"
     results = core.run_eval(core_config, [("mine", sae), ("embedded", "topk")], "cpu", str(out))
     assert set(results) == {"mine_custom_sae", "embedded_topk"}
     assert files(out) == written("mine_custom_sae", "embedded_topk")
     assert results["mine_custom_sae"] == json.loads((out / "mine_custom_sae_eval_results.json").read_text())
     assert same(before, state(sae)), "the caller's SAE was changed"
-    assert core_config.model_dump() == config_before
+    assert asdict(core_config) == config_before
 
 
 def test_an_object_gives_the_same_numbers_as_its_folded_file(core_config, tmp_path: Path, model_dir: str):

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,13 @@ def broken(*, encode: bool = False, decode: bool = False, nan: bool = False) -> 
 
 def test_every_sae_and_eval_has_a_result_that_validates(make_plan: Plan, lm: LanguageModel, tmp_path: Path):
     plan = make_plan([handle("a"), handle("b", "relu"), handle("c", "gated")], seeds=(42, 43))
-    configs = [request.config.model_dump() for request in plan.evals]
+    configs = [asdict(request.config) for request in plan.evals]
     summary = run(plan)
     assert files(plan.output_folder) == names("a", "b", "c")
     assert len(summary.written) == 6
     assert not summary.failures
     assert not summary.skipped
-    assert configs == [request.config.model_dump() for request in plan.evals]
+    assert configs == [asdict(request.config) for request in plan.evals]
     for path in summary.written:
         text = path.read_text()
         assert "NaN" not in text

@@ -264,10 +264,10 @@ def test_command_line_of_an_eval():
     parser = ArgumentParser()
     for name in ("sae_regex_pattern", "sae_block_pattern", "output_folder", "force_rerun", "model_name", "k"):
         parser.add_argument(f"--{name}", help=f"The {name}.")
-    config = SimpleNamespace(model_fields={"k": None, "model_name": None})
+    config = SimpleNamespace(__dataclass_fields__={"k": None, "model_name": None})
     testing_utils.validate_eval_cli_interface(parser, config)
     with pytest.raises(AssertionError, match=r"settings have no flag: \['n'\]"):
-        testing_utils.validate_eval_cli_interface(parser, SimpleNamespace(model_fields={"k": None, "n": None}))
+        testing_utils.validate_eval_cli_interface(parser, SimpleNamespace(__dataclass_fields__={"k": None, "n": None}))
     with pytest.raises(AssertionError, match=r"missing: \['api_key'\]"):
         testing_utils.validate_eval_cli_interface(parser, config, {"api_key"})
     parser.add_argument("--silent")

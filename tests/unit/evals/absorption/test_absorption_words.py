@@ -28,7 +28,7 @@ MODELS = [("byte", True), ("byte", False), ("sentencepiece", True), ("sentencepi
 
 
 def config(**changes: object) -> AbsorptionEvalConfig:
-    return AbsorptionEvalConfig.model_validate({**TINY, **changes})
+    return AbsorptionEvalConfig(**{**TINY, **changes})
 
 
 # ---- words

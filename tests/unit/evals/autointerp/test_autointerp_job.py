@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +33,7 @@ from sae_bench.evals.autointerp.prompts import (
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.judges import CachedJudge, ReplyCache
 from sae_bench.language_models import LanguageModel
+from sae_bench.results.model import config_fields
 from sae_bench.run.planning import load_context, make_config
 from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_model, tiny_sae
@@ -266,7 +268,7 @@ def test_questions_hold_what_they_must(lm, rows):
     explain = explanation_question(examples, corpus, config)
     assert explain.max_tokens == 30
     assert explain.messages[1]["content"].count("\n") == 2 + 5
-    bare = explanation_question(examples, corpus, config.model_copy(update={"use_demos_in_explanation": False}))
+    bare = explanation_question(examples, corpus, replace(config, use_demos_in_explanation=False))
     assert "activates on ..." in bare.messages[0]["content"]
     predict = prediction_question("the letter Q", examples, corpus, config, seed=42)
     assert predict.max_tokens == 33
@@ -391,7 +393,7 @@ def test_published_defaults():
     assert (config.n_top_ex, config.n_iw_sampled_ex, config.n_ex_for_scoring) == (12, 7, 14)
     assert (config.n_ex_for_generation, config.n_correct_for_scoring, config.max_tokens_in_prediction) == (15, 4, 33)
     assert config.n_rows == 15626
-    for field in AutoInterpEvalConfig.model_fields.values():
+    for field in config_fields(AutoInterpEvalConfig).values():
         assert field.title
         assert field.description
     for preset in SPEC.presets.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +246,7 @@ def test_the_published_functions(lm: LanguageModel, data: Path, tmp_path: Path):
                            mse_epsilon_threshold=1.0)  # fmt: skip
     records = main.run_eval_single_sae(config, tiny_sae("topk"), lm, "cpu", dataset_name=str(data / "corpus.jsonl"))
     assert [(r["num_bins"], r["k"]) for r in records] == [(4, None), (4, 2)]
-    config = config.model_copy(update={"dataset_name": str(data / "corpus.jsonl")})
+    config = replace(config, dataset_name=str(data / "corpus.jsonl"))
     results = main.run_eval(config, [("mine", tiny_sae("topk"))], "cpu", tmp_path / "out")
     assert results["mine_custom_sae"]["eval_result_details"] == records
     assert files(tmp_path / "out") >= {"mine_custom_sae_eval_results.json"}

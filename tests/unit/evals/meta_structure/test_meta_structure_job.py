@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def test_the_published_functions(model_dir: str, tmp_path: Path):
     assert found == {"mine_custom_sae": pytest.approx(explained, rel=1e-9)}
     assert single.eval_type_id == "meta_structure_decoder_variance"
     assert single.seed_results[0].seed == 5
-    other = main.run_eval_single_sae("mine", "x", sae, config.model_copy(update={"random_seed": 6}), "cpu")
+    other = main.run_eval_single_sae("mine", "x", sae, replace(config, random_seed=6), "cpu")
     assert other.eval_result_metrics.meta_structure.decoder_fraction_variance_explained != explained
     path = tmp_path / "published" / "mine_x_eval_results.json"
     path.parent.mkdir()
@@ -154,4 +155,4 @@ def test_bad_settings(values: dict[str, Any], message: str):
 
 
 def test_published_defaults():
-    assert MetaStructureEvalConfig().model_dump() == PUBLISHED_DEFAULTS | {"model_name": "", "llm_dtype": ""}
+    assert asdict(MetaStructureEvalConfig()) == PUBLISHED_DEFAULTS | {"model_name": "", "llm_dtype": ""}

@@ -66,7 +66,7 @@ def known_class(
     n_tokens: int = N_TOKENS,
     **settings: object,
 ) -> KnownClass:
-    config = RAVELEvalConfig.model_validate({**SETTINGS, **settings})
+    config = RAVELEvalConfig(**{**SETTINGS, **settings})
     known = known_answers(lm, templates=templates, n_tokens=n_tokens)
     attributes = list(templates)
     splits = [split for seed in seeds for split in draw_pairs(known, "city", attributes, config, seed=seed)]

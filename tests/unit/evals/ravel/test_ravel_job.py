@@ -38,7 +38,7 @@ def files(llama: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def config_of(files: Path, **settings: object) -> RAVELEvalConfig:
-    return RAVELEvalConfig.model_validate({**SETTINGS, "dataset_name": str(files), "model_name": "tiny", **settings})
+    return RAVELEvalConfig(**{**SETTINGS, "dataset_name": str(files), "model_name": "tiny", **settings})
 
 
 def member_of(architecture: str, **settings: object) -> Member:
@@ -279,7 +279,7 @@ def test_flags_are_the_published_ones():
 )
 def test_wrong_settings_are_refused(settings: dict[str, object], message: str):
     with pytest.raises(ValueError, match=message):
-        RAVELEvalConfig.model_validate(settings)
+        RAVELEvalConfig(**settings)
 
 
 def test_pairs_per_step_follow_the_published_command():

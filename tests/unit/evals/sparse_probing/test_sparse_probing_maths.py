@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -228,7 +229,7 @@ def test_a_seed_gives_the_same_whatever_other_seeds_run(prepared):
 
 
 def test_selection_on_validation_changes_only_the_probe_on_all_features():
-    honest = CONFIG.model_copy(update={"probe_selection": "validation"})
+    honest = replace(CONFIG, probe_selection="validation")
     noise = torch.randn(180, 40, generator=torch.Generator().manual_seed(0))
     published = prepare_dataset(toy(), noise, CONFIG, seeds=range(4)).llm
     validated = prepare_dataset(toy(), noise, honest, seeds=range(4)).llm
@@ -241,17 +242,17 @@ def test_selection_on_validation_changes_only_the_probe_on_all_features():
 
 
 def test_k_beyond_the_number_of_features_is_left_out_with_a_reason(prepared):
-    config = CONFIG.model_copy(update={"k_values": [1, 10]})
+    config = replace(CONFIG, k_values=[1, 10])
     result = prepare_dataset(toy(), activations(), config, seeds=[0]).llm
     assert "llm_top_10_test_accuracy" not in result.table
     assert result.not_computed == {"llm_top_10_test_accuracy": "k = 10 is more than the 6 features there are."}
-    only = CONFIG.model_copy(update={"k_values": [10]})
+    only = replace(CONFIG, k_values=[10])
     assert list(score_sae(prepared, DenseFeatures(activations()), only).table) == ["sae_test_accuracy"]
 
 
 @pytest.mark.parametrize("setting", [{"lower_vram_usage": True}, {"compute_all_latents_probe": False}])
 def test_the_probe_on_all_latents_can_be_left_out(prepared, setting):
-    result = score_sae(prepared, DenseFeatures(planted_codes()), CONFIG.model_copy(update=setting))
+    result = score_sae(prepared, DenseFeatures(planted_codes()), replace(CONFIG, **setting))
     assert list(result.table) == ["sae_top_1_test_accuracy", "sae_top_3_test_accuracy"]
     assert next(iter(setting)) in result.not_computed["sae_test_accuracy"]
 

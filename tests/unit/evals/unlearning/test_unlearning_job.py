@@ -31,6 +31,7 @@ from sae_bench.evals.unlearning.formats import AnswerReader, make_reader
 from sae_bench.evals.unlearning.main import command, run_eval, run_eval_single_sae
 from sae_bench.evals.unlearning.prompts import Ask
 from sae_bench.language_models import LanguageModel
+from sae_bench.results.model import config_fields
 from sae_bench.results.samples import Samples
 from sae_bench.run.planning import load_context, make_config, resolve_config
 from sae_bench.run.runner import EvalRequest, RunPlan, run
@@ -317,7 +318,7 @@ def test_published_defaults():
     assert (config.multipliers, config.dataset_size, config.seq_len) == ([25, 50, 100, 200], 1024, 1024)
     assert (config.target_metric, config.intervention_method) == ("correct", "clamp_feature_activation")
     assert (config.answer_format, config.required_correct) == ("letters", 24)
-    for field in UnlearningEvalConfig.model_fields.values():
+    for field in config_fields(UnlearningEvalConfig).values():
         assert field.title
         assert field.description
     for preset in SPEC.presets.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -122,7 +123,7 @@ def test_too_few_known_questions_are_an_error_with_counts():
         "cloze",
     ):
         assert part in text
-    check_known([some, kept], config.model_copy(update={"min_known_questions": 2}), model="tiny")
+    check_known([some, kept], replace(config, min_known_questions=2), model="tiny")
 
 
 def test_given_questions_are_taken_by_their_index():
