@@ -32,10 +32,11 @@ install-dev: $(VENV)/installed-dev ## the same with what the tests need
 demo: $(VENV)/installed ## evaluate the embedded SAEs on the embedded model
 	HF_HUB_OFFLINE=1 $(BIN)/sae-bench demo --output-folder demo_results
 
-lint: $(VENV)/installed-dev ## style and types
+lint: $(VENV)/installed-dev ## style, types and which way imports run
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # The tests of the report need Chromium; without it, and without the right to install it, they are skipped with a reason.
 browser:
