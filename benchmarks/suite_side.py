@@ -10,6 +10,7 @@ import json
 import logging
 import resource
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -64,13 +65,16 @@ def run_suite(args: argparse.Namespace) -> dict[str, Any]:
     jobs = _jobs(EvalContext(lm, (members[0].hook_name,), (SEED,)), rows_NL, args.inputs)
     made = {name: _timed(job) for name, job in jobs.items()}
     prepare = perf_counter() - start
-    report = run_pass(lm, [request for job, _ in made.values() for request in job.requests(members)], members)
+    requests = {name: list(job.requests(members)) for name, (job, _) in made.items()}
+    report = run_pass(lm, [request for of_job in requests.values() for request in of_job], members)
     if report.failed:
         raise next(iter(report.failed.values()))
     scoring = perf_counter()
-    for member in members:
-        for job, _ in made.values():
-            job.score(member)
+    served = iter(report.served)
+    for name, (job, _) in made.items():
+        of_job = list(islice(served, len(requests[name])))
+        for member in members:
+            job.score(member, of_job)
     end = perf_counter()
     return {
         "seconds": {

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch, bucket_by_length, pad
-from sae_bench.activations.requests import PooledTexts, Request, TokenRows, Tokens
+from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, TokenRows, Tokens
 from sae_bench.activations.store import ActivationStore
 from sae_bench.activations.text_pools import TextPool, ids_of, last_tokens, text_key
 from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_tokens
@@ -49,8 +49,16 @@ class PassOptions:
 
 @dataclass
 class PassReport:
-    """What happened: failed SAEs, tokens (padding left out), and seconds in the model, the SAEs and the consumers."""
+    """What came of a pass: what it made of each request, failed SAEs, tokens read, seconds spent.
 
+    Attributes:
+        served: one entry per request, in their order.
+        failed: key of an SAE that raised -> its exception.
+        n_texts, n_tokens: what the model read; padding does not count.
+        seconds: spent in the model, the SAEs and the consumers.
+    """
+
+    served: Sequence[Served] = ()
     failed: dict[str, Exception] = field(default_factory=dict)
     n_texts: int = 0
     n_tokens: int = 0
@@ -61,22 +69,26 @@ class PassReport:
 def run_pass(
     lm: LanguageModel, requests: Sequence[Request], members: Sequence[Member], options: PassOptions | None = None
 ) -> PassReport:
-    """Serve all requests for all SAEs.
+    """Serve all requests for all SAEs; the requests stay as they are.
 
     Args:
-        requests: what the evals asked for; `PooledTexts` are filled, consumers of `TokenRows` are fed.
+        requests: what the evals asked for.
         members: SAEs, at one or several hooks.
     Returns:
-        the report; `report.failed` maps the key of an SAE that raised to its exception.
+        the report; `report.served` has what was made of each request: the values of `PooledTexts`, the consumer of
+        `TokenRows`.
     """
     options = options or PassOptions()
     runner = _Pass(lm, list(members), options)
-    pooled = [r for r in requests if isinstance(r, PooledTexts)]
-    if pooled:
-        runner.pool(pooled)
+    values = iter(runner.pool([r for r in requests if isinstance(r, PooledTexts)]))
+    served: list[Served] = []
     for request in requests:
         if isinstance(request, TokenRows):
             runner.feed(request)
+            served.append(request.consumer)
+        else:
+            served.append(next(values))
+    runner.report.served = tuple(served)
     return runner.report
 
 
@@ -95,8 +107,8 @@ class _Pass:
         self.max_tokens = options.max_tokens or default
         self.report = PassReport()
 
-    def pool(self, requests: list[PooledTexts]) -> None:
-        """Run the union of the texts and hand every request its rows of it.
+    def pool(self, requests: list[PooledTexts]) -> list[PooledValues]:
+        """Run the union of the texts; returns every request's rows of it.
 
         Texts that are wanted whole go first; what is wanted of their last tokens is read off on the way.
         """
@@ -116,7 +128,8 @@ class _Pass:
             for member in pool.members:
                 if member.key in self.report.failed:  # in the other pool, perhaps
                     pool.drop(member)
-            pool.hand_out()
+        values: dict[Tokens, Iterator[PooledValues]] = {"all": iter(whole.finish()), "last": iter(last.finish())}
+        return [next(values[request.tokens]) for request in requests]
 
     def _pool_of(self, tokens: Tokens, requests: list[PooledTexts]) -> TextPool:
         asking = [request for request in requests if request.tokens == tokens]

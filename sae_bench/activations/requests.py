@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Int
 from torch import Tensor
@@ -18,24 +18,33 @@ Tokens = Literal["all", "last"]
 """Which tokens of a text the vector of the text is made of."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class PooledTexts:
-    """Asks for one vector per text, of activations and of codes; the pass fills `activations` and `codes`.
+    """Asks for one vector per text, of activations and of codes; the pass answers with `PooledValues`.
 
     Attributes:
         token_ids: one list of token ids per text; texts that several requests share are run and encoded once.
         sae_keys: keys of the SAEs that it wants codes of; None wants all of the pass.
         tokens: what the vector of a text is: the mean over `all` of its tokens but special ones, or the values at its
             `last` token, whatever that is; of a text that is only wanted at its last token, no other is encoded.
-        activations: hook name -> (T, D) vectors in the order of `token_ids`, filled by the pass.
-        codes: SAE key -> pooled codes in the same order, filled by the pass.
     """
 
     token_ids: Sequence[Sequence[int]]
     sae_keys: frozenset[str] | None = None
     tokens: Tokens = "all"
-    activations: dict[str, Tensor] = field(default_factory=dict, init=False)
-    codes: dict[str, CodeMatrix] = field(default_factory=dict, init=False)
+
+
+@dataclass(frozen=True)
+class PooledValues:
+    """What the pass made of a `PooledTexts`, in the order of its texts.
+
+    Attributes:
+        activations: hook name -> (T, D) vectors; who asked may take out what it has used, to free the memory.
+        codes: SAE key -> pooled codes; the SAEs that failed are not there.
+    """
+
+    activations: dict[str, Tensor]
+    codes: dict[str, CodeMatrix]
 
 
 @runtime_checkable
@@ -70,3 +79,21 @@ class TokenRows:
 
 
 Request = PooledTexts | TokenRows
+
+Served = PooledValues | BatchConsumer
+"""What the pass made of a request: the vectors of `PooledTexts`, the consumer that a `TokenRows` brought along."""
+
+ServedT = TypeVar("ServedT")
+
+
+def only(served: Sequence[Served], kind: type[ServedT]) -> ServedT:
+    """What the pass made of a job's one request.
+
+    Args:
+        served: what `Job.score` is given.
+        kind: the class that it has to be of.
+    """
+    if len(served) != 1 or not isinstance(served[0], kind):
+        got = ", ".join(type(one).__name__ for one in served) or "nothing"
+        raise TypeError(f"one {kind.__name__} is what this job asked the pass for; it was handed {got}.")
+    return served[0]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.activations.pooled import PooledActivations, PooledCodes
-from sae_bench.activations.requests import PooledTexts, Tokens
+from sae_bench.activations.requests import PooledTexts, PooledValues, Tokens
 from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.custom_saes.loading import Member
 
@@ -44,7 +44,7 @@ class TextPool:
         self.members = list(members)
         self.hooks = sorted({member.hook_name for member in members})
         self.row_of: dict[bytes, int] = {}
-        self._places = [
+        self._rows = [
             torch.tensor([self.row_of.setdefault(text_key(ids), len(self.row_of)) for ids in r.token_ids]).long()
             for r in self.requests
         ]
@@ -72,20 +72,22 @@ class TextPool:
         """An SAE failed: forget what is there of it."""
         self._codes.pop(member.key, None)
 
-    def hand_out(self) -> None:
-        """Give every request its rows; the accumulators are empty afterwards."""
+    def finish(self) -> list[PooledValues]:
+        """The rows of every request, in their order; the accumulators are empty afterwards."""
         codes = {key: collected.finish() for key, collected in self._codes.items()}
-        for request, places_T in zip(self.requests, self._places, strict=True):
-            in_order = torch.equal(places_T, torch.arange(len(self.row_of)))
-            request.activations = {
-                hook: a.mean_TD if in_order else a.mean_TD[places_T] for hook, a in self._activations.items()
-            }
-            request.codes = {
-                key: matrix.select(places_T)
-                for key, matrix in codes.items()
-                if request.sae_keys is None or key in request.sae_keys
-            }
+        means = {hook: pooled.mean_TD for hook, pooled in self._activations.items()}
         self._activations, self._codes = {}, {}
+        values = []
+        for request, rows_T in zip(self.requests, self._rows, strict=True):
+            in_order = torch.equal(rows_T, torch.arange(len(self.row_of)))
+            wanted = codes if request.sae_keys is None else {k: codes[k] for k in codes if k in request.sae_keys}
+            values.append(
+                PooledValues(
+                    {hook: mean_TD if in_order else mean_TD[rows_T] for hook, mean_TD in means.items()},
+                    {key: matrix.select(rows_T) for key, matrix in wanted.items()},
+                )
+            )
+        return values
 
 
 def last_tokens(batch: ActivationBatch, texts: Sequence[bytes], row_of: Mapping[bytes, int]) -> ActivationBatch | None:
@@ -96,13 +98,13 @@ def last_tokens(batch: ActivationBatch, texts: Sequence[bytes], row_of: Mapping[
         row_of: text -> its row in the pool that the returned batch is for.
     """
     keys = [texts[row] for row in batch.rows]
-    chosen = [place for place, key in enumerate(keys) if key in row_of]
+    chosen = [i for i, key in enumerate(keys) if key in row_of]
     if not chosen:
         return None
-    last = torch.tensor([len(ids_of(keys[place])) - 1 for place in chosen])
+    last = torch.tensor([len(ids_of(keys[i])) - 1 for i in chosen])
     return replace(
         batch,
-        rows=tuple(row_of[keys[place]] for place in chosen),
+        rows=tuple(row_of[keys[i]] for i in chosen),
         ids_BL=batch.ids_BL[chosen, last][:, None],
         valid_BL=torch.ones(len(chosen), 1, dtype=torch.bool, device=batch.valid_BL.device),
         x_BLD={hook: x_BLD[chosen, last][:, None] for hook, x_BLD in batch.x_BLD.items()},

@@ -1,7 +1,7 @@
 """What an eval is: one declaration, and a job with three steps around the shared pass.
 
 `start` prepares what does not depend on the SAE (texts, probes, base losses), `Job.requests` says what the pass has to
-deliver, `Job.score` turns what it delivered into the result of one SAE.
+deliver, `Job.score` is handed what it delivered and turns it into the result of one SAE.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from sae_bench.activations.requests import Request
+from sae_bench.activations.requests import Request, Served
 from sae_bench.custom_saes.loading import Member
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.model import (
@@ -120,10 +120,15 @@ class Job(Protocol):
         """Provenance of the data it reads."""
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        """Fresh requests to the pass for this group of SAEs."""
+        """Fresh requests to the pass for this group of SAEs; as many for every group."""
 
-    def score(self, member: Member) -> Scores:
-        """The result of one SAE of the group that the pass has just served."""
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
+        """The result of one SAE of the group that the pass has just served.
+
+        Args:
+            member: an SAE of the group that has not failed.
+            served: what the pass made of the requests of this job for the group, in their order.
+        """
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ def score_single_sae(
     report = run_pass(lm, job.requests([member]), [member], _pass_options(config, store))
     if member.key in report.failed:
         raise report.failed[member.key]
-    return job.score(member)
+    return job.score(member, report.served)
 
 
 def _for_model(config: BaseEvalConfig, lm: LanguageModel) -> BaseEvalConfig:

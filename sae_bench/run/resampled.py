@@ -11,7 +11,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from sae_bench.activations.requests import Request
+from sae_bench.activations.requests import Request, Served
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
 from sae_bench.results.model import BaseEvalConfig, BaseMetricCategories, BaseResultDetail, SeedResult, config_fields
@@ -47,8 +47,10 @@ class ResampledJob:
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
         return [request for job in self.jobs for request in job.requests(members)]
 
-    def score(self, member: Member) -> Scores:
-        return merge_draws(self.spec, self.seeds, [job.score(member) for job in self.jobs])
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
+        each = len(served) // len(self.jobs)  # draws of one eval make equally many requests
+        draws = [job.score(member, served[i * each : (i + 1) * each]) for i, job in enumerate(self.jobs)]
+        return merge_draws(self.spec, self.seeds, draws)
 
 
 class _Remarked:
@@ -65,8 +67,8 @@ class _Remarked:
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
         return self.job.requests(members)
 
-    def score(self, member: Member) -> Scores:
-        scores = self.job.score(member)
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
+        scores = self.job.score(member, served)
         return replace(scores, warnings=[*scores.warnings, self.warning])
 
 

@@ -10,14 +10,15 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
 from sae_bench.activations.one_pass import PassOptions, PassReport, count_tokens, run_pass
-from sae_bench.activations.requests import Request, TokenRows
+from sae_bench.activations.requests import Request, Served
 from sae_bench.atomic import remove_partial_files, write_text_atomically
 from sae_bench.custom_saes.loading import GroupLimits, Member, load_members
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
@@ -257,39 +258,37 @@ class _Run:
         lacking = {
             name: [m for m in group if (m.release, m.sae_id, name) in self._pending] for name in self.jobs
         }  # not all alike when a run that was cut short is taken up again
-        requests = [request for name, members in lacking.items() for request in self._requests(name, members)]
+        asked = {name: self._requests(name, members) for name, members in lacking.items()}
+        requests = [request for of_job in asked.values() for request in of_job]
         self.plan.on_phase(f"one pass for {len(group)} SAEs", count_tokens(requests))
         report = run_pass(self.plan.lm, requests, group, self.plan.pass_options)
         self._add_pass(report)
+        served = iter(report.served)
         for name, members in lacking.items():
             self.plan.on_phase(f"scoring {name}", 0)
+            of_job = list(islice(served, len(asked[name])))
             for member in members:
                 if member.key in report.failed:
                     self._failed(member.release, member.sae_id, name, report.failed[member.key])
                 else:
-                    self._score(name, member, report)
+                    self._score(name, member, of_job, report.seconds)
 
-    def _requests(self, name: str, members: Sequence[Member]) -> Iterator[Request]:
+    def _requests(self, name: str, members: Sequence[Member]) -> list[Request]:
         """What a job wants for these SAEs and no others.
 
         A job without SAEs in a group still places its texts: jobs rely on a text having the same row in every pass.
         """
         keys = frozenset(member.key for member in members)
-        for request in self.jobs[name].requests(members):
-            if isinstance(request, TokenRows):
-                yield replace(request, sae_keys=keys)
-            else:
-                request.sae_keys = keys  # the job keeps this object and reads from it
-                yield request
+        return [replace(request, sae_keys=keys) for request in self.jobs[name].requests(members)]
 
-    def _score(self, name: str, member: Member, report: PassReport) -> None:
+    def _score(self, name: str, member: Member, served: Sequence[Served], pass_seconds: Mapping[str, float]) -> None:
         start = perf_counter()
         try:
-            scores = self.jobs[name].score(member)
+            scores = self.jobs[name].score(member, served)
             request = next(r for r in self.plan.evals if r.spec.name == name)
             seconds = {
                 "prepare (shared)": self.prepare_seconds[name],
-                **{f"{phase} (shared)": value for phase, value in report.seconds.items()},
+                **{f"{phase} (shared)": value for phase, value in pass_seconds.items()},
                 "score": perf_counter() - start,
             }
             output = self._output(request, member, scores, self._provenance(request, member, scores, seconds))

@@ -96,7 +96,7 @@ def test_a_latent_is_judged_at_a_real_server(embedded_lm: LanguageModel, served:
         assert job.judge is not None
         report = run_pass(embedded_lm, job.requests([member]), [member])
         assert not report.failed
-        found.append((job.score(member), job.judge.usage))
+        found.append((job.score(member, report.served), job.judge.usage))
     (first, usage), (again, no_usage) = found
     metrics = first.metrics.autointerp
     assert metrics.n_judged == 1

@@ -77,7 +77,7 @@ def score(job: UnlearningJob, sae: Directions) -> Scores:
     member = Member("test", "sae", sae, sae.cfg.hook_name)
     report = run_pass(job.lm, job.requests([member]), [member])
     assert not report.failed
-    return job.score(member)
+    return job.score(member, report.served)
 
 
 def check_ranks(job: UnlearningJob, hook: str) -> None:

@@ -18,8 +18,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from sae_bench.activations.one_pass import PassReport, run_pass
+from sae_bench.activations.requests import PooledValues, only
 from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.custom_saes.loading import Member
 from sae_bench.custom_saes.spec import LoadContext, resolve_spec
@@ -99,11 +101,12 @@ def run_sparse_probing(args: argparse.Namespace) -> None:
     config = SparseProbingEvalConfig(dataset_names=list(texts), context_length=length)
     labelled = given_texts(lm, texts)
     job = SparseProbingJob(EvalContext(lm, (members[0].hook_name,), tuple(args.seeds)), config, labelled=labelled)
-    result = _run(lm, job, members)
+    report = _serve(lm, job, members)
+    result = _scored(job, members, report)
     result["model_load_s"] = load_seconds
     _write(args.out, result)
     if args.pooled:
-        _save_pooled(job, members[0].hook_name, args.pooled)
+        _save_pooled(job, only(report.served, PooledValues).activations[members[0].hook_name], args.pooled)
 
 
 def given_texts(lm: LanguageModel, texts: Mapping[str, Any]) -> list[LabelledTexts]:
@@ -128,10 +131,8 @@ def given_texts(lm: LanguageModel, texts: Mapping[str, Any]) -> list[LabelledTex
     ]
 
 
-def _save_pooled(job: SparseProbingJob, hook: str, path: Path) -> None:
+def _save_pooled(job: SparseProbingJob, pooled_TD: Tensor, path: Path) -> None:
     """The pooled residual stream by data set, split and class, for the reference's own probes."""
-    assert job._request is not None
-    pooled_TD = job._request.activations[hook]
     tensors = {
         f"{texts.name}|{split}|{name}": pooled_TD[rows]
         for texts, places in zip(job.labelled, job._places, strict=True)
@@ -172,15 +173,24 @@ def _load(args: argparse.Namespace) -> tuple[LanguageModel, list[Member], float]
 
 
 def _run(lm: LanguageModel, job: Job, members: Sequence[Member]) -> dict[str, Any]:
+    return _scored(job, members, _serve(lm, job, members))
+
+
+def _serve(lm: LanguageModel, job: Job, members: Sequence[Member]) -> PassReport:
     start = perf_counter()
     report: PassReport = run_pass(lm, job.requests(members), members)
-    pass_seconds = perf_counter() - start
+    report.seconds["pass"] = perf_counter() - start
     if report.failed:
         raise next(iter(report.failed.values()))
+    return report
+
+
+def _scored(job: Job, members: Sequence[Member], report: PassReport) -> dict[str, Any]:
+    start = perf_counter()
     saes: dict[str, Any] = {}
     for member in members:
         began = perf_counter()
-        scores = job.score(member)
+        scores = job.score(member, report.served)
         saes[member.sae_id] = {
             "metrics": scores.metrics.model_dump(),
             "details": [detail.model_dump() for detail in scores.details],
@@ -189,7 +199,7 @@ def _run(lm: LanguageModel, job: Job, members: Sequence[Member]) -> dict[str, An
         }
     return {
         "saes": saes,
-        "seconds": {"pass": pass_seconds, "total": perf_counter() - start, **report.seconds},
+        "seconds": {**report.seconds, "total": report.seconds["pass"] + perf_counter() - start},
         "n_tokens": report.n_tokens,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "threads": torch.get_num_threads(),

@@ -134,8 +134,9 @@ def gather(args: argparse.Namespace) -> dict[str, Any]:
     report = run_pass(lm, job.requests(members), members)
     if report.failed:
         raise next(iter(report.failed.values()))
-    kept = dict(job._gatherer.activations) if job._gatherer is not None else {}
-    found = {member.sae_id: job.find(member) for member in members}
+    (gatherer,) = report.served
+    kept = dict(gatherer.activations)
+    found = {member.sae_id: job.find(member, gatherer) for member in members}
     seconds = {"total": perf_counter() - start, **report.seconds}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     saes = {}

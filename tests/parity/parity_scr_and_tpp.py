@@ -168,22 +168,23 @@ def export(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """One eval on the same model, SAEs, token ids and seeds; writes one JSON file."""
-    from our_side import _load, _run, _write
+    from our_side import _load, _scored, _serve, _write
 
     args.threads, args.dtype, args.saes = args.threads, "float32", list(args.saes)
     lm, members, load_seconds = _load(args)
     job = _job(args, lm, members[0].hook_name)
-    result = _run(lm, job, members)
+    report = _serve(lm, job, members)
+    result = _scored(job, members, report)
     result["model_load_s"] = load_seconds
     start = perf_counter()
     job._prepared.clear()
-    assert job._request is not None
-    job._prepare_once(members[0].hook_name, job._request.activations[members[0].hook_name])
+    (pooled,) = report.served
+    job._prepare_once(members[0].hook_name, pooled.activations[members[0].hook_name])
     result["seconds"]["lm_probes"] = perf_counter() - start  # paid within the first SAE's score, and measured again
     first = result["saes"][members[0].sae_id]["seconds"]
     first["score_without_probes"] = max(0.0, first["score"] - result["seconds"]["lm_probes"])
     start = perf_counter()
-    job.score(members[0])
+    job.score(members[0], report.served)
     first["after"] = perf_counter() - start
     for member in members[1:]:
         result["saes"][member.sae_id]["seconds"]["after"] = result["saes"][member.sae_id]["seconds"]["score"]

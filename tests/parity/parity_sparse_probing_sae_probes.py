@@ -260,12 +260,12 @@ def _run(
     if report.failed:
         raise next(iter(report.failed.values()))
     probing = perf_counter()
-    job._stream(members[0].hook_name, job._request)  # type: ignore[arg-type]  # timed apart from the first SAE's
+    job._stream(members[0].hook_name, report.served[0])  # type: ignore[arg-type]  # timed apart from the first SAE's
     stream = perf_counter() - probing
     saes: dict[str, Any] = {}
     for member in members:
         began = perf_counter()
-        scores = job.score(member)
+        scores = job.score(member, report.served)
         saes[member.sae_id] = {
             "metrics": scores.metrics.model_dump(),
             "details": [detail.model_dump() for detail in scores.details],

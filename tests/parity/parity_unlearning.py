@@ -216,11 +216,11 @@ def compare_with(args: argparse.Namespace) -> None:
     result: dict[str, Any] = {"orders": all_orders(ours), "saes": {}}
     from sae_bench.activations.one_pass import run_pass
 
-    failed = run_pass(ours.lm, ours.job.requests(ours.members), ours.members).failed
-    if failed:
-        raise next(iter(failed.values()))
+    report = run_pass(ours.lm, ours.job.requests(ours.members), ours.members)
+    if report.failed:
+        raise next(iter(report.failed.values()))
     for member in ours.members:
-        result["saes"][member.sae_id] = one_sae(ours, member, theirs["saes"][member.sae_id])
+        result["saes"][member.sae_id] = one_sae(ours, member, report.served, theirs["saes"][member.sae_id])
     _write(args.out, result)
 
 
@@ -242,7 +242,7 @@ def all_orders(ours: OurSide) -> dict[str, Any]:
     return found
 
 
-def one_sae(ours: OurSide, member: Any, theirs: Mapping[str, Any]) -> dict[str, Any]:
+def one_sae(ours: OurSide, member: Any, served: Sequence[Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
     """Sparsities, chosen latents and, under the published code's latents, accuracies and log-probabilities."""
     import torch
 
@@ -251,7 +251,8 @@ def one_sae(ours: OurSide, member: Any, theirs: Mapping[str, Any]) -> dict[str, 
     from sae_bench.evals.unlearning.sparsity import select_latents
 
     job = ours.job
-    forget_F, retain_F = job._forget.sparsity(member), job._retain.sparsity(member)
+    forget, retain = served
+    forget_F, retain_F = forget.sparsity(member), retain.sparsity(member)
     clamps = [Clamp(tuple(sorted(s["latents"])), float(s["multiplier"])) for s in theirs["settings"]]
     states = job._states_at(member.hook_name)
     scores_of, correct_GQ = states_scores(states, member, clamps)
@@ -264,7 +265,7 @@ def one_sae(ours: OurSide, member: Any, theirs: Mapping[str, Any]) -> dict[str, 
             forget_F, retain_F, retain_threshold=setting["retain_threshold"], n=len(setting["latents"])
         )
         share = torch.tensor(theirs["forget"], dtype=torch.float64)
-        other = (share[list(chosen)] - share[setting["latents"]]).abs() > 1.5 / job._forget.n_tokens
+        other = (share[list(chosen)] - share[setting["latents"]]).abs() > 1.5 / forget.n_tokens
         settings.append(
             {
                 "latents_of_another_share": int(other.sum()),
@@ -279,7 +280,7 @@ def one_sae(ours: OurSide, member: Any, theirs: Mapping[str, Any]) -> dict[str, 
     return {
         "forget": forget_F.tolist(),
         "retain": retain_F.tolist(),
-        "n_tokens": {"forget": job._forget.n_tokens, "retain": job._retain.n_tokens},
+        "n_tokens": {"forget": forget.n_tokens, "retain": retain.n_tokens},
         "settings": settings,
         "untouched_difference": difference(theirs["untouched"], untouched_QC, places),
         "unlearning_score": unlearning_score(answers, job.config.side_effect_threshold),

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 import torch
 from torch import Tensor
 
-from sae_bench.activations.requests import Request
+from sae_bench.activations.requests import Request, Served
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import UsageError
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
@@ -73,7 +73,7 @@ class AbsorptionJob:
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:  # noqa: ARG002 (no pass is needed)
         return []
 
-    def score(self, member: Member) -> Scores:
+    def score(self, member: Member, served: Sequence[Served] = ()) -> Scores:  # noqa: ARG002 (nothing was asked)
         prepared = self._prepare(member.hook_name)
         codes = encode_words(member.sae, prepared.x_WD)
         scores = score_letters(prepared, codes, member.sae.W_dec, self.config)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from sae_bench.activations.requests import Request, TokenRows
+from sae_bench.activations.requests import Request, Served, TokenRows, only
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import corpus_provenance, load_corpus
 from sae_bench.datasets.packing import pack_corpus
@@ -58,7 +58,6 @@ class AutoInterpJob:
         given = rows_RL is not None
         self.corpus = Corpus(pack_rows(context, config) if rows_RL is None else rows_RL, self.lm.tokenizer)
         self._origin = {} if given else corpus_provenance(config.dataset_name, data_dir=context.data_dir)
-        self._gatherer: ActivationGatherer | None = None
         self._members: list[Member] = []
         self._found: dict[str, Found] = {}
         self._judged: set[str] = set()
@@ -77,7 +76,7 @@ class AutoInterpJob:
         self._found, self._judged, self._broken = {}, set(), {}
         rows_RL = self.corpus.rows_RL
         special = torch.tensor(sorted(self.lm.special_token_ids), dtype=rows_RL.dtype)
-        self._gatherer = ActivationGatherer(
+        gatherer = ActivationGatherer(
             members,
             self.config,
             seeds=self.seeds,
@@ -85,33 +84,33 @@ class AutoInterpJob:
             n_valid_tokens=int((~torch.isin(rows_RL, special)).sum()),
         )
         batch_rows = self.config.llm_batch_size or max(1, ROW_TOKENS // self.config.llm_context_size)
-        return [TokenRows(rows_RL, batch_rows, self._gatherer)]
+        return [TokenRows(rows_RL, batch_rows, gatherer)]
 
-    def score(self, member: Member) -> Scores:
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
+        gatherer = only(served, ActivationGatherer)
         if member.key in self._broken:
             raise self._broken.pop(member.key)
         if member.key not in self._found:
-            self._found[member.key] = self.find(member)
+            self._found[member.key] = self.find(member, gatherer)
         if member.key not in self._judged:
-            keys = [member.key, *self._found_besides(member)]
+            keys = [member.key, *self._found_besides(member, gatherer)]
             self._judge([self._found[key] for key in keys])
             self._judged.update(keys)
         found = self._found.pop(member.key)
         self._embed(found)
         return to_scores(found, self.corpus, self.config, self.seeds)
 
-    def _found_besides(self, first: Member) -> list[str]:
+    def _found_besides(self, first: Member, gatherer: ActivationGatherer) -> list[str]:
         """SAEs that are judged with `first`.
 
         A judge in this process answers many questions in little more time than one: those of all SAEs that are left.
         """
         if self.judge is None or self.config.judge != "local":
             return []
-        assert self._gatherer is not None
         for member in self._members:
-            if member.key in self._gatherer.activations and member.key not in self._broken:
+            if member.key in gatherer.activations and member.key not in self._broken:
                 try:
-                    self._found[member.key] = self.find(member)
+                    self._found[member.key] = self.find(member, gatherer)
                 except Exception as error:  # raised when that SAE is scored
                     self._broken[member.key] = error
         return [key for key in self._found if key != first.key and key not in self._judged]
@@ -129,11 +128,10 @@ class AutoInterpJob:
         for (found, case), judgement in zip(cases, judgements, strict=True):
             found.judgements[case] = judgement
 
-    def find(self, member: Member) -> Found:
+    def find(self, member: Member, gatherer: ActivationGatherer) -> Found:
         """The latents of an SAE and their examples, once the pass is over."""
-        assert self._gatherer is not None
-        kept = self._gatherer.activations[member.key]
-        n_tokens = max(1, self._gatherer.n_tokens)
+        kept = gatherer.activations[member.key]
+        n_tokens = max(1, gatherer.n_tokens)
         activations = kept.by_latent()
         density = {latent: int(kept.count_F[latent]) / n_tokens for latent in activations}
         found = Found(member.key, sorted(activations), kept.n_live, density, no_embedding=self._no_embedding)
@@ -144,7 +142,7 @@ class AutoInterpJob:
                     found.without[latent] = examples
                 else:
                     found.examples[seed, latent] = examples
-        del self._gatherer.activations[member.key]
+        del gatherer.activations[member.key]
         return found
 
     def _open_judge(self, context: EvalContext, api_key: str | None) -> CachedJudge | None:

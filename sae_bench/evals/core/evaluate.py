@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sae_bench.activations.requests import Request, TokenRows
+from sae_bench.activations.requests import Request, Served, TokenRows, only
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import corpus_provenance, load_corpus
 from sae_bench.datasets.packing import pack_corpus
@@ -38,29 +38,26 @@ class CoreJob:
         self.seeds = context.seeds
         self.rows_NL = self._pack(context) if rows_NL is None else rows_NL
         self._origin = corpus_provenance(config.dataset, data_dir=context.data_dir) if rows_NL is None else {}
-        self.consumer: CoreConsumer | None = None
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
         return {self.config.dataset: {**self._origin, "rows": str(len(self.rows_NL))}}
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        self.consumer = consumer = CoreConsumer(self.lm, self.config, members)
+        consumer = CoreConsumer(self.lm, self.config, members)
         rows_NL = self.rows_NL[: max(consumer.n_loss_rows, consumer.n_statistics_rows)]
-        if not len(rows_NL):
-            return []
         keys = frozenset(m.key for m in members)
         return [TokenRows(rows_NL, self.config.batch_size_prompts, consumer, consumer.extra_hooks(), keys)]
 
-    def score(self, member: Member) -> Scores:
-        assert self.consumer is not None
-        metrics, details, not_computed = score_sae(self.consumer, member)
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
+        consumer = only(served, CoreConsumer)
+        metrics, details, not_computed = score_sae(consumer, member)
         return Scores(
             metrics=metrics,
             details=details,
             unstructured={},
             not_computed=not_computed,
-            samples=row_samples(self.consumer, member, metrics, self.rows_NL),
+            samples=row_samples(consumer, member, metrics, self.rows_NL),
             warnings=[NOTHING_RANDOM] if len(self.seeds) > 1 else [],
         )
 

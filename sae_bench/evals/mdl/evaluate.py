@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sae_bench.activations.requests import Request, TokenRows
+from sae_bench.activations.requests import Request, Served, TokenRows, only
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import corpus_provenance, load_corpus
 from sae_bench.datasets.packing import pack_corpus
@@ -31,20 +31,18 @@ class MDLJob:
         self.seeds = context.seeds
         self.rows_NL = self._pack(context) if rows_NL is None else rows_NL
         self._origin = corpus_provenance(config.dataset_name, data_dir=context.data_dir) if rows_NL is None else {}
-        self._consumer: MDLConsumer | None = None
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
         return {self.config.dataset_name: {**self._origin, "rows": str(len(self.rows_NL))}}
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        self._consumer = MDLConsumer(members, self.config.k_values)
+        consumer = MDLConsumer(members, self.config.k_values)
         keys = frozenset(member.key for member in members)
-        return [TokenRows(self.rows_NL, self.config.sae_batch_size, self._consumer, sae_keys=keys)]
+        return [TokenRows(self.rows_NL, self.config.sae_batch_size, consumer, sae_keys=keys)]
 
-    def score(self, member: Member) -> Scores:
-        assert self._consumer is not None
-        scores = score_sae(self._consumer, member, self.config, self._units())
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
+        scores = score_sae(only(served, MDLConsumer), member, self.config, self._units())
         if len(self.seeds) > 1:
             scores.warnings.append(NOTHING_RANDOM)
         return scores

@@ -8,7 +8,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from sae_bench.activations.requests import Request
+from sae_bench.activations.requests import Request, Served
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
@@ -41,7 +41,7 @@ class MetaStructureJob:
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:  # noqa: ARG002 (there is nothing to read)
         return []
 
-    def score(self, member: Member) -> Scores:
+    def score(self, member: Member, served: Sequence[Served] = ()) -> Scores:  # noqa: ARG002 (nothing was asked)
         return score_decoder(member.sae.W_dec.detach(), self.seeds, self.config)
 
 

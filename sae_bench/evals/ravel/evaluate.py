@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sae_bench.activations.requests import Request as PassRequest
+from sae_bench.activations.requests import Served
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.entities import load_entity_class
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores, Shows
@@ -60,7 +61,7 @@ class RAVELJob:
         del members
         return []
 
-    def score(self, member: Member) -> Scores:
+    def score(self, member: Member, served: Sequence[Served] = ()) -> Scores:  # noqa: ARG002 (nothing was asked)
         outcomes: list[Outcome] = []
         patched: list[Outcome] = []
         chosen: dict[str, list[int]] = {}

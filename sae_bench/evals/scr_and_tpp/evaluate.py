@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from sae_bench.activations.requests import PooledTexts, Request
+from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, only
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import LabelledTexts, load_labelled
 from sae_bench.errors import UsageError
@@ -53,16 +53,14 @@ class _AblationJob(ABC, Generic[ConfigT, PreparedT]):
         self.seeds = context.seeds
         self._token_ids: list[list[int]] = []
         self._prepared: dict[str, PreparedT] = {}
-        self._request: PooledTexts | None = None
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        self._request = PooledTexts(self._token_ids, frozenset(member.key for member in members))
-        return [self._request]
+        return [PooledTexts(self._token_ids, frozenset(member.key for member in members))]
 
-    def score(self, member: Member) -> Scores:
-        assert self._request is not None
-        prepared = self._prepare_once(member.hook_name, self._request.activations[member.hook_name])
-        codes = self._request.codes[member.key]
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
+        pooled = only(served, PooledValues)
+        prepared = self._prepare_once(member.hook_name, pooled.activations[member.hook_name])
+        codes = pooled.codes[member.key]
         n_latents = codes.shape[1]
         sizes = [n for n in sorted(self.config.n_values) if n <= n_latents]
         not_computed = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sae_bench.activations.requests import PooledTexts, Request
+from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, only
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import LabelledTexts, load_labelled
 from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
@@ -46,21 +46,19 @@ class SparseProbingJob:
             self._places.append((self._add(texts.train, texts.classes), self._add(texts.test, texts.classes)))
         self._units = ProbedTexts.of(self.labelled)
         self._prepared: dict[str, list[PreparedDataset]] = {}
-        self._request: PooledTexts | None = None
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
         return {texts.name: texts.provenance for texts in self.labelled}
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        self._request = PooledTexts(self._token_ids, frozenset(member.key for member in members))
-        return [self._request]
+        return [PooledTexts(self._token_ids, frozenset(member.key for member in members))]
 
-    def score(self, member: Member) -> Scores:
-        assert self._request is not None
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
         device = self.lm.device
-        codes = self._request.codes[member.key]
-        prepared = self._prepare(member.hook_name, self._request)
+        pooled = only(served, PooledValues)
+        codes = pooled.codes[member.key]
+        prepared = self._prepare(member.hook_name, pooled)
         results = [one.llm.joined(probing.score_sae(one, codes, self.config, device=device)) for one in prepared]
         scores = _scores(results, self.config)
         scores.samples = text_samples(prepared, results, self._units)
@@ -87,7 +85,7 @@ class SparseProbingJob:
             places[name] = torch.arange(start, len(self._token_ids))
         return places
 
-    def _prepare(self, hook: str, request: PooledTexts) -> list[PreparedDataset]:
+    def _prepare(self, hook: str, pooled: PooledValues) -> list[PreparedDataset]:
         """Draws and residual-stream baselines at a hook; computed once, however many groups of SAEs follow."""
         if hook not in self._prepared:
             self._prepared[hook] = [
@@ -98,7 +96,7 @@ class SparseProbingJob:
                         train,
                         test,
                     ),
-                    request.activations[hook],
+                    pooled.activations[hook],
                     self.config,
                     seeds=self.seeds,
                     device=self.lm.device,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sae_bench.activations.requests import PooledTexts, Request
+from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, only
 from sae_bench.activations.text_pools import text_key
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import DatasetError
@@ -63,17 +63,14 @@ class SaeProbesJob:
         self._unit_key = units_key("sae_probes_tasks", [config.setting, *self._row_of, *self.task_names])
         self._row_of.clear()
         self._streams: dict[str, ScoreTable] = {}
-        self._request: PooledTexts | None = None
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        keys = frozenset(member.key for member in members)
-        self._request = PooledTexts(self._token_ids, keys, tokens="last")
-        return [self._request]
+        return [PooledTexts(self._token_ids, frozenset(member.key for member in members), tokens="last")]
 
-    def score(self, member: Member) -> Scores:
-        assert self._request is not None
-        stream = self._stream(member.hook_name, self._request)
-        codes = self._request.codes[member.key]
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
+        pooled = only(served, PooledValues)
+        stream = self._stream(member.hook_name, pooled)
+        codes = pooled.codes[member.key]
         config = self.config
         by_k = probing.score_codes(self.draws, codes, config.ks, penalty=config.reg_type, binarize=config.binarize)
         collected = Collected(self.draws, self.task_names, self.seeds, stream, by_k)
@@ -87,9 +84,9 @@ class SaeProbesJob:
         rows_T = np.array([self._row_of.setdefault(text_key(text), len(self._row_of)) for text in ids])
         return probing.draw_all(task, rows_T, self.config.setting, self.seeds)
 
-    def _stream(self, hook: str, request: PooledTexts) -> ScoreTable:
+    def _stream(self, hook: str, pooled: PooledValues) -> ScoreTable:
         """Scores of the residual stream at a hook; computed once, however many groups of SAEs follow."""
-        activations = request.activations.pop(hook, None)  # let go as soon as it has been used
+        activations = pooled.activations.pop(hook, None)  # let go as soon as it has been used
         if hook not in self._streams:
             table: ScoreTable = {}
             if self.config.include_llm_baseline and activations is not None:

@@ -13,7 +13,7 @@ from functools import partial
 
 from torch import Tensor
 
-from sae_bench.activations.requests import Request, TokenRows
+from sae_bench.activations.requests import Request, Served, TokenRows
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.multiple_choice import Question, QuestionSet, load_questions
 from sae_bench.errors import PrerequisiteError
@@ -67,24 +67,19 @@ class UnlearningJob:
         self.forget_NL, self.retain_NL = data.forget_NL, data.retain_NL
         self._asks = [ask for of_set in self.known for ask in of_set.asks]
         self._states: dict[str, QuestionStates] = {}
-        self._forget: ActiveCounter | None = None
-        self._retain: ActiveCounter | None = None
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
         return self._provenance
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        self._forget, self._retain = ActiveCounter(members), ActiveCounter(members)
         hooks = {member.hook_name for member in members}
         self._states = {hook: states for hook, states in self._states.items() if hook in hooks}
         rows = self.config.llm_batch_size or max(1, ROW_TOKENS // self.config.seq_len)
-        return [TokenRows(self.forget_NL, rows, self._forget), TokenRows(self.retain_NL, rows, self._retain)]
+        return [TokenRows(rows_NL, rows, ActiveCounter(members)) for rows_NL in (self.forget_NL, self.retain_NL)]
 
-    def score(self, member: Member) -> Scores:
-        assert self._forget is not None
-        assert self._retain is not None
-        forget_F, retain_F = self._forget.sparsity(member), self._retain.sparsity(member)
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
+        forget_F, retain_F = (counter.sparsity(member) for counter in served if isinstance(counter, ActiveCounter))
         settings = [
             Setting(threshold, n, multiplier, select_latents(forget_F, retain_F, retain_threshold=threshold, n=n))
             for threshold in self.config.retain_thresholds

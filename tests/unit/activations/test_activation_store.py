@@ -9,7 +9,7 @@ import torch
 from pass_samples import HOOK, CountedModel, member, random_texts
 
 from sae_bench.activations.one_pass import PassOptions, run_pass
-from sae_bench.activations.requests import PooledTexts
+from sae_bench.activations.requests import PooledTexts, PooledValues, only
 from sae_bench.activations.store import ActivationStore
 from sae_bench.language_models import LanguageModel
 from sae_bench.testing import tiny_model
@@ -17,11 +17,11 @@ from sae_bench.testing import tiny_model
 IDS = torch.arange(10, 22).view(2, 6)
 
 
-def pool(lm: LanguageModel, texts: list[list[int]], folder: Path, hook: str = HOOK) -> PooledTexts:
-    request, sae = PooledTexts(texts), member("topk", hook=hook)
-    report = run_pass(lm, [request], [sae], PassOptions(store=ActivationStore(folder), max_texts=3))
+def pool(lm: LanguageModel, texts: list[list[int]], folder: Path, hook: str = HOOK) -> PooledValues:
+    options = PassOptions(store=ActivationStore(folder), max_texts=3)
+    report = run_pass(lm, [PooledTexts(texts)], [member("topk", hook=hook)], options)
     assert not report.failed
-    return request
+    return only(report.served, PooledValues)
 
 
 def test_the_second_run_makes_no_forward_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

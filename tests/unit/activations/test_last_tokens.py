@@ -13,7 +13,7 @@ from scipy import sparse
 from sae_bench.activations import text_pools
 from sae_bench.activations.one_pass import PassOptions, count_tokens, run_pass
 from sae_bench.activations.pooled import CodeMatrix
-from sae_bench.activations.requests import PooledTexts
+from sae_bench.activations.requests import PooledTexts, PooledValues
 from sae_bench.activations.store import ActivationStore
 from sae_bench.custom_saes.loading import Member
 from sae_bench.testing import tiny_model
@@ -47,20 +47,20 @@ def counting(**kwargs: Any) -> Member:
     return Member("tiny", "counting", CountingSAE(member("relu").sae, **kwargs), HOOK)
 
 
-def rows_of(request: PooledTexts, key: str) -> torch.Tensor:
-    return request.codes[key].rows(torch.arange(len(request.token_ids)))
+def rows_of(values: PooledValues, key: str) -> torch.Tensor:
+    return values.codes[key].rows(torch.arange(values.codes[key].shape[0]))
 
 
 def last_activation(lm, ids):
     return lm.capture(torch.tensor([ids]), [HOOK])[HOOK][0, -1]
 
 
-def check(lm, texts, request, members):
+def check(lm, texts, values, members):
     expected = torch.stack([last_activation(lm, ids) for ids in texts])
-    torch.testing.assert_close(request.activations[HOOK], expected, atol=ROUNDING, rtol=0)
+    torch.testing.assert_close(values.activations[HOOK], expected, atol=ROUNDING, rtol=0)
     for m in members:
-        codes = m.sae.encode(request.activations[HOOK])
-        torch.testing.assert_close(rows_of(request, m.key), codes, atol=ROUNDING, rtol=0)
+        codes = m.sae.encode(values.activations[HOOK])
+        torch.testing.assert_close(rows_of(values, m.key), codes, atol=ROUNDING, rtol=0)
 
 
 def test_the_vectors_are_those_of_the_last_token_of_each_text_alone(lm):
@@ -70,15 +70,14 @@ def test_the_vectors_are_those_of_the_last_token_of_each_text_alone(lm):
     report = run_pass(lm, [request], members, PassOptions(max_texts=5, max_tokens=60))
     assert not report.failed
     assert report.n_tokens == count_tokens([request]) == sum(map(len, set(map(tuple, texts))))
-    check(lm, texts, request, members)
+    check(lm, texts, report.served[0], members)
 
 
 def test_a_last_token_that_is_special_counts(lm):
     eos = lm.tokenizer.eos_token_id
     texts = [[*random_texts(lm, 1)[0], eos], [lm.bos_token_id], [eos]]
     request, m = PooledTexts(texts, tokens="last"), member("topk")
-    run_pass(lm, [request], [m])
-    check(lm, texts, request, [m])
+    check(lm, texts, run_pass(lm, [request], [m]).served[0], [m])
 
 
 def test_only_last_tokens_are_encoded(lm):
@@ -98,11 +97,12 @@ def test_texts_that_are_wanted_whole_as_well_run_once(lm, monkeypatch):
     assert counted.n_rows == report.n_texts == 10
     assert report.n_tokens == count_tokens([last, whole])
     monkeypatch.undo()
-    check(lm, list(last.token_ids), last, [m])
+    of_last, of_whole = report.served
+    check(lm, list(last.token_ids), of_last, [m])
     expected = torch.stack([plain_mean(lm, ids) for ids in texts[:8]])
-    torch.testing.assert_close(whole.activations[HOOK].double(), expected, atol=ROUNDING, rtol=0)
+    torch.testing.assert_close(of_whole.activations[HOOK].double(), expected, atol=ROUNDING, rtol=0)
     expected = torch.stack([plain_code_mean(lm, ids, m.sae) for ids in texts[:8]])
-    torch.testing.assert_close(rows_of(whole, m.key).double(), expected, atol=ROUNDING, rtol=0)
+    torch.testing.assert_close(rows_of(of_whole, m.key).double(), expected, atol=ROUNDING, rtol=0)
 
 
 def test_an_sae_is_encoded_only_on_the_tokens_that_it_is_wanted_on(lm):
@@ -110,10 +110,10 @@ def test_an_sae_is_encoded_only_on_the_tokens_that_it_is_wanted_on(lm):
     ends, means = counting(), member("relu", name="means")
     last = PooledTexts(texts, frozenset({ends.key}), tokens="last")
     whole = PooledTexts(texts, frozenset({means.key}))
-    run_pass(lm, [whole, last], [ends, means])
+    of_whole, of_last = run_pass(lm, [whole, last], [ends, means]).served
     assert ends.sae.n_tokens == 6
-    assert (set(last.codes), set(whole.codes)) == ({ends.key}, {means.key})
-    check(lm, texts, last, [ends])
+    assert (set(of_last.codes), set(of_whole.codes)) == ({ends.key}, {means.key})
+    check(lm, texts, of_last, [ends])
 
 
 def test_an_sae_that_fails_is_dropped_from_both_kinds(lm):
@@ -122,29 +122,29 @@ def test_an_sae_that_fails_is_dropped_from_both_kinds(lm):
     whole, last = PooledTexts(texts), PooledTexts(texts, tokens="last")
     report = run_pass(lm, [whole, last], [bad, good], PassOptions(max_texts=2))
     assert set(report.failed) == {bad.key}
-    assert set(whole.codes) == set(last.codes) == {good.key}
-    check(lm, texts, last, [good])
+    of_whole, of_last = report.served
+    assert set(of_whole.codes) == set(of_last.codes) == {good.key}
+    check(lm, texts, of_last, [good])
 
 
 def test_a_request_without_saes_runs_nothing(lm, monkeypatch):
     request = PooledTexts(random_texts(lm, 4), frozenset(), tokens="last")
     counted = CountedModel(lm, monkeypatch)
-    run_pass(lm, [request], [member("topk")])
+    (values,) = run_pass(lm, [request], [member("topk")]).served
     assert counted.n_rows == 0
-    assert request.codes == request.activations == {}
+    assert values.codes == values.activations == {}
 
 
 def test_kept_activations_are_those_of_the_last_tokens_alone(lm, tmp_path, monkeypatch):
     texts = random_texts(lm, 7)
     store, m = ActivationStore(tmp_path), member("topk")
-    first, again, whole = PooledTexts(texts, tokens="last"), PooledTexts(texts, tokens="last"), PooledTexts(texts)
-    run_pass(lm, [first], [m], PassOptions(store=store))
+    (first,) = run_pass(lm, [PooledTexts(texts, tokens="last")], [m], PassOptions(store=store)).served
     assert sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors")) < 7 * 32 * 4 + 200
     counted = CountedModel(lm, monkeypatch)
-    run_pass(lm, [again], [m], PassOptions(store=store))
+    (again,) = run_pass(lm, [PooledTexts(texts, tokens="last")], [m], PassOptions(store=store)).served
     assert counted.n_rows == 0
     assert torch.equal(rows_of(again, m.key), rows_of(first, m.key))
-    run_pass(lm, [whole], [m], PassOptions(store=store))
+    (whole,) = run_pass(lm, [PooledTexts(texts)], [m], PassOptions(store=store)).served
     assert counted.n_rows == 7
     expected = torch.stack([plain_mean(lm, ids) for ids in texts])
     torch.testing.assert_close(whole.activations[HOOK].double(), expected, atol=ROUNDING, rtol=0)
@@ -154,17 +154,17 @@ def test_they_are_kept_in_the_type_of_the_model():
     lm = tiny_model("llama")
     lm.model.to(torch.bfloat16)
     request = PooledTexts(random_texts(lm, 3), tokens="last")
-    run_pass(lm, [request], [member("topk")])
-    assert request.activations[HOOK].dtype == torch.bfloat16
+    (values,) = run_pass(lm, [request], [member("topk")]).served
+    assert values.activations[HOOK].dtype == torch.bfloat16
 
 
 def test_codes_that_are_too_large_stay_sparse(lm, monkeypatch):
     texts = random_texts(lm, 9)
     m = member("topk")
-    dense, thin = PooledTexts(texts, tokens="last"), PooledTexts(texts, tokens="last")
-    run_pass(lm, [dense], [m])
+    request = PooledTexts(texts, tokens="last")
+    (dense,) = run_pass(lm, [request], [m]).served
     monkeypatch.setattr(text_pools, "PooledCodes", partial(text_pools.PooledCodes, dense_limit_bytes=0))
-    run_pass(lm, [thin], [m])
+    (thin,) = run_pass(lm, [request], [m]).served
     assert thin.codes[m.key].is_sparse
     assert not dense.codes[m.key].is_sparse
     assert torch.equal(rows_of(thin, m.key), rows_of(dense, m.key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from sae_bench.activations.one_pass import (
     encode_with_halving,
     run_pass,
 )
-from sae_bench.activations.requests import PooledTexts, TokenRows
+from sae_bench.activations.requests import PooledTexts, PooledValues, TokenRows, only
 from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import SAEMismatchError
@@ -76,22 +77,21 @@ def failing(error: Exception, *, calls: int = 0) -> Member:
     return Member("tiny", "failing", FailingSAE(member("relu").sae, error, calls=calls), HOOK)
 
 
-def rows_of(request: PooledTexts, key: str) -> Tensor:
-    return request.codes[key].rows(torch.arange(len(request.token_ids)))
+def rows_of(values: PooledValues, key: str) -> Tensor:
+    return values.codes[key].rows(torch.arange(values.codes[key].shape[0]))
 
 
 def test_pooled_texts_equal_each_text_alone(lm):
     texts = random_texts(lm, 23)
     members = [member("topk"), member("relu", seed=1)]
-    request = PooledTexts(texts)
-    report = run_pass(lm, [request], members, PassOptions(max_texts=5, max_tokens=60))
+    report = run_pass(lm, [PooledTexts(texts)], members, PassOptions(max_texts=5, max_tokens=60))
     assert not report.failed
+    (values,) = report.served
     expected = torch.stack([plain_mean(lm, ids) for ids in texts])
-    found = request.activations[HOOK].double()
-    torch.testing.assert_close(found, expected, atol=ROUNDING, rtol=0)
+    torch.testing.assert_close(values.activations[HOOK].double(), expected, atol=ROUNDING, rtol=0)
     for m in members:
         expected = torch.stack([plain_code_mean(lm, ids, m.sae) for ids in texts])
-        torch.testing.assert_close(rows_of(request, m.key).double(), expected, atol=ROUNDING, rtol=0)
+        torch.testing.assert_close(rows_of(values, m.key).double(), expected, atol=ROUNDING, rtol=0)
 
 
 def test_texts_that_requests_share_run_once(lm, monkeypatch):
@@ -101,34 +101,62 @@ def test_texts_that_requests_share_run_once(lm, monkeypatch):
     report = run_pass(lm, [first, second], [member("topk")], PassOptions(max_texts=4))
     assert counted.n_rows == report.n_texts == 10
     assert report.n_tokens == sum(len(texts[i]) for i in (*range(8), 9, 10)) == count_tokens([first, second])
-    assert torch.equal(rows_of(first, "tiny_topk_0")[4:], rows_of(second, "tiny_topk_0")[1:5])
-    alone = PooledTexts(second.token_ids)
-    run_pass(lm, [alone], [member("topk")])
-    torch.testing.assert_close(rows_of(alone, "tiny_topk_0"), rows_of(second, "tiny_topk_0"), atol=ROUNDING, rtol=0)
+    of_first, of_second = (rows_of(values, "tiny_topk_0") for values in report.served)
+    assert torch.equal(of_first[4:], of_second[1:5])
+    (alone,) = run_pass(lm, [PooledTexts(second.token_ids)], [member("topk")]).served
+    torch.testing.assert_close(rows_of(alone, "tiny_topk_0"), of_second, atol=ROUNDING, rtol=0)
+
+
+def test_every_request_gets_what_was_made_of_it_and_stays_as_it_is(lm):
+    texts, rows, consumer = random_texts(lm, 5), torch.randint(10, 300, (2, 8)), Recorder()
+    requests = [
+        PooledTexts(texts[:2], tokens="last"),
+        TokenRows(rows, 2, consumer),
+        PooledTexts(texts[2:]),
+        PooledTexts(texts[4:], tokens="last"),
+    ]
+    before = [replace(request) for request in requests]
+    served = run_pass(lm, requests, [member("topk")]).served
+    assert requests == before
+    assert served[1] is consumer
+    shapes = [one.codes["tiny_topk_0"].shape for one in served if isinstance(one, PooledValues)]
+    assert shapes == [(2, 64), (3, 64), (1, 64)]
+    for place, request in ((0, requests[0]), (2, requests[2]), (3, requests[3])):
+        (alone,) = run_pass(lm, [request], [member("topk")]).served
+        torch.testing.assert_close(
+            rows_of(alone, "tiny_topk_0"), rows_of(served[place], "tiny_topk_0"), atol=ROUNDING, rtol=0
+        )
+
+
+def test_only_takes_the_one_thing_of_the_class_expected():
+    values, consumer = PooledValues({}, {}), Recorder()
+    assert only([values], PooledValues) is values
+    for served in ([], [consumer], [values, values]):
+        with pytest.raises(TypeError, match="one PooledValues"):
+            only(served, PooledValues)
 
 
 def test_several_hooks_at_once(lm, monkeypatch):
     texts = random_texts(lm, 6)
     members = [member("topk"), *(member("relu", hook=hook, name=hook) for hook in OTHER_HOOKS)]
-    request = PooledTexts(texts)
     counted = CountedModel(lm, monkeypatch)
-    run_pass(lm, [request], members, PassOptions(max_texts=3))
+    (values,) = run_pass(lm, [PooledTexts(texts)], members, PassOptions(max_texts=3)).served
     assert counted.n_rows == 6
     assert all(set(hooks) == {HOOK, *OTHER_HOOKS} for hooks in counted.hooks)
     monkeypatch.undo()
     for m in members:
         means = torch.stack([plain_mean(lm, ids, m.hook_name) for ids in texts])
         codes = torch.stack([plain_code_mean(lm, ids, m.sae, m.hook_name) for ids in texts])
-        found = request.activations[m.hook_name].double()
-        torch.testing.assert_close(found, means, atol=ROUNDING, rtol=0)
-        torch.testing.assert_close(rows_of(request, m.key).double(), codes, atol=ROUNDING, rtol=0)
+        torch.testing.assert_close(values.activations[m.hook_name].double(), means, atol=ROUNDING, rtol=0)
+        torch.testing.assert_close(rows_of(values, m.key).double(), codes, atol=ROUNDING, rtol=0)
 
 
 def test_hooks_of_different_widths(lm):
     wide = "blocks.0.mlp.hook_post"
     request = PooledTexts(random_texts(lm, 3))
-    run_pass(lm, [request], [member("topk"), member("relu", hook=wide, name="wide", d_in=64)])
-    assert {hook: x.shape[1] for hook, x in request.activations.items()} == {HOOK: 32, wide: 64}
+    members = [member("topk"), member("relu", hook=wide, name="wide", d_in=64)]
+    (values,) = run_pass(lm, [request], members).served
+    assert {hook: x.shape[1] for hook, x in values.activations.items()} == {HOOK: 32, wide: 64}
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -139,13 +167,14 @@ def test_an_sae_that_raises_is_left_out_and_the_others_go_on(lm, place: int, cal
     good = [member("topk"), member("relu", seed=1)]
     alone, together = (PooledTexts(texts), Recorder()), (PooledTexts(texts), Recorder())
     options = PassOptions(max_texts=3)
-    run_pass(lm, [alone[0], TokenRows(rows, 2, alone[1])], good, options)
+    of_alone = run_pass(lm, [alone[0], TokenRows(rows, 2, alone[1])], good, options).served[0]
     mixed = [*good[:place], failing(error, calls=calls), *good[place:]]
     report = run_pass(lm, [together[0], TokenRows(rows, 2, together[1])], mixed, options)
     assert report.failed == {"tiny_failing": error}
-    assert set(together[0].codes) == {m.key for m in good}
+    of_together = report.served[0]
+    assert set(of_together.codes) == {m.key for m in good}
     for m in good:
-        assert torch.equal(rows_of(alone[0], m.key), rows_of(together[0], m.key))
+        assert torch.equal(rows_of(of_alone, m.key), rows_of(of_together, m.key))
         assert torch.equal(torch.cat(alone[1].codes[m.key]), torch.cat(together[1].codes[m.key]))
 
 
@@ -171,7 +200,7 @@ def test_codes_of_a_wrong_width_are_the_fault_of_their_sae(lm):
     request = PooledTexts(random_texts(lm, 3))
     report = run_pass(lm, [request], [narrow, member("topk")])
     assert isinstance(report.failed["tiny_narrow"], SAEMismatchError)
-    assert set(request.codes) == {"tiny_topk_0"}
+    assert set(only(report.served, PooledValues).codes) == {"tiny_topk_0"}
 
 
 def test_the_traceback_of_a_failure_is_kept(lm):
@@ -197,7 +226,7 @@ def test_requests_that_want_some_saes_get_those(lm):
     only_topk = TokenRows(rows, 2, consumer, sae_keys=frozenset({"tiny_topk_0"}))
     report = run_pass(lm, [request, only_topk], [member("relu"), member("topk")])
     assert not report.failed
-    assert set(request.codes) == {"tiny_relu_0"}
+    assert set(report.served[0].codes) == {"tiny_relu_0"}
     assert set(consumer.codes) == {"tiny_topk_0"}
 
 
@@ -207,8 +236,8 @@ def test_an_sae_scores_the_same_in_any_company(lm):
     for members in (["a"], ["a", "b"], ["b", "a"]):
         request, consumer = PooledTexts(texts), Recorder()
         saes = {"a": member("batch_topk", name="a"), "b": member("relu", name="b", seed=3)}
-        run_pass(lm, [request, TokenRows(rows, 2, consumer)], [saes[name] for name in members])
-        results.append(torch.cat([rows_of(request, "tiny_a"), *consumer.codes["tiny_a"]]))
+        served = run_pass(lm, [request, TokenRows(rows, 2, consumer)], [saes[name] for name in members]).served
+        results.append(torch.cat([rows_of(served[0], "tiny_a"), *consumer.codes["tiny_a"]]))
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
 
@@ -249,18 +278,18 @@ def test_texts_without_a_token_of_their_own_are_zero(lm, max_texts: int, caplog)
     requests = [request, TokenRows(rows, 1, consumer)]
     report = run_pass(lm, requests, [member("topk")], PassOptions(max_texts=max_texts))
     assert not report.failed
-    assert rows_of(request, "tiny_topk_0").abs().sum(1).gt(0).tolist() == [False, True, False, False]
-    assert request.activations[HOOK].abs().sum(1).gt(0).tolist() == [False, True, False, False]
+    values = report.served[0]
+    assert rows_of(values, "tiny_topk_0").abs().sum(1).gt(0).tolist() == [False, True, False, False]
+    assert values.activations[HOOK].abs().sum(1).gt(0).tolist() == [False, True, False, False]
     assert [batch.rows for batch in consumer.batches] == [(1,)]
     assert "3 texts" in caplog.text
 
 
 def test_out_of_memory_halves_the_batch(lm, monkeypatch, caplog):
     texts = random_texts(lm, 13)
-    plain, halved = PooledTexts(texts), PooledTexts(texts)
-    run_pass(lm, [plain], [member("topk")])
+    (plain,) = run_pass(lm, [PooledTexts(texts)], [member("topk")]).served
     counted = CountedModel(lm, monkeypatch, largest=4)
-    run_pass(lm, [halved], [member("topk")])
+    (halved,) = run_pass(lm, [PooledTexts(texts)], [member("topk")]).served
     assert [len(ids) for ids in counted.batches] == [4, 3, 3, 3]
     assert "out of memory" in caplog.text
     torch.testing.assert_close(plain.activations[HOOK], halved.activations[HOOK], atol=ROUNDING, rtol=0)
@@ -299,6 +328,6 @@ def test_nothing_keeps_a_gradient_and_the_mode_is_left_alone(lm):
     m = member("relu")
     m.sae.W_enc.requires_grad_(True)
     with torch.enable_grad():
-        run_pass(lm, [request], [m])
+        (values,) = run_pass(lm, [request], [m]).served
         assert torch.is_grad_enabled()
-    assert not rows_of(request, m.key).requires_grad
+    assert not rows_of(values, m.key).requires_grad

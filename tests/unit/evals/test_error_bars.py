@@ -110,10 +110,10 @@ def test_a_text_adds_what_its_tests_add(lm: LanguageModel, make_plan: Plan):
     config = plan.evals[0].config
     job = SparseProbingJob(EvalContext(lm, ("blocks.1.hook_resid_post",), (1, 2)), config)
     member = Member("tiny", "a", tiny_sae("topk", hook_name="blocks.1.hook_resid_post"), "blocks.1.hook_resid_post")
-    run_pass(lm, job.requests([member]), [member])
-    samples = job.score(member).samples["sae.sae_top_2_test_accuracy"]
-    (prepared,) = job._prepare(member.hook_name, job._request)
-    result = probing.score_sae(prepared, job._request.codes[member.key], config)
+    served = run_pass(lm, job.requests([member]), [member]).served
+    samples = job.score(member, served).samples["sae.sae_top_2_test_accuracy"]
+    (prepared,) = job._prepare(member.hook_name, served[0])
+    result = probing.score_sae(prepared, served[0].codes[member.key], config)
     rows = torch.cat([prepared.dataset.test_rows[name] for name in prepared.dataset.classes])
     n = len(prepared.dataset.classes)
     for seed_place, seed in enumerate((1, 2)):
@@ -191,10 +191,10 @@ def test_draws_with_other_rows_keep_the_details_of_the_first(lm: LanguageModel, 
     job = start_resampled(spec, EvalContext(lm, ("blocks.1.hook_resid_post",), (1, 2)), config)
     assert isinstance(job, ResampledJob)
     member = Member("tiny", "a", tiny_sae("topk", hook_name="blocks.1.hook_resid_post"), "blocks.1.hook_resid_post")
-    run_pass(lm, job.requests([member]), [member])
-    draws = [one.score(member) for one in job.jobs]
-    job.jobs[1].score = lambda _member: draws[1]  # type: ignore[method-assign] # the second draw lacks its rows
+    served = run_pass(lm, job.requests([member]), [member]).served
+    draws = [one.score(member, [part]) for one, part in zip(job.jobs, served, strict=True)]
+    job.jobs[1].score = lambda _member, _served: draws[1]  # type: ignore[method-assign] # the second draw lacks its rows
     draws[1].details = []
-    merged = job.score(member)
+    merged = job.score(member, served)
     assert len(merged.details) == 1
     assert DETAILS_DIFFER in merged.warnings

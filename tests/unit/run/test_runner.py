@@ -271,10 +271,10 @@ def test_a_score_that_raises_an_os_error_is_that_saes_failure(make_plan: Plan, m
 
     score = SparseProbingJob.score
 
-    def flaky(self: Any, member: Any) -> Any:
+    def flaky(self: Any, member: Any, served: Any) -> Any:
         if member.sae_id == "a":
             raise ConnectionError("judge is away")
-        return score(self, member)
+        return score(self, member, served)
 
     monkeypatch.setattr(SparseProbingJob, "score", flaky)
     summary = run(make_plan([handle("a"), handle("b")]))

@@ -99,7 +99,7 @@ def scores_of(job: AutoInterpJob, sae: Any, *, hook: str = "hook_embed", name: s
     member = Member("tiny", name, sae, hook)
     report = run_pass(job.lm, job.requests([member]), [member])
     assert not report.failed
-    return job.score(member)
+    return job.score(member, report.served)
 
 
 def test_planted_words_are_explained_and_found(lm, rows, tmp_path):
@@ -175,7 +175,7 @@ def test_a_local_judge_is_asked_about_all_saes_together(lm, rows, tmp_path):
     members = [Member("tiny", name, Planted(lm), "hook_embed") for name in "ab"]
     report = run_pass(job.lm, job.requests(members), members)
     assert not report.failed
-    together = {member.sae_id: job.score(member) for member in members}
+    together = {member.sae_id: job.score(member, report.served) for member in members}
     assert len(calls) == 2  # explanations, then predictions; equal questions are asked once
     for name, scores in alone.items():
         assert together[name].metrics == scores.metrics
@@ -185,18 +185,18 @@ def test_a_local_judge_is_asked_about_all_saes_together(lm, rows, tmp_path):
 def test_a_broken_neighbour_does_not_stop_an_sae(lm, rows, tmp_path, monkeypatch):
     job = job_on(lm, rows, WordJudge(), tmp_path, judge="local")
     members = [Member("tiny", name, Planted(lm), "hook_embed") for name in "ab"]
-    run_pass(job.lm, job.requests(members), members)
+    served = run_pass(job.lm, job.requests(members), members).served
     find = job.find
 
-    def broken(member):
+    def broken(member, gatherer):
         if member.sae_id == "b":
             raise ValueError("broken")
-        return find(member)
+        return find(member, gatherer)
 
     monkeypatch.setattr(job, "find", broken)
-    assert job.score(members[0]).metrics.autointerp.n_judged == 3
+    assert job.score(members[0], served).metrics.autointerp.n_judged == 3
     with pytest.raises(ValueError, match="broken"):
-        job.score(members[1])
+        job.score(members[1], served)
 
 
 def test_few_judged_latents_and_explanations_alone(lm, rows, tmp_path):
@@ -229,9 +229,8 @@ def test_an_sae_without_live_latents_says_so(lm, rows, tmp_path):
 def examples_of(lm: LanguageModel, rows_RL: Tensor, seed: int = 42, **changes: Any) -> tuple[LatentExamples, Corpus]:
     job = job_on(lm, rows_RL, WordJudge(), Path(), **changes)
     member = Member("tiny", "sae", Planted(lm), "hook_embed")
-    run_pass(lm, job.requests([member]), [member])
-    assert job._gatherer is not None
-    activations = job._gatherer.activations[member.key].by_latent()[0]
+    (gatherer,) = run_pass(lm, job.requests([member]), [member]).served
+    activations = gatherer.activations[member.key].by_latent()[0]
     examples = make_examples(0, activations, job.corpus, job.config, seed=seed)
     assert not isinstance(examples, str)
     return examples, job.corpus

@@ -41,7 +41,7 @@ def run_core(lm: LanguageModel, config: CoreEvalConfig, rows: Tensor, members: l
     report = run_pass(lm, job.requests(members), members)
     for error in report.failed.values():
         raise error
-    return [job.score(m) for m in members]
+    return [job.score(m, report.served) for m in members]
 
 
 def flat(scores: Scores) -> dict[str, float | None]:

@@ -241,7 +241,7 @@ def test_the_job_serves_the_saes_it_was_asked_for():
 
     report = run_pass(lm, job.requests([asked]), [other, asked])
     assert not report.failed
-    assert job.score(asked).metrics == run_core(lm, settings(), corpus_rows(lm, 4), [asked])[0].metrics
+    assert job.score(asked, report.served).metrics == run_core(lm, settings(), corpus_rows(lm, 4), [asked])[0].metrics
 
 
 def test_a_batch_of_special_tokens_only_counts_for_nothing():

@@ -45,7 +45,7 @@ def run_mdl(lm: LanguageModel, config: MDLEvalConfig, rows: Tensor, members: lis
     report = run_pass(lm, job.requests(members), members)
     for error in report.failed.values():
         raise error
-    return [job.score(m) for m in members]
+    return [job.score(m, report.served) for m in members]
 
 
 def tokens_and_codes(lm: LanguageModel, sae: Any, hook: str, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,9 +37,10 @@ def token_ids(lm):
 
 def pooled(lm, sae, token_ids):
     member = Member("tiny", "sae", sae, HOOK)
-    request = PooledTexts(token_ids)
-    assert not run_pass(lm, [request], [member]).failed
-    return request.activations[HOOK], request.codes[member.key]
+    report = run_pass(lm, [PooledTexts(token_ids)], [member])
+    assert not report.failed
+    (values,) = report.served
+    return values.activations[HOOK], values.codes[member.key]
 
 
 def some_ablations():
@@ -166,20 +167,19 @@ def test_the_pooled_identity_holds_for_the_embedded_saes(embedded_lm, name):
     hook = sae.cfg.hook_name
     tokens = token_activations(embedded_lm, hook, ids)
     member = Member("embedded", name, sae, hook)
-    request = PooledTexts(ids)
-    run_pass(embedded_lm, [request], [member])
+    (values,) = run_pass(embedded_lm, [PooledTexts(ids)], [member]).served
     probes = random_probes(2, d=576)
     rows = torch.arange(20)
     job = Ablation(0, Contrast(rows[:10], rows[10:]), (0, 1), rows, signed=False)
     (shift_NJU,), _ = all_shifts(
-        sae, request.codes[member.key], probes, [job], [10, 500], TokenSource(embedded_lm, hook, ids)
+        sae, values.codes[member.key], probes, [job], [10, 500], TokenSource(embedded_lm, hook, ids)
     )
     probe = torch.nn.Linear(576, 1).requires_grad_(False)
     probe.weight.copy_(probes.weights_PF[:1])
     latents = rank(sae, tokens, rows[:10], rows[10:], probe, signed=False)
     for size, shift_JU in zip((10, 500), shift_NJU, strict=True):
         x_UD = torch.stack([ablated(sae, tokens[row], latents[:size]) for row in range(20)])
-        found_JU = probes.weights_PF @ request.activations[hook].T + shift_JU
+        found_JU = probes.weights_PF @ values.activations[hook].T + shift_JU
         expected_JU = probes.weights_PF @ x_UD.T
         assert (found_JU - expected_JU).abs().max() <= 1e-4 * max(1.0, float(expected_JU.abs().max()))
         assert shift_JU.abs().max() > 0.01

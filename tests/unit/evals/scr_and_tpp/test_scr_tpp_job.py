@@ -27,8 +27,9 @@ SEEDS = (42, 43)
 def scored(lm, spec, sae, seeds=SEEDS, **changes):
     job = spec.start(EvalContext(lm, (HOOK,), seeds), make_config(spec, {**TINY, **changes}))
     member = Member("tiny", "sae", sae, HOOK)
-    assert not run_pass(lm, job.requests([member]), [member]).failed
-    return job, job.score(member)
+    report = run_pass(lm, job.requests([member]), [member])
+    assert not report.failed
+    return job, job.score(member, report.served)
 
 
 def plain_accuracy(probe, x_TD, labels):
@@ -89,7 +90,9 @@ def test_tpp_is_the_plain_computation(lm, words, sae):
 def test_probes_trained_in_one_loop_are_those_of_torch_one_at_a_time(lm, times):
     job, _ = scored(lm, SCR_SPEC, tiny_sae("topk"))
     (prepared,) = job._prepared.values()
-    x_TD = job._request.activations[HOOK]
+    member = Member("tiny", "sae", tiny_sae("topk"), HOOK)
+    (pooled,) = run_pass(lm, job.requests([member]), [member]).served
+    x_TD = pooled.activations[HOOK]
     problems = [scr._problem(pair, c, seed) for pair in job.pairs for seed in SEEDS for c in scr.CONCEPTS]
     assert len(problems) == len(prepared.probes.bias_P) == 12
     for problem, weights_D, bias in zip(problems, prepared.probes.weights_PF, prepared.probes.bias_P, strict=True):

@@ -95,8 +95,9 @@ def member(name: str = "a", architecture: str = "topk", **kwargs: Any) -> Member
 
 
 def scored(lm: LanguageModel, job: SaeProbesJob, *members: Member) -> list[Any]:
-    assert not run_pass(lm, job.requests(members), members).failed
-    return [job.score(m) for m in members]
+    report = run_pass(lm, job.requests(members), members)
+    assert not report.failed
+    return [job.score(m, report.served) for m in members]
 
 
 # ---- results
@@ -204,11 +205,11 @@ def test_duplicates_are_told(lm):
 
 def test_codes_are_those_of_the_last_token(lm):
     job, m = job_of(lm), member()
-    run_pass(lm, job.requests([m]), [m])
+    (pooled,) = run_pass(lm, job.requests([m]), [m]).served
     task, draw = TASKS["1_words"], job.draws[0]
     ids = lm.tokenize(task.texts)
     for row in draw.train_rows[:5]:
-        codes = job._request.codes[m.key].rows(torch.tensor([int(row)]))
+        codes = pooled.codes[m.key].rows(torch.tensor([int(row)]))
         text = next(text for text in ids if np.array_equal(text, job._token_ids[row]))
         x = lm.capture(torch.tensor([text]), [HOOK])[HOOK][0, -1:]
         torch.testing.assert_close(codes, m.sae.encode(x), atol=2e-5, rtol=0)

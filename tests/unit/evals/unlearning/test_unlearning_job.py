@@ -162,8 +162,9 @@ def test_the_whole_grid_is_that_of_one_row_and_one_question_at_a_time(lm, settin
     config = UnlearningEvalConfig(**{**settings, **grid})
     sae = tiny_sae("topk", hook_name=HOOK)
     job, member = UnlearningJob(EvalContext(lm, (HOOK,), (1,)), config), Member("tiny", "topk", sae, HOOK)
-    assert not run_pass(lm, job.requests([member]), [member]).failed
-    details = job.score(member).details
+    report = run_pass(lm, job.requests([member]), [member])
+    assert not report.failed
+    details = job.score(member, report.served).details
     reader = make_reader(lm, "cloze", "plain")
     shares = [plain_shares(lm, sae, rows_NL) for rows_NL in (job.forget_NL, job.retain_NL)]
     seen = set()
@@ -234,7 +235,7 @@ def test_samples_are_what_the_scores_are_means_of(lm, settings):
     assert len(job.requests([])) == 2
     report = run_pass(lm, job.requests([member]), [member])
     assert not report.failed
-    scores = job.score(member)
+    scores = job.score(member, report.served)
     metrics = scores.metrics.unlearning
     score: Samples = scores.samples["unlearning.unlearning_score"]
     held_out: Samples = scores.samples["unlearning.unlearning_score_held_out"]
