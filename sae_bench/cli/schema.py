@@ -27,9 +27,9 @@ def schema(evals: tuple[str, ...], out: Path | None, typescript: bool) -> None:
 
     One eval prints its schema, several an object: eval -> schema.
     """
+    from sae_bench.cli.json_schemas import output_schema, schema_name, write_schema
+    from sae_bench.cli.typescript_types import generate
     from sae_bench.errors import UsageError
-    from sae_bench.evals.generate_json_schemas import output_schema, schema_name, write_schema
-    from sae_bench.evals.typescript_types import generate
     from sae_bench.run.planning import choose_evals
 
     specs = choose_evals(evals or ("all",))

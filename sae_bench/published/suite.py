@@ -124,7 +124,7 @@ def _judged(suite: Suite, handles: Sequence[SAEHandle]) -> dict[str, dict[str, d
     config = _config(suite, spec, lm)
     context = planning.load_context(lm)
     del lm
-    main = importlib.import_module("sae_bench.evals.autointerp.main")
+    main = importlib.import_module("sae_bench.published.autointerp")
     saes = [(handle.release, handle.load(context)) for handle in handles]
     folder = suite.output_folder / JUDGED
     return {JUDGED: main.run_eval(config, saes, suite.device, suite.api_key, folder, suite.force_rerun)}

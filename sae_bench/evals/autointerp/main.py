@@ -1,91 +1,11 @@
 """`python -m sae_bench.evals.autointerp.main --sae_regex_pattern .. --sae_block_pattern .. --model_name ..`"""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Any
-
-import torch
-
-from sae_bench.atomic import write_text_atomically
 from sae_bench.cli.process import run_command
-from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
-from sae_bench.evals.autointerp.evaluate import SPEC, AutoInterpJob
-from sae_bench.evals.base import EvalSpec
-from sae_bench.language_models import LanguageModel
-from sae_bench.published import entry_points
-from sae_bench.published.entry_points import EntryOptions, SelectedSAE
-from sae_bench.published.eval_command import eval_command
+from sae_bench.forwarding import published_path
+from sae_bench.published.autointerp import *
+from sae_bench.published.autointerp import command
 
-command = eval_command(SPEC)
-
-
-def run_eval(
-    config: AutoInterpEvalConfig,
-    selected_saes: Sequence[SelectedSAE],
-    device: str,
-    api_key: str | None,
-    output_path: str | Path,
-    force_rerun: bool = False,
-    save_logs_path: str | Path | None = None,
-    artifacts_path: str | Path = "artifacts",
-) -> dict[str, dict[str, Any]]:
-    """Evaluate SAEs, (release, id) or (name, SAE object); returns `<release>_<id>` -> result. See `entry_points`.
-
-    Args:
-        api_key: of the judge; None takes OPENAI_API_KEY or `openai_api_key.txt`. It is written nowhere.
-        save_logs_path: a text file with a table of all latents and the conversations about the best and the worst.
-        artifacts_path: nothing is kept there; the judge's replies are in the folder `judge_cache`.
-    """
-    del artifacts_path
-    options = EntryOptions(Path(output_path), device, force_rerun)
-    results = entry_points.run_eval(_with_key(api_key), config, selected_saes, options)
-    if save_logs_path is not None:
-        logs = (f"{name}\n\n{as_text(result['eval_result_unstructured'])}" for name, result in results.items())
-        write_text_atomically(Path(save_logs_path), "\n\n".join(logs))
-    return results
-
-
-def run_eval_single_sae(
-    config: AutoInterpEvalConfig,
-    sae: Any,
-    model: LanguageModel | str,
-    device: str,
-    artifacts_folder: str | Path,
-    api_key: str | None,
-    sae_sparsity: torch.Tensor | None = None,
-) -> dict[int, dict[str, Any]]:
-    """Latent -> explanation, predictions, correct numbers, score and log of one SAE object.
-
-    Which latents are live is counted on the same tokens; `sae_sparsity` is not read.
-    """
-    del artifacts_folder, sae_sparsity
-    scores = entry_points.score_single_sae(_with_key(api_key), config, sae, model, device=device)
-    return {int(latent): record for latent, record in scores.unstructured.items()}
-
-
-def as_text(records: Mapping[str, Mapping[str, Any]]) -> str:
-    """All latents in a table, then the conversations about the worst and the best."""
-    lines = [f"{'latent':>8}  {'score':>6}  explanation"]
-    lines += [f"{r['latent']:>8}  {_number(r['score']):>6}  {r['explanation']}" for r in records.values()]
-    scored = sorted((r for r in records.values() if r["score"] is not None), key=lambda r: r["score"])
-    if scored:
-        for title, record in (("worst", scored[0]), ("best", scored[-1])):
-            lines.append(
-                f"\nThe {title} score, {record['score']:.3f}, has latent {record['latent']}:\n\n{record['logs']}"
-            )
-    return "\n".join(lines)
-
-
-def _number(score: float | None) -> str:
-    return "-" if score is None else f"{score:.3f}"
-
-
-def _with_key(api_key: str | None) -> EvalSpec:
-    return SPEC if api_key is None else replace(SPEC, start=partial(AutoInterpJob, api_key=api_key))
+published_path(__name__, "sae_bench.published.autointerp")
 
 
 if __name__ == "__main__":

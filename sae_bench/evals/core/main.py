@@ -1,68 +1,11 @@
-"""`python -m sae_bench.evals.core.main SAE_REGEX_PATTERN SAE_BLOCK_PATTERN`; the patterns may also be flags."""
-
-from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+"""`python -m sae_bench.evals.core.main SAE_REGEX_PATTERN SAE_BLOCK_PATTERN`"""
 
 from sae_bench.cli.process import run_command
-from sae_bench.evals.core.eval_config import CoreEvalConfig
-from sae_bench.evals.core.evaluate import SPEC
-from sae_bench.published import entry_points
-from sae_bench.published.entry_points import EntryOptions, SelectedSAE
-from sae_bench.published.eval_command import eval_command, only_chosen
+from sae_bench.forwarding import published_path
+from sae_bench.published.core import *
+from sae_bench.published.core import command
 
-command = eval_command(SPEC, positional_patterns=True, model_required=False, adjust=only_chosen(SPEC, "compute_"))
-command.help = f"{command.help} If any --compute_* flag is given, only those given are computed; without any, all are."
-
-
-def run_eval(
-    config: CoreEvalConfig,
-    selected_saes: Sequence[SelectedSAE],
-    device: str,
-    output_path: str | Path,
-    force_rerun: bool = False,
-) -> dict[str, dict[str, Any]]:
-    """Evaluate SAEs, (release, id) or (name, SAE object); returns `<release>_<id>` -> result. See `entry_points`."""
-    return entry_points.run_eval(SPEC, config, selected_saes, EntryOptions(Path(output_path), device, force_rerun))
-
-
-def multiple_evals(
-    selected_saes: Sequence[SelectedSAE], n_eval_reconstruction_batches: int, n_eval_sparsity_variance_batches: int,
-    eval_batch_size_prompts: int = 8, compute_featurewise_density_statistics: bool = False,
-    compute_featurewise_weight_based_metrics: bool = False, exclude_special_tokens_from_reconstruction: bool = False,
-    dataset: str = "Skylion007/openwebtext", context_size: int = 128, output_folder: str | Path = "eval_results",
-    verbose: bool = False, dtype: str = "float32", device: str = "auto", force_rerun: bool = False,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """`run_eval` in the published form: each SAE on the model that it names, one record per SAE."""
-    config = CoreEvalConfig(
-        llm_dtype=dtype,
-        batch_size_prompts=eval_batch_size_prompts,
-        n_eval_reconstruction_batches=n_eval_reconstruction_batches,
-        n_eval_sparsity_variance_batches=n_eval_sparsity_variance_batches,
-        dataset=dataset,
-        context_size=context_size,
-        compute_featurewise_density_statistics=compute_featurewise_density_statistics,
-        compute_featurewise_weight_based_metrics=compute_featurewise_weight_based_metrics,
-        exclude_special_tokens_from_reconstruction=exclude_special_tokens_from_reconstruction,
-        verbose=verbose,
-    )
-    results = run_eval(config, selected_saes, device, output_folder, force_rerun)
-    return [_record(name, result) for name, result in results.items()]
-
-
-def _record(name: str, result: dict[str, Any]) -> dict[str, Any]:
-    details = result["eval_result_details"]
-    columns = [key for key in details[0] if key != "index"] if details else []
-    return {
-        "unique_id": name,
-        "sae_set": result["sae_lens_release_id"],
-        "sae_id": result["sae_lens_id"],
-        "eval_cfg": CoreEvalConfig(**result["eval_config"]),
-        "metrics": result["eval_result_metrics"],
-        "feature_metrics": {key: [latent[key] for latent in details] for key in columns},
-    }
+published_path(__name__, "sae_bench.published.core")
 
 
 if __name__ == "__main__":

@@ -1,69 +1,11 @@
 """`python -m sae_bench.evals.unlearning.main --sae_regex_pattern .. --sae_block_pattern .. --model_name ..`"""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-import click
-
 from sae_bench.cli.process import run_command
-from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
-from sae_bench.evals.unlearning.evaluate import SPEC
-from sae_bench.language_models import LanguageModel
-from sae_bench.published import entry_points
-from sae_bench.published.entry_points import EntryOptions, SelectedSAE
-from sae_bench.published.eval_command import eval_command
+from sae_bench.forwarding import published_path
+from sae_bench.published.unlearning import *
+from sae_bench.published.unlearning import command
 
-
-def _published_flags(command: click.Command) -> click.Command:
-    """This eval was published with another name for one of the common flags; both are taken."""
-    for option in command.params:
-        if option.name == "clean_up_activations":
-            option.opts.append("--clean_up_artifacts")
-    return command
-
-
-command = _published_flags(eval_command(SPEC))
-
-
-def run_eval(
-    config: UnlearningEvalConfig,
-    selected_saes: Sequence[SelectedSAE],
-    device: str,
-    output_path: str | Path,
-    force_rerun: bool = False,
-    clean_up_artifacts: bool = False,
-    artifacts_path: str | Path = "artifacts",
-) -> dict[str, dict[str, Any]]:
-    """Evaluate SAEs, (release, id) or (name, SAE object); returns `<release>_<id>` -> result. See `entry_points`.
-
-    Nothing is kept in `artifacts_path`: known questions and sparsities are found again in seconds to minutes.
-    """
-    del clean_up_artifacts, artifacts_path
-    return entry_points.run_eval(SPEC, config, selected_saes, EntryOptions(Path(output_path), device, force_rerun))
-
-
-def run_eval_single_sae(
-    model: LanguageModel | str,
-    sae: Any,
-    config: UnlearningEvalConfig,
-    artifacts_folder: str | Path,
-    sae_release_and_id: str,
-    force_rerun: bool,
-) -> list[dict[str, Any]]:
-    """Accuracies of one SAE object on every data set: without a clamp first, then under each setting."""
-    del artifacts_folder, sae_release_and_id, force_rerun
-    scores = entry_points.score_single_sae(SPEC, config, sae, model)
-    questions = scores.unstructured["questions"]
-    untouched = {name: {"mean_correct": found["accuracy_without_clamp"]} for name, found in questions.items()}
-    settings: list[dict[str, Any]] = []
-    for row in scores.details:
-        values = row.model_dump()
-        accuracies = {name: {"mean_correct": accuracy} for name, accuracy in values.pop("accuracies").items()}
-        settings.append({**accuracies, "ablate_params": values})
-    return [untouched, *settings]
+published_path(__name__, "sae_bench.published.unlearning")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from pydantic import Field
 from tiny_runs import handle
 
+from sae_bench.cli import typescript_types
 from sae_bench.errors import PrerequisiteError
 from sae_bench.evals import generate_json_schemas as schemas
-from sae_bench.evals import typescript_types
 from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.core.eval_output import CoreEvalOutput
 from sae_bench.evals.registry import eval_names, get_eval
