@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +14,13 @@ from torch import Tensor, nn
 
 from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.interface import HALF_PRECISION
+from sae_bench.custom_saes.interface import HALF_PRECISION, check_encoding
+
+logger = logging.getLogger(__name__)
+_SENTENCE = (
+    "The expedition reached the glacier late in the evening, and the geologists, who had argued about its age for "
+    "twenty years, found it thinner than any of their maps had said."
+)
 
 
 class BaseSAE(nn.Module, ABC):
@@ -25,6 +32,8 @@ class BaseSAE(nn.Module, ABC):
 
     architecture: ClassVar[str] = ""
     decoder_is_linear: bool = True
+    keeps_float32: ClassVar[tuple[str, ...]] = ()
+    """Tensors that stay in float32 when the SAE is cast to half precision: what decides whether a latent is on."""
 
     def __init__(
         self,
@@ -66,11 +75,23 @@ class BaseSAE(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are; assigning another one moves them."""
         return self.W_dec.device
+
+    @device.setter
+    def device(self, device: torch.device | str) -> None:
+        if "W_dec" in self.__dict__.get("_parameters", {}):  # else a subclass says it before there are weights
+            self.to(device=device)
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of the weights; assigning another one casts them."""
         return self.W_dec.dtype
+
+    @dtype.setter
+    def dtype(self, dtype: torch.dtype) -> None:
+        if "W_dec" in self.__dict__.get("_parameters", {}):
+            self.to(dtype=dtype)
 
     def check_decoder_norms(self) -> bool:
         """Whether every decoder row has length 1, to 1e-5 (1e-2 in half precision, whose steps are 1/256)."""
@@ -81,10 +102,35 @@ class BaseSAE(nn.Module, ABC):
         """Move the decoder norms into the encoder, in place, where that changes no output; returns warnings."""
         return fold_decoder_norm(self)
 
+    @torch.no_grad()
+    def test_sae(self, model_name: Any) -> float:
+        """Encode and decode one sentence; whether shapes and reconstructions agree.
+
+        Args:
+            model_name: the language model that it reads: a name, or a loaded `LanguageModel`.
+        Returns:
+            The mean number of active latents per token, the first token left out.
+        Raises:
+            SAEMismatchError: weights contradict the configuration, or `self(x)` is not `decode(encode(x))`.
+        """
+        from sae_bench.language_models import LanguageModel, load_language_model
+
+        loaded = isinstance(model_name, LanguageModel)
+        lm = model_name if loaded else load_language_model(model_name, device=str(self.device), dtype="float32")
+        ids_1L = torch.tensor(lm.tokenize([_SENTENCE]), device=lm.device)
+        x_1LD = lm.capture(ids_1L, [self.cfg.hook_name])[self.cfg.hook_name].to(self.device, self.dtype)
+        l0 = check_encoding(self, x_1LD)
+        logger.info("%.1f latents are active per token", l0)
+        return l0
+
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> BaseSAE:
-        """Under every move and cast of a module: the configuration that names dtype and device is replaced too."""
+        """Under every move and cast of a module: the configuration gets a copy that names the new dtype and device."""
+        before = {name: getattr(self, name).detach() for name in self.keeps_float32 if hasattr(self, name)}
         super()._apply(fn, recurse)
-        self.cfg = replace(self.cfg, dtype=_name(self.dtype), device=str(self.device))
+        for name, value in before.items():
+            keep_wide(getattr(self, name), value)
+        self.cfg = copy.copy(self.cfg)
+        vars(self.cfg).update(dtype=_name(self.dtype), device=str(self.device))
         return self
 
     def _centred_pre_activations(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
@@ -95,6 +141,17 @@ class BaseSAE(nn.Module, ABC):
 def frozen_zeros(*shape: int, device: torch.device | str, dtype: torch.dtype) -> nn.Parameter:
     """A parameter of zeros that takes no gradient."""
     return nn.Parameter(torch.zeros(*shape, device=device, dtype=dtype), requires_grad=False)
+
+
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """The dtype itself, or float32 in place of half precision."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def keep_wide(tensor: Tensor, before: Tensor) -> None:
+    """Give a tensor that was cast the values it had before, if the cast was to half precision."""
+    if tensor.dtype in HALF_PRECISION:
+        tensor.data = before.to(device=tensor.device, dtype=at_least_float32(before.dtype))
 
 
 def affine(x: Float[Tensor, "*N D"], W_DF: Float[Tensor, "D F"], b_F: Float[Tensor, " F"]) -> Float[Tensor, "*N F"]:

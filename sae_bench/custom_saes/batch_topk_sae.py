@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.base_sae import BaseSAE, at_least_float32
 from sae_bench.errors import SAELoadError, UsageError
 from sae_bench.forwarding import forwarded
 
@@ -18,6 +18,7 @@ class BatchTopKSAE(BaseSAE):
     """BatchTopK SAE with its global threshold (Bussmann et al. 2024)."""
 
     architecture = "batch_topk"
+    keeps_float32 = ("threshold",)
     use_threshold = True
     k: Tensor
     threshold: Tensor
@@ -57,7 +58,7 @@ def register_threshold(sae: nn.Module) -> None:
     """A scalar threshold buffer; -1 stands for "not set", as in the training library."""
     weight = sae.W_dec
     assert isinstance(weight, Tensor)
-    sae.register_buffer("threshold", torch.tensor(-1.0, dtype=weight.dtype, device=weight.device))
+    sae.register_buffer("threshold", torch.tensor(-1.0, dtype=at_least_float32(weight.dtype), device=weight.device))
 
 
 def above_threshold(pre: Float[Tensor, "*N F"], threshold: Float[Tensor, ""]) -> Float[Tensor, "*N F"]:
@@ -71,7 +72,8 @@ def above_threshold(pre: Float[Tensor, "*N F"], threshold: Float[Tensor, ""]) ->
             "this SAE encodes with a global threshold that is not set (it is negative): the checkpoint was saved "
             "before training estimated it. Take a later checkpoint."
         )
-    return torch.where(pre > threshold, pre, 0)
+    # one element, not a scalar: half-precision values would be compared with the scalar rounded to theirs
+    return torch.where(pre > threshold.reshape(1), pre, 0)
 
 
 __getattr__ = forwarded(

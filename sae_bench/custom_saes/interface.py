@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae_bench.errors import SAELoadError
+from sae_bench.errors import SAELoadError, SAEMismatchError
 
 HALF_PRECISION = (torch.bfloat16, torch.float16)
 PER_TOKEN_NORMALIZATIONS = ("layer_norm", "constant_norm_rescale")
@@ -128,6 +128,29 @@ def check_finite(sae: SAE) -> None:
                 f"{name} of this SAE holds {n_bad} NaN or infinite values of {tensor.numel()}. The checkpoint is "
                 "broken or was converted to a dtype too narrow for it; take another one."
             )
+
+
+def check_encoding(sae: Any, x_BLD: Float[Tensor, "B L D"]) -> float:
+    """Check that weights, configuration, `encode`, `decode` and the call of an SAE agree.
+
+    Args:
+        x_BLD: activations at its hook, in its dtype.
+    Returns:
+        The mean number of active latents per token, the first token of each text left out.
+    Raises:
+        SAEMismatchError: they do not agree.
+    """
+    d_in, d_sae = int(sae.cfg.d_in), int(sae.cfg.d_sae)
+    for name, expected in (("W_dec", (d_sae, d_in)), ("W_enc", (d_in, d_sae))):
+        if tuple(getattr(sae, name).shape) != expected:
+            raise SAEMismatchError(f"{name} has shape {tuple(getattr(sae, name).shape)}, {expected} is needed.")
+    f_BLF = sae.encode(x_BLD)
+    flat_ND = sae(x_BLD.flatten(0, 1)).float()
+    difference = float((flat_ND - sae.decode(f_BLF).flatten(0, 1).float()).abs().max())
+    size = float(flat_ND.abs().max())
+    if not difference <= _tolerance(sae.W_dec.dtype) * max(size, 1.0):
+        raise SAEMismatchError(f"calling this SAE and decode(encode(x)) differ by {difference:.3g} of {size:.3g}.")
+    return float((f_BLF[:, 1:] != 0).sum(dim=-1).float().mean())
 
 
 def weights(sae: SAE) -> Iterator[tuple[str, Tensor]]:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import BaseSAE, affine, frozen_zeros
+from sae_bench.custom_saes.base_sae import BaseSAE, affine, at_least_float32, frozen_zeros
 from sae_bench.forwarding import forwarded
 
 
@@ -14,6 +14,7 @@ class JumpReluSAE(BaseSAE):
     """JumpReLU SAE, Gemma Scope included; unlike the other architectures it does not subtract `b_dec` first."""
 
     architecture = "jumprelu"
+    keeps_float32 = ("threshold",)
 
     def __init__(
         self,
@@ -26,7 +27,7 @@ class JumpReluSAE(BaseSAE):
         hook_name: str | None = None,
     ) -> None:
         super().__init__(d_in, d_sae, model_name, hook_layer, device, dtype, hook_name)
-        self.threshold = frozen_zeros(d_sae, device=device, dtype=dtype)
+        self.threshold = frozen_zeros(d_sae, device=device, dtype=at_least_float32(dtype))
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
         pre = affine(x, self.W_enc, self.b_enc)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.custom_saes.architectures import SAE_LENS
+from sae_bench.custom_saes.base_sae import keep_wide
 from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
 from sae_bench.custom_saes.interface import PER_TOKEN_NORMALIZATIONS, SparseCodes
 from sae_bench.custom_saes.topk_sae import largest
@@ -115,7 +116,11 @@ class SAELensAdapter:
 
     def to(self, *args: Any, **kwargs: Any) -> SAELensAdapter:
         """Move or cast, as `torch.nn.Module.to`; the configuration is replaced, not changed."""
+        threshold = getattr(self.inner, "threshold", None)
+        before = threshold.detach() if isinstance(threshold, Tensor) else None
         self.inner = self.inner.to(*args, **kwargs)
+        if before is not None:
+            keep_wide(self.inner.threshold, before)
         self.cfg = _config(self.inner)
         return self
 

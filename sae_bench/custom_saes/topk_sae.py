@@ -20,6 +20,7 @@ class TopKSAE(BaseSAE):
     """
 
     architecture = "topk"
+    keeps_float32 = ("threshold",)
     k: Tensor
     threshold: Tensor
 

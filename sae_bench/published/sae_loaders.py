@@ -11,6 +11,7 @@ import torch
 
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.batch_topk_sae import BatchTopKSAE
+from sae_bench.custom_saes.files import download, find_repository, layer_of, read_json
 from sae_bench.custom_saes.gated_sae import GatedSAE
 from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
 from sae_bench.custom_saes.loaders import gemma_scope
@@ -22,7 +23,6 @@ from sae_bench.custom_saes.loaders.dictionary_learning import (
     load_folder,
     trainer_of,
 )
-from sae_bench.custom_saes.loaders.files import download, find_repository, layer_of, read_json
 from sae_bench.custom_saes.relu_sae import ReluSAE
 from sae_bench.custom_saes.topk_sae import TopKSAE
 from sae_bench.errors import SAELoadError, SAEMismatchError

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.files import layer_of
 from sae_bench.custom_saes.identity_sae import IdentitySAE, ZeroSAE
-from sae_bench.custom_saes.loaders.files import layer_of
 from sae_bench.custom_saes.loading import hook_width
 from sae_bench.custom_saes.pca_sae import fit_pca
 from sae_bench.custom_saes.random_sae import RandomSAE

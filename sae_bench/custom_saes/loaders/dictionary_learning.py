@@ -13,8 +13,7 @@ from torch import Tensor
 
 from sae_bench.custom_saes.architectures import ARCHITECTURES, Architecture, Trainer
 from sae_bench.custom_saes.base_sae import BaseSAE
-from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.loaders.files import (
+from sae_bench.custom_saes.files import (
     active_latents,
     check_repo_id,
     download,
@@ -26,6 +25,7 @@ from sae_bench.custom_saes.loaders.files import (
     read_json,
     read_torch,
 )
+from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import SAELoadError, UnknownNameError
 

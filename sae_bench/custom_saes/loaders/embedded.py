@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sae_bench.custom_saes.base_sae import BaseSAE
-from sae_bench.custom_saes.loaders.files import read_json
+from sae_bench.custom_saes.files import read_json
 from sae_bench.custom_saes.loaders.native import config_of, is_native, load_native
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, nothing_matches
 from sae_bench.errors import SAELoadError

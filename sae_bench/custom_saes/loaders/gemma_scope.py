@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sae_bench.custom_saes.files import download, fill, find_repository, layer_of, matrix_shape
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
-from sae_bench.custom_saes.loaders.files import download, fill, find_repository, layer_of, matrix_shape
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, malformed
 from sae_bench.errors import SAELoadError
 

@@ -18,8 +18,8 @@ from sae_bench.atomic import atomic_path
 from sae_bench.custom_saes.architectures import ARCHITECTURES, Architecture, architecture_of_class
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
+from sae_bench.custom_saes.files import active_latents, empty_sae, fill, read_safetensors
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.loaders.files import active_latents, empty_sae, fill, read_safetensors
 from sae_bench.errors import SAELoadError, UsageError
 
 FORMAT, VERSION = "sae_bench", 1

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from sae_bench.custom_saes.files import hub_failed
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.loaders.files import hub_failed
 from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, malformed, nothing_matches
 from sae_bench.errors import PrerequisiteError, SAELoadError

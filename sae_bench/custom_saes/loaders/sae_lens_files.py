@@ -16,9 +16,9 @@ from torch import Tensor
 
 from sae_bench.custom_saes.architectures import SAE_LENS, Architecture, SAELensForm
 from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.files import active_latents, empty_sae, fill, matrix_shape, read_safetensors
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import SAE
-from sae_bench.custom_saes.loaders.files import active_latents, empty_sae, fill, matrix_shape, read_safetensors
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import SAELoadError
 

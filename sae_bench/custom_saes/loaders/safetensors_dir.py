@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from sae_bench.custom_saes.files import read_json
 from sae_bench.custom_saes.loaders import dictionary_learning, sae_lens_files
 from sae_bench.custom_saes.loaders.embedded import native_handle, pair_handles
-from sae_bench.custom_saes.loaders.files import read_json
 from sae_bench.custom_saes.loaders.native import FOLDER_CONFIG, FOLDER_WEIGHTS, is_native, save_sae
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
 from sae_bench.custom_saes.spec import SAEHandle

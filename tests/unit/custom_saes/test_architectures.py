@@ -135,7 +135,7 @@ def test_moving_replaces_the_configuration_and_does_not_change_it() -> None:
         sae.float()
         move()
         assert sae.dtype == torch.bfloat16
-        assert sae.threshold.dtype == torch.bfloat16
+        assert sae.threshold.dtype == torch.float32
         assert sae.k.dtype == torch.int32
         assert sae.cfg.dtype == "bfloat16"
     assert before.dtype == "float32"

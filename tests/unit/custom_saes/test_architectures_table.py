@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sae_bench.custom_saes.architectures import ARCHITECTURES, NAMES, Architecture, architecture_of_class
-from sae_bench.custom_saes.loaders.files import empty_sae
+from sae_bench.custom_saes.files import empty_sae
 from sae_bench.custom_saes.relu_sae import ReluSAE
 from sae_bench.testing import tiny_sae
 
