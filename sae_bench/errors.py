@@ -1,4 +1,7 @@
-"""Errors with a plain message and a next step; the command line prints them without a traceback."""
+"""Errors with a plain message and a next step; the command line prints them without a traceback.
+
+They are also what Python raises in such a case (`ValueError`, `KeyError`, `RuntimeError`), for callers that catch that.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ class SAEBenchError(Exception):
     """Base of every error that a user can act on."""
 
 
-class PrerequisiteError(SAEBenchError):
+class PrerequisiteError(SAEBenchError, RuntimeError):
     """Something the run needs is missing: a file, a package, a key, rows of a dataset."""
 
 
-class UsageError(SAEBenchError):
+class UsageError(SAEBenchError, ValueError):
     """The request itself is wrong: an unknown name, a malformed SAE spec, settings that exclude each other."""
 
 
-class UnknownNameError(UsageError):
+class UnknownNameError(UsageError, KeyError):
     """A name that is in no registry; the message proposes the closest ones."""
 
     def __init__(self, kind: str, got: str, allowed: Iterable[str], hint: str = "") -> None:
@@ -35,20 +38,27 @@ class UnknownNameError(UsageError):
         super().__init__(message)
         self.close_names = close
 
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would put quotes around it
+
+
+class MissingFileError(PrerequisiteError, FileNotFoundError):
+    """A file that was named and is not there."""
+
 
 class HookError(UsageError):
     """A hook name that is malformed, beyond the model's depth, or that this architecture does not have."""
 
 
-class DatasetError(PrerequisiteError):
+class DatasetError(PrerequisiteError, ValueError):
     """A dataset that cannot be found, lacks columns, or has too few rows."""
 
 
-class ModelError(PrerequisiteError):
+class ModelError(PrerequisiteError, ValueError):
     """A language model that cannot be found or whose structure is not understood."""
 
 
-class SAELoadError(PrerequisiteError):
+class SAELoadError(PrerequisiteError, ValueError):
     """An SAE whose files are missing, corrupt, or hold unusable weights."""
 
 
@@ -56,16 +66,20 @@ class SAEMismatchError(UsageError):
     """An SAE that does not fit the model: another width, another hook, another depth."""
 
 
-class ContractError(SAEBenchError):
+class ContractError(SAEBenchError, AssertionError):
     """A user's SAE does not behave as the evals rely on; the message lists every finding."""
 
 
-class IncompleteRunError(SAEBenchError):
+class IncompleteRunError(SAEBenchError, RuntimeError):
     """Some (SAE, eval) failed while the others were done; the message lists each with the file of its traceback."""
 
 
-class ResultError(SAEBenchError):
+class ResultError(SAEBenchError, ValueError):
     """A result file that is broken, foreign, or made with other settings."""
+
+
+class MissingResultError(ResultError, FileNotFoundError):
+    """A folder or file of results that is not there."""
 
 
 def _quoted(names: Iterable[str]) -> str:

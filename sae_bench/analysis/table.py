@@ -18,7 +18,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from sae_bench.analysis.published_forms import as_current
-from sae_bench.errors import ResultError, UnknownNameError, UsageError
+from sae_bench.errors import MissingResultError, ResultError, UnknownNameError, UsageError
 from sae_bench.evals.base import EvalSpec, Metric
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results.files import CHANGES_NO_NUMBER
@@ -210,11 +210,12 @@ def load_results(folder: str | Path) -> ResultTable:
     release and id) the newest is kept.
 
     Raises:
-        ResultError: the folder does not exist, or holds no result at all.
+        MissingResultError: the folder does not exist.
+        ResultError: it holds no result at all.
     """
     root = Path(folder)
     if not root.exists():
-        raise ResultError(f"'{root}' does not exist. Next: give the --output-folder of a run.")
+        raise MissingResultError(f"'{root}' does not exist. Next: give the --output-folder of a run.")
     skipped: list[Skipped] = []
     newest: dict[tuple[str, str], Record] = {}
     for path in _candidates(root, skipped):

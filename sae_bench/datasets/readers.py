@@ -50,6 +50,8 @@ def iter_frames(path: Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         raise DatasetError(f"'{path}' is no data file that can be read here; endings: {endings}.")
     try:
         yield from readers[form](path, columns)
+    except DatasetError:
+        raise
     except (OSError, EOFError, ValueError, zstandard.ZstdError, pd.errors.ParserError) as error:
         # pyarrow's and the decoders' errors are subclasses of ValueError or OSError
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sae_bench.errors import ModelError, PrerequisiteError, UnknownNameError, UsageError
+from sae_bench.errors import MissingFileError, ModelError, PrerequisiteError, UnknownNameError, UsageError
 from sae_bench.language_models.aliases import ALIASES, huggingface_id
 from sae_bench.language_models.model import LanguageModel
 
@@ -99,7 +99,7 @@ def find_model(name: str, *, data_dir: str | Path | None = None) -> ModelSource:
     if path.suffix == ".gguf" and path.is_file():
         return ModelSource(str(path.parent), path.name)
     if path.suffix == ".gguf":
-        raise PrerequisiteError(f"there is no file '{name}'.")
+        raise MissingFileError(f"there is no file '{name}'.")
     if path.is_dir():
         return _directory(path)
     hub_id = huggingface_id(name)

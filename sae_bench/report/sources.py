@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sae_bench.analysis.table import ResultTable, load_results
-from sae_bench.errors import PrerequisiteError, ResultError
+from sae_bench.errors import MissingResultError, PrerequisiteError
 
 PUBLISHED_RESULTS = "adamkarvonen/sae_bench_results_0125"
 """The hub data set with the results of the published package."""
@@ -57,7 +57,7 @@ def locate(source: str | Path) -> Path:
         return path
     name = str(source)
     if not _HUB_NAME.fullmatch(name) or name.startswith("."):
-        raise ResultError(
+        raise MissingResultError(
             f"'{name}' does not exist. Next: give a folder of results, a result file, or a hub data set such as "
             f"{PUBLISHED_RESULTS}."
         )

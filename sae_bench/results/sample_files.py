@@ -70,6 +70,8 @@ def read_samples(path: Path, *, eval_id: str | None = None) -> dict[str, Samples
             if eval_id is not None and header["eval_id"] != eval_id:
                 raise ResultError(f"'{path}' belongs to another run than the result beside it.")
             return {metric: _read(file, metric, entry) for metric, entry in header["metrics"].items()}
+    except ResultError:
+        raise
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise ResultError(f"'{path}' cannot be read as samples ({error}).") from error
 
