@@ -15,6 +15,7 @@ from rich.table import Table
 
 from sae_bench.evals.base import EvalSpec
 from sae_bench.results.statistics.intervals import ONE_SEED
+from sae_bench.run.evaluate import Listener
 from sae_bench.run.runner import RunSummary
 
 err = Console(stderr=True)
@@ -31,6 +32,11 @@ class RunProgress:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("starting", total=None)
+
+    @property
+    def listener(self) -> Listener:
+        """What a run tells of itself moves this bar."""
+        return Listener(self.phase, self.advance)
 
     def phase(self, name: str, tokens: int) -> None:
         """A new phase; one that reads tokens shows how far it is."""
@@ -68,7 +74,7 @@ def results_table(spec: EvalSpec, contents: Sequence[Mapping[str, Any]]) -> Tabl
     return table
 
 
-def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: Path, seconds: float) -> None:
+def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: Path | str, seconds: float) -> None:
     """One table per eval on standard output, then what was written, skipped and lost."""
     tables = Console()
     if not tables.is_terminal:

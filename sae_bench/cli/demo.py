@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,34 +31,32 @@ DEMO_EVALS = ("all",)
 @click.option("--force-rerun", is_flag=True, help="Compute again what is there already.")
 def demo(output_folder: Path, seeds: int, device: str, llm_dtype: str, force_rerun: bool) -> None:
     """Evaluate the SAEs that come with the package, beside identity, PCA and random baselines; needs no network."""
-    from sae_bench.cli.evaluation import RunOptions, evaluate_and_show
+    from sae_bench.cli.evaluation import evaluate_and_show
+    from sae_bench.run.request import RunRequest
 
+    request = RunRequest.of(
+        targets=[{"model": "embedded", "saes": DEMO_SAES, "llm_dtype": llm_dtype}],
+        evals=DEMO_EVALS,
+        preset="quick",
+        settings=demo_settings(),
+        seeds=seeds,
+        output_folder=output_folder,
+        device=device,
+        force_rerun=force_rerun,
+    )
     try:
-        evaluate_and_show(
-            RunOptions(
-                model="embedded",
-                sae_specs=DEMO_SAES,
-                evals=DEMO_EVALS,
-                preset="quick",
-                settings=tuple(demo_settings()),
-                seeds=seeds,
-                output_folder=output_folder,
-                device=device,
-                llm_dtype=llm_dtype,
-                force_rerun=force_rerun,
-            )
-        )
+        evaluate_and_show(request)
     except SystemExit:  # some SAE failed: the report shows the others, and what failed
         _write_report(output_folder)
         raise
     _write_report(output_folder)
 
 
-def demo_settings() -> list[str]:
-    """What every eval asks for in a demo, as `--set` takes it."""
+def demo_settings() -> dict[str, Mapping[str, Any]]:
+    """Eval -> what it asks for in a demo."""
     from sae_bench.evals.registry import eval_names, get_eval
 
-    return [f"{name}.{key}={json.dumps(value)}" for name in eval_names() for key, value in get_eval(name).demo.items()]
+    return {name: get_eval(name).demo for name in eval_names()}
 
 
 def _write_report(folder: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 EXAMPLES = """\b
 Examples:
@@ -13,12 +14,19 @@ Examples:
   sae-bench run --model pythia-70m-deduped --sae dictionary_learning:my_saes/ --evals core --seeds 3
   sae-bench run --model gemma-2-2b --sae 'sae_lens:gemma-scope-2b-pt-res-canonical:layer_12/width_16k/canonical' \\
       --evals sparse_probing --preset paper --data-dir mirror/
+  sae-bench run --request sweep.yaml --seeds 3
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--model", required=True, help="Hub id, directory, .gguf file, TransformerLens alias or 'embedded'.")
-@click.option("--sae", "sae_specs", multiple=True, required=True, help="SAE spec; repeat for several (see below).")
+@click.option(
+    "--request",
+    "request_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML file that asks for the run, several models and their SAEs too; flags that are given go over it.",
+)
+@click.option("--model", help="Hub id, directory, .gguf file, TransformerLens alias or 'embedded'.")
+@click.option("--sae", "sae_specs", multiple=True, help="SAE spec; repeat for several (see below).")
 @click.option(
     "--evals",
     "evals",
@@ -103,7 +111,8 @@ Examples:
 @click.option("--judge", type=click.Choice(["openai", "local", "none"]), help="Who judges explanations in autointerp.")
 @click.option("--judge-model", help="The judge's model; gpt-4o-mini at OpenAI's endpoint by default.")
 @click.option("--judge-base-url", help="An OpenAI-compatible endpoint, e.g. http://localhost:8000/v1.")
-def run(**options: Any) -> None:
+@click.pass_context
+def run(context: click.Context, /, request_file: Path | None, **options: Any) -> None:
     """Evaluate SAEs on a language model: one pass of the model for all SAEs and evals.
 
     \b
@@ -113,6 +122,13 @@ def run(**options: Any) -> None:
       baseline:identity|pca|random|zero        embedded:<name regex>
       python:<module>:<callable>
     """
-    from sae_bench.cli.evaluation import RunOptions, evaluate_and_show
+    from sae_bench.cli.evaluation import evaluate_and_show
+    from sae_bench.run.request import RunRequest
 
-    evaluate_and_show(RunOptions(**options))
+    given = {name: value for name, value in options.items() if not request_file or _was_given(context, name)}
+    given = {name: value for name, value in given.items() if value is not None}
+    evaluate_and_show(RunRequest.from_flags(given, request_file=request_file))
+
+
+def _was_given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is not ParameterSource.DEFAULT

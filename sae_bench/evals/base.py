@@ -23,6 +23,12 @@ from sae_bench.results.model import (
 )
 from sae_bench.results.samples import Samples
 
+Need = Literal["judge"]
+"""What an eval may want beside model and data."""
+
+JUDGE: Need = "judge"
+"""Need of an eval that asks a judge; its settings have `judge`, `judge_model` and `judge_base_url`."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -83,6 +89,7 @@ class EvalContext:
 
     Attributes:
         artifacts_folder: where an eval may keep what does not depend on the SAE; None keeps nothing.
+        judge_key: key of the judge's endpoint; None leaves it to the judge to find one. It goes into no file.
     """
 
     lm: LanguageModel
@@ -90,6 +97,7 @@ class EvalContext:
     seeds: tuple[int, ...]
     data_dir: Path | None = None
     artifacts_folder: Path | None = None
+    judge_key: str | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -164,7 +172,7 @@ class EvalSpec:
     demo: Mapping[str, Any] = field(default_factory=dict)
     caveats: tuple[Caveat, ...] = ()
     shows: Shows = field(default_factory=Shows)
-    needs: frozenset[Literal["judge"]] = frozenset()
+    needs: frozenset[Need] = frozenset()
     resampled: Mapping[str, Any] = field(default_factory=dict)
 
     def caveats_of(self, path: str) -> tuple[Caveat, ...]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,7 @@ import torch
 
 from sae_bench.atomic import write_text_atomically
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
-from sae_bench.evals.autointerp.evaluate import SPEC, AutoInterpJob
-from sae_bench.evals.base import EvalSpec
+from sae_bench.evals.autointerp.evaluate import SPEC
 from sae_bench.language_models import LanguageModel
 from sae_bench.published import entry_points
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
@@ -40,8 +37,8 @@ def run_eval(
         artifacts_path: nothing is kept there; the judge's replies are in the folder `judge_cache`.
     """
     del artifacts_path
-    options = EntryOptions(Path(output_path), device, force_rerun)
-    results = entry_points.run_eval(_with_key(api_key), config, selected_saes, options)
+    options = EntryOptions(Path(output_path), device, force_rerun, judge_key=api_key)
+    results = entry_points.run_eval(SPEC, config, selected_saes, options)
     if save_logs_path is not None:
         logs = (f"{name}\n\n{as_text(result['eval_result_unstructured'])}" for name, result in results.items())
         write_text_atomically(Path(save_logs_path), "\n\n".join(logs))
@@ -62,7 +59,7 @@ def run_eval_single_sae(
     Which latents are live is counted on the same tokens; `sae_sparsity` is not read.
     """
     del artifacts_folder, sae_sparsity
-    scores = entry_points.score_single_sae(_with_key(api_key), config, sae, model, device=device)
+    scores = entry_points.score_single_sae(SPEC, config, sae, model, device=device, judge_key=api_key)
     return {int(latent): record for latent, record in scores.unstructured.items()}
 
 
@@ -81,7 +78,3 @@ def as_text(records: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _number(score: float | None) -> str:
     return "-" if score is None else f"{score:.3f}"
-
-
-def _with_key(api_key: str | None) -> EvalSpec:
-    return SPEC if api_key is None else replace(SPEC, start=partial(AutoInterpJob, api_key=api_key))

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import re
-import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sae_bench.activations.one_pass import PassOptions, run_pass
 from sae_bench.activations.store import ActivationStore
-from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
 from sae_bench.custom_saes.loading import load_member
-from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
-from sae_bench.custom_saes.spec import LoadContext, SAEHandle, check_shapes, compile_pattern, resolve_spec
+from sae_bench.custom_saes.spec import SAEHandle, compile_pattern, resolve_spec
 from sae_bench.errors import IncompleteRunError, UsageError
 from sae_bench.evals.base import EvalContext, EvalSpec, Scores
 from sae_bench.language_models import LanguageModel, load_language_model
@@ -25,7 +19,10 @@ from sae_bench.language_models.load import dtype_name
 from sae_bench.results.files import read_result
 from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run import planning
-from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary, run
+from sae_bench.run.evaluate import SILENT, Listener, execute
+from sae_bench.run.objects import object_handle
+from sae_bench.run.request import RunRequest
+from sae_bench.run.runner import RunSummary
 
 SelectedSAE = tuple[str, Any]
 """(release, id) of a pretrained SAE, or (name, SAE object)."""
@@ -51,8 +48,8 @@ class EntryOptions:
     clean_up_activations: bool = False
     n_seeds: int = 1
     data_dir: Path | None = None
-    on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
-    on_tokens: Callable[[int], None] = lambda _tokens: None
+    listener: Listener = SILENT
+    judge_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -62,12 +59,14 @@ class Settings:
     Attributes:
         model_name: empty takes the model that each SAE names.
         llm_dtype: empty or `auto` chooses by hardware.
-        resolve: the config for a loaded model.
+        values: settings over the defaults, or the whole configuration.
+        random_seed: the first seed.
     """
 
     model_name: str
     llm_dtype: str
-    resolve: Callable[[LanguageModel], BaseEvalConfig]
+    values: Mapping[str, Any] | BaseEvalConfig
+    random_seed: int = planning.FIRST_SEED
 
 
 # ---- which SAEs
@@ -105,39 +104,13 @@ def handles_of(selected_saes: Sequence[SelectedSAE], *, data_dir: Path | None = 
     return handles
 
 
-def object_handle(name: str, sae: Any) -> SAEHandle:
-    """A handle for an SAE that the caller holds; loading copies it where it would have to be changed."""
-    if type(sae).__module__.split(".")[0] == "sae_lens":
-        sae = SAELensAdapter(sae)
-    check_shapes(sae, name)
-
-    def load(context: LoadContext) -> Any:
-        if _is_usable_as_it_is(sae, context):
-            return sae
-        own = copy.deepcopy(sae)
-        move = getattr(own, "to", None)
-        moved = None if move is None else move(device=context.device, dtype=context.dtype)
-        return own if moved is None else moved
-
-    return SAEHandle(name, DEFAULT_ID, sae.cfg.hook_name, getattr(sae.cfg, "model_name", None) or None, load)
-
-
-@torch.no_grad()
-def _is_usable_as_it_is(sae: Any, context: LoadContext) -> bool:
-    """Whether neither moving, casting nor folding decoder norms would change it."""
-    W_dec_FD = sae.W_dec
-    if W_dec_FD.device != context.device or W_dec_FD.dtype != context.dtype:
-        return False
-    return bool(((W_dec_FD.float().norm(dim=1) - 1).abs() <= 1e-6).all())
-
-
 # ---- running
 
 
 def settings_of(config: BaseEvalConfig) -> Settings:
     """The settings that a caller's config object stands for; the config itself is not changed."""
     named: Any = config
-    return Settings(named.model_name, named.llm_dtype, lambda lm: _for_model(config, lm))
+    return Settings(named.model_name, named.llm_dtype, config, _first_seed(config))
 
 
 def evaluate_selected(
@@ -148,48 +121,24 @@ def evaluate_selected(
     Raises:
         SAEBenchError: something is wrong or missing before the first SAE of a model is touched.
     """
-    by_model: dict[str, list[SAEHandle]] = {}
-    for handle in handles:
-        name = settings.model_name or handle.model_name
-        if not name:
-            raise UsageError(
-                f"'{handle.release}:{handle.sae_id}' does not say which model it belongs to. Next: give model_name."
-            )
-        by_model.setdefault(name, []).append(handle)
-    summary = RunSummary()
-    for name, group in by_model.items():
-        options.on_phase(f"loading {name}", 0)
-        lm = load_language_model(
-            name, device=options.device, dtype=settings.llm_dtype or "auto", data_dir=options.data_dir
-        )
-        summary.add(_run_on(lm, spec, group, settings.resolve(lm), options))
-        del lm  # before the next one is loaded
-    return summary
-
-
-def _run_on(
-    lm: LanguageModel, spec: EvalSpec, handles: Sequence[SAEHandle], config: BaseEvalConfig, options: EntryOptions
-) -> RunSummary:
-    store = None if options.artifacts_path is None else ActivationStore(options.artifacts_path / spec.name)
-    try:
-        return run(
-            RunPlan(
-                lm=lm,
-                evals=[EvalRequest(spec, config)],
-                handles=handles,
-                output_folder=options.output_path,
-                folder_per_eval=False,
-                load_context=planning.load_context(lm, data_dir=options.data_dir),
-                seeds=_seeds(config, options.n_seeds),
-                data_dir=options.data_dir,
-                force_rerun=options.force_rerun,
-                pass_options=_pass_options(config, store, options.on_tokens),
-                on_phase=options.on_phase,
-            )
-        )
-    finally:
-        if store is not None and options.clean_up_activations:
-            shutil.rmtree(store.folder / lm.fingerprint(), ignore_errors=True)
+    target = {"model": settings.model_name or None, "saes": tuple(handles), "llm_dtype": settings.llm_dtype or "auto"}
+    request = RunRequest.of(
+        targets=[target],
+        evals=[spec],
+        preset=None,
+        settings={spec.name: settings.values},
+        seeds=options.n_seeds,
+        random_seed=settings.random_seed,
+        output_folder=options.output_path,
+        folder_per_eval=False,
+        device=options.device,
+        data_dir=options.data_dir,
+        cache_activations=None if options.artifacts_path is None else options.artifacts_path / spec.name,
+        clean_up_activations=options.clean_up_activations,
+        force_rerun=options.force_rerun,
+        judge_key=options.judge_key,
+    )
+    return execute(request, options.listener)
 
 
 def run_eval(
@@ -222,6 +171,7 @@ def score_single_sae(
     *,
     device: str = "auto",
     artifacts_path: Path | None = None,
+    judge_key: str | None = None,
 ) -> Scores:
     """The scores of one SAE object; nothing is written but what an eval keeps, if a folder for it is given.
 
@@ -233,7 +183,9 @@ def score_single_sae(
         lm = load_language_model(lm, device=device, dtype=settings_of(config).llm_dtype or "auto")
     config = _for_model(config, lm)
     member = load_member(object_handle("sae", sae), planning.load_context(lm), lm)
-    job = spec.start(EvalContext(lm, (member.hook_name,), _seeds(config, 1), artifacts_folder=artifacts_path), config)
+    seeds = (_first_seed(config),)
+    context = EvalContext(lm, (member.hook_name,), seeds, artifacts_folder=artifacts_path, judge_key=judge_key)
+    job = spec.start(context, config)
     store = None if artifacts_path is None else ActivationStore(artifacts_path)
     report = run_pass(lm, job.requests([member]), [member], _pass_options(config, store))
     if member.key in report.failed:
@@ -246,16 +198,14 @@ def _for_model(config: BaseEvalConfig, lm: LanguageModel) -> BaseEvalConfig:
     return replace(config, **changes)
 
 
-def _seeds(config: BaseEvalConfig, n_seeds: int) -> tuple[int, ...]:
+def _first_seed(config: BaseEvalConfig) -> int:
     first = getattr(config, "random_seed", None)
-    return planning.seed_list(n_seeds, planning.FIRST_SEED if first is None else first)
+    return planning.FIRST_SEED if first is None else first
 
 
-def _pass_options(
-    config: BaseEvalConfig, store: ActivationStore | None, on_tokens: Callable[[int], None] | None = None
-) -> PassOptions:
+def _pass_options(config: BaseEvalConfig, store: ActivationStore | None) -> PassOptions:
     """Batches of the size that the config asks for, if it does."""
     n_texts, length = getattr(config, "llm_batch_size", None), getattr(config, "context_length", None)
     if n_texts is None or length is None:
-        return PassOptions(store=store, on_progress=on_tokens)
-    return PassOptions(max_texts=n_texts, max_tokens=n_texts * length, store=store, on_progress=on_tokens)
+        return PassOptions(store=store)
+    return PassOptions(max_texts=n_texts, max_tokens=n_texts * length, store=store)

@@ -21,6 +21,7 @@ from sae_bench.evals.base import EvalSpec
 from sae_bench.published.entry_points import EntryOptions, Settings, evaluate_selected, select_saes
 from sae_bench.results.model import config_fields
 from sae_bench.run import planning
+from sae_bench.run.planning import FIRST_SEED
 
 Adjust = Callable[[dict[str, Any]], dict[str, Any]]
 """From the settings that were given to those that are meant."""
@@ -110,18 +111,15 @@ def _evaluate(
     start = perf_counter()
     llm_dtype = settings.pop("llm_dtype", config_fields(spec.config)["llm_dtype"].default or "auto")
     planning.make_config(spec, settings)  # a wrong value shows before the model is loaded
-    planning.seed_list(given["seeds"])
     handles = choose(select_saes(release, block, data_dir=given["data_dir"]), settings)
-    first_seed = settings.get("random_seed", planning.FIRST_SEED)
+    # the seed of texts that are always drawn is that of the run; elsewhere it is a setting like the others
+    seeded = "random_seed" in planning.run_fields(spec)
+    first_seed = settings.pop("random_seed", FIRST_SEED) if seeded else settings.get("random_seed", FIRST_SEED)
     with run_progress() as progress:
         summary = evaluate_selected(
             spec,
             handles,
-            Settings(
-                given["model_name"],
-                llm_dtype,
-                lambda lm: planning.resolve_config(spec, preset=None, overrides=settings, lm=lm, seed=first_seed),
-            ),
+            Settings(given["model_name"], llm_dtype, settings, first_seed),
             EntryOptions(
                 output_path=given["output_folder"],
                 device=given["device"],
@@ -130,8 +128,7 @@ def _evaluate(
                 clean_up_activations=given["clean_up_activations"],
                 n_seeds=given["seeds"],
                 data_dir=given["data_dir"],
-                on_phase=progress.phase,
-                on_tokens=progress.advance,
+                listener=progress.listener,
             ),
         )
     show_summary([spec], summary, given["output_folder"], perf_counter() - start)

@@ -25,32 +25,66 @@ FIRST_SEED = 42
 PCA_TOKENS = 32_768
 EMBEDDED_PCA_CORPUS = "embedded_train"
 
+RUN_FIELDS = {"model_name": "--model", "llm_dtype": "--llm-dtype", "random_seed": "--random-seed"}
+"""Setting of an eval that describes the run -> the flag of the run that decides it."""
+
 NAMED_ONCE = ("embedded", "sae_lens", "baseline")
 """Kinds of SAE whose release and id name one SAE wherever they are written; elsewhere they come from folders."""
 
 
-def choose_evals(names: Sequence[str]) -> list[EvalSpec]:
-    """Specs of the named evals, each once; `all` stands for every eval."""
-    chosen = [part.strip() for name in names for part in name.split(",") if part.strip()]
-    if not chosen:
+def choose_evals(chosen: Sequence[EvalSpec | str]) -> list[EvalSpec]:
+    """The chosen evals, each once; names may be joined by commas or be `package.module:SPEC`; `all` is every eval.
+
+    Raises:
+        UsageError: none is chosen, one is unknown, or two have the same name.
+    """
+    names: list[EvalSpec | str] = []
+    for one in chosen:
+        names += [part.strip() for part in one.split(",") if part.strip()] if isinstance(one, str) else [one]
+    if not names:
         raise UsageError(f"name at least one eval: {', '.join(eval_names())}, or all.")
-    if "all" in chosen:
-        chosen = list(eval_names())
-    return [get_eval(name) for name in dict.fromkeys(chosen)]
+    if "all" in names:
+        names = [*eval_names(), *(name for name in names if name != "all" and name not in eval_names())]
+    specs: dict[str, EvalSpec] = {}
+    for name in names:
+        spec = get_eval(name) if isinstance(name, str) else name
+        if specs.setdefault(spec.name, spec) is not spec:
+            raise UsageError(f"two different evals of this run are called '{spec.name}'.")
+    return list(specs.values())
 
 
-def resolve_saes(specs: Sequence[str], *, data_dir: Path | None = None) -> list[SAEHandle]:
+def run_fields(spec: EvalSpec) -> tuple[str, ...]:
+    """Settings of an eval that say which run it is part of: the run fills them in, nobody sets them."""
+    fields = config_fields(spec.config)
+    seeded = "random_seed" in fields and fields["random_seed"].default is not None
+    return tuple(name for name in ("model_name", "llm_dtype") if name in fields) + (("random_seed",) if seeded else ())
+
+
+def refuse_run_fields(spec: EvalSpec, values: Mapping[str, Any]) -> None:
+    """Raise `UsageError` if settings would make a result say of the run what is not true."""
+    for name in run_fields(spec):
+        if name in values:
+            raise UsageError(
+                f"{spec.name}.{name} describes the run and cannot be set for one eval. Next: {RUN_FIELDS[name]} sets "
+                "it for the whole run."
+            )
+
+
+def resolve_saes(specs: Sequence[SAEHandle | str], *, data_dir: Path | None = None) -> list[SAEHandle]:
     """The SAEs of all specs in order; one that several specs name is taken once.
 
     Raises:
         SAEBenchError: as `resolve_spec`.
     """
-    found: dict[tuple[str, str, str], SAEHandle] = {}
-    for text in dict.fromkeys(specs):
-        scheme = text.partition(":")[0]
-        for handle in resolve_spec(text, data_dir=data_dir):
-            found.setdefault((scheme if scheme in NAMED_ONCE else text, handle.release, handle.sae_id), handle)
-    return list(found.values())
+    handles: dict[tuple[str, str, str], SAEHandle] = {}
+    for spec in specs:
+        if isinstance(spec, SAEHandle):
+            handles[f"object {id(spec)}", spec.release, spec.sae_id] = spec
+            continue
+        scheme = spec.partition(":")[0]
+        for handle in resolve_spec(spec, data_dir=data_dir):
+            handles.setdefault((scheme if scheme in NAMED_ONCE else spec, handle.release, handle.sae_id), handle)
+    return list(handles.values())
 
 
 def resolve_config(
@@ -63,9 +97,8 @@ def resolve_config(
     """
     if preset is not None and preset not in PRESETS:
         raise UnknownNameError("preset", preset, PRESETS)
-    fields = config_fields(spec.config)
     values: dict[str, Any] = {"model_name": lm.name, "llm_dtype": dtype_name(lm.dtype)}
-    if "random_seed" in fields and fields["random_seed"].default is not None:
+    if "random_seed" in run_fields(spec):
         values["random_seed"] = seed
     values |= spec.presets.get(preset, {}) if preset is not None else {}
     if lm.name == EMBEDDED:

@@ -60,6 +60,7 @@ class RunPlan:
         load_context: device, dtype and what baselines need.
         seeds: seeds of everything random; published fields are means over them.
         resample_data: whether every seed draws texts of its own, which costs a pass over them per seed.
+        judge_key: for evals that ask a judge; written nowhere.
         on_phase: told what happens next and how many tokens it will read (0 if it reads none).
     """
 
@@ -75,6 +76,7 @@ class RunPlan:
     force_rerun: bool = False
     limits: GroupLimits = field(default_factory=lambda: GroupLimits())
     pass_options: PassOptions = field(default_factory=lambda: PassOptions())
+    judge_key: str | None = field(default=None, repr=False)
     on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
 
     def eval_folder(self, name: str) -> Path:
@@ -224,6 +226,7 @@ class _Run:
             seeds=self.plan.seeds,
             data_dir=self.plan.data_dir,
             artifacts_folder=self.plan.output_folder,
+            judge_key=self.plan.judge_key,
         )
         for request in self.plan.evals:
             name = request.spec.name

@@ -10,7 +10,6 @@ import matplotlib
 import pytest
 
 from sae_bench.language_models import LanguageModel
-from sae_bench.published import suite
 
 matplotlib.use("Agg")
 
@@ -30,7 +29,7 @@ def test_notebook_is_kept_with_its_outputs():
 def test_every_cell_runs(
     embedded_lm: LanguageModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(suite, "load_language_model", lambda *_, **__: embedded_lm)
+    monkeypatch.setattr("sae_bench.run.evaluate.load_language_model", lambda *_, **__: embedded_lm)
     names: dict[str, Any] = {}
     for i, cell in enumerate(cells()):
         exec(compile("".join(cell["source"]), f"cell {i} of {NOTEBOOK.name}", "exec"), names)

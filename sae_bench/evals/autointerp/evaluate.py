@@ -22,7 +22,7 @@ from sae_bench.evals.autointerp.gathering import ActivationGatherer
 from sae_bench.evals.autointerp.judging import judge_latents
 from sae_bench.evals.autointerp.opening import cost_of_one_sae, judge_settings
 from sae_bench.evals.autointerp.results import Case, Found, to_scores
-from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import JUDGE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.judges import CachedJudge, open_judge
 from sae_bench.language_models import LanguageModel
 
@@ -38,7 +38,6 @@ class AutoInterpJob:
     Args:
         rows_RL: packed rows in the place of the corpus that the configuration names.
         judge: a judge in the place of the one that the configuration describes.
-        api_key: of the endpoint; None looks for it in the environment and in a file.
     """
 
     def __init__(
@@ -48,12 +47,11 @@ class AutoInterpJob:
         *,
         rows_RL: Int[Tensor, "R L"] | None = None,
         judge: CachedJudge | None = None,
-        api_key: str | None = None,
     ) -> None:
         self.lm = context.lm
         self.config = config
         self.seeds = context.seeds
-        self.judge = self._open_judge(context, api_key) if judge is None else judge
+        self.judge = self._open_judge(context) if judge is None else judge
         self._embedder, self._no_embedding = open_embedder(config, self.lm)
         given = rows_RL is not None
         self.corpus = Corpus(pack_rows(context, config) if rows_RL is None else rows_RL, self.lm.tokenizer)
@@ -145,12 +143,12 @@ class AutoInterpJob:
         del gatherer.activations[member.key]
         return found
 
-    def _open_judge(self, context: EvalContext, api_key: str | None) -> CachedJudge | None:
+    def _open_judge(self, context: EvalContext) -> CachedJudge | None:
         """The judge of the configuration; one at an endpoint is asked something easy before any work is done."""
         config = self.config
         if config.judge == "none":
             return None
-        judge = open_judge(judge_settings(config, context.data_dir), self.lm, api_key=api_key)
+        judge = open_judge(judge_settings(config, context.data_dir), self.lm, api_key=context.judge_key)
         if config.judge == "openai":
             model = judge.identity["model"]
             logger.warning("judge %s, per SAE: %s", model, cost_of_one_sae(config, len(self.seeds)))
@@ -215,6 +213,7 @@ SPEC = EvalSpec(
     ),
     cost="one pass over the corpus; per SAE, seed and latent two questions to the judge and 29 short texts to embed",
     start=AutoInterpJob,
+    needs=frozenset({JUDGE}),
     presets={
         "paper": {},
         "quick": {"total_tokens": 100_000, "n_latents": 40, "max_judged_latents": 4, "judge": "local"},
@@ -230,5 +229,4 @@ SPEC = EvalSpec(
     },
     caveats=(Caveat("Depends on the judge model and on its prompts; compare only scores of one judge."),),
     shows=Shows("index", rows="latents"),
-    needs=frozenset({"judge"}),
 )

@@ -13,11 +13,11 @@ import pytest
 from sae_bench.cli import cli, demo
 from sae_bench.cli import evaluation as cli_evaluation
 from sae_bench.cli.demo import DEMO_EVALS, DEMO_SAES
-from sae_bench.cli.evaluation import RunOptions
 from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results import files as result_files
 from sae_bench.run.planning import choose_evals, make_config
+from sae_bench.run.request import RunRequest, Target
 from sae_bench.testing.tiny_models import tiny_sae
 
 Call = Callable[..., Any]
@@ -49,7 +49,9 @@ def test_every_command_and_option_is_explained(path: str, command: click.Command
 
 def test_the_options_of_run_are_the_fields_of_its_options():
     names = {param.name for param in cli.commands["run"].params}
-    assert names == set(RunOptions.__dataclass_fields__)
+    fields = {*RunRequest.model_fields, *Target.model_fields} - {"targets", "saes"}
+    only_flags, no_flags = {"request_file", "sae_specs", "settings_files"}, {"judge_key", "folder_per_eval"}
+    assert names == (fields | only_flags) - no_flags - {"clean_up_activations"}
 
 
 @pytest.mark.parametrize(
@@ -129,15 +131,17 @@ def test_declared_datasets_of_a_file(world: Any, sae_bench: Call, tmp_path: Path
 
 
 def test_the_demo_is_a_run_on_everything_embedded(monkeypatch: pytest.MonkeyPatch, sae_bench: Call, tmp_path: Path):
-    asked: list[RunOptions] = []
+    asked: list[RunRequest] = []
     monkeypatch.setattr(cli_evaluation, "evaluate_and_show", asked.append)
     assert sae_bench("demo", "--output-folder", tmp_path, "--seeds", "2").code == 0
-    assert (asked[0].model, asked[0].evals, asked[0].seeds) == ("embedded", DEMO_EVALS, 2)
-    assert asked[0].sae_specs == DEMO_SAES
+    (target,) = asked[0].targets
+    assert (target.model, asked[0].evals, asked[0].seeds) == ("embedded", DEMO_EVALS, 2)
+    assert target.saes == DEMO_SAES
     names = list(eval_names())
     chosen = [spec.name for spec in choose_evals(DEMO_EVALS)]
     assert chosen == names
-    for name, values in cli_evaluation.parse_settings(asked[0].settings, chosen).items():
+    for name, values in asked[0].settings.items():
+        assert isinstance(values, dict)
         make_config(get_eval(name), {**values, "model_name": "embedded"})
     assert demo.name == "demo"
 
@@ -161,10 +165,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "set without value": (["--set", "core.context_size"], "write EVAL.FIELD=VALUE"),
     "set without eval": (["--set", "context_size=3"], "write EVAL.FIELD=VALUE"),
     "set of another eval": (["--set", "scr.k=3"], "'scr' is not among the evals of this run (core)"),
-    "set not YAML": (["--set", "core.dataset=[a"], "cannot read the value"),
+    "set not YAML": (["--set", "core.dataset=[a"], "core.dataset: the value is no YAML"),
     "unknown setting": (["--set", "core.contxt_size=3"], "unknown setting of core 'contxt_size'. Did you mean"),
     "wrong type": (["--set", "core.context_size=[1, 2]"], "(got [1, 2])"),
-    "seeds": (["--seeds", "0"], "--seeds is the number of seeds, 1 or more; got 0"),
+    "seeds": (["--seeds", "0"], "seeds: Input should be greater than or equal to 1 (got 0)"),
     "seeds text": (["--seeds", "two"], "'two' is not a valid integer"),
     "llm dtype": (["--llm-dtype", "float33"], "unknown dtype 'float33'. Did you mean 'float32'"),
     "sae dtype": (["--sae-dtype", "float33"], "unknown dtype 'float33'. Did you mean 'float32'"),

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from sae_bench.cli.settings_files import read_settings, shipped
 from sae_bench.errors import SAEBenchError, UnknownNameError, UsageError
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results.model import config_fields
 from sae_bench.run.planning import make_config
+from sae_bench.run.settings_files import read_settings, shipped
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
@@ -47,7 +47,7 @@ def test_own_files_go_over_one_another(tmp_path: Path):
     [
         ("coer: {context_size: 1}", UnknownNameError, "Did you mean 'core'"),
         ("core: 3", UsageError, "map evals to settings"),
-        ("core: [", UsageError, "no YAML file"),
+        ("core: [", UsageError, "is no YAML"),
     ],
 )
 def test_wrong_files(tmp_path: Path, content: str, error: type[SAEBenchError], message: str):

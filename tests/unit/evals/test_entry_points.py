@@ -353,7 +353,7 @@ def test_sparse_probing_main(suite, words, tmp_path: Path, model_dir: str, monke
         (["embedded", "topk", "--context_size", "x"], "'x' is not a valid integer"),
         (["embedded", "topk", "--llm_dtype", "float33"], "unknown dtype 'float33'"),
         (["embedded", "topk", "--device", "abacus"], "'abacus' is no device"),
-        (["embedded", "topk", "--seeds", "0"], "1 or more; got 0"),
+        (["embedded", "topk", "--seeds", "0"], "greater than or equal to 1 (got 0)"),
         (["embedded", "topk", "--model_name", "pythia-70"], "unknown model 'pythia-70'"),
         (["embedded", "topk", "--dataset", "openwebtxt"], "unknown dataset 'openwebtxt'"),
     ],

@@ -365,14 +365,13 @@ def test_results_do_not_depend_on_order_or_group(llama, local, tmp_path):
 
 
 def test_published_functions(llama, local, tmp_path, monkeypatch):
-    from sae_bench.published import entry_points
 
     lm = llama
     config = AutoInterpEvalConfig(**{**SETTINGS, **local}, model_name="tiny")
     records = run_eval_single_sae(config, tiny_sae("topk"), lm, "cpu", tmp_path, None)
     assert len(records) == 1
     assert {"explanation", "logs", "score"} <= set(next(iter(records.values())))
-    monkeypatch.setattr(entry_points, "load_language_model", lambda *_args, **_kwargs: lm)
+    monkeypatch.setattr("sae_bench.run.evaluate.load_language_model", lambda *_args, **_kwargs: lm)
     logs = tmp_path / "logs.txt"
     results = run_eval(config, [("mine", tiny_sae("topk"))], "cpu", "sk-secret", tmp_path / "out", save_logs_path=logs)
     assert "autointerp_score" in results["mine_custom_sae"]["eval_result_metrics"]["autointerp"]

@@ -23,7 +23,6 @@ from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.evaluate import SPEC, RAVELJob
 from sae_bench.evals.ravel.swaps import LatentMask, encode_entities
 from sae_bench.language_models import LanguageModel
-from sae_bench.published import entry_points
 from sae_bench.testing.tiny_models import tiny_model, tiny_sae
 
 
@@ -225,7 +224,7 @@ def test_non_linear_decoders_go_their_own_way(llama: LanguageModel):
 
 
 def test_run_eval_writes_results_and_resumes(files: Path, tmp_path: Path, llama: LanguageModel, monkeypatch):
-    monkeypatch.setattr(entry_points, "load_language_model", lambda *_args, **_kwargs: llama)
+    monkeypatch.setattr("sae_bench.run.evaluate.load_language_model", lambda *_args, **_kwargs: llama)
     saes = [("my_sae", tiny_sae("topk")), ("other", tiny_sae("relu"))]
     found = main.run_eval(config_of(files), saes, "cpu", tmp_path)
     assert set(found) == {"my_sae_custom_sae", "other_custom_sae"}
@@ -239,7 +238,7 @@ def test_run_eval_writes_results_and_resumes(files: Path, tmp_path: Path, llama:
 
 
 def test_mdas_is_filed_under_its_own_name(files: Path, tmp_path: Path, llama: LanguageModel, monkeypatch):
-    monkeypatch.setattr(entry_points, "load_language_model", lambda *_args, **_kwargs: llama)
+    monkeypatch.setattr("sae_bench.run.evaluate.load_language_model", lambda *_args, **_kwargs: llama)
     config = config_of(files, train_mdas=True, num_epochs=1)
     assert set(main.run_eval(config, [("a", tiny_sae("topk"))], "cpu", tmp_path)) == {"mdas_mdas"}
     with pytest.raises(UsageError, match="choose one SAE; 2 match"):

@@ -293,9 +293,8 @@ def test_extra_fields_are_other_k_only():
 
 
 def test_the_published_functions(lm, tmp_path, monkeypatch):
-    from sae_bench.published import entry_points
 
-    monkeypatch.setattr(entry_points, "load_language_model", lambda *_args, **_kwargs: lm)
+    monkeypatch.setattr("sae_bench.run.evaluate.load_language_model", lambda *_args, **_kwargs: lm)
     config = SparseProbingSaeProbesEvalConfig(model_name=lm.name, ks=[1], context_length=32)
     sae = tiny_sae("topk", hook_name=HOOK)
     results = run_eval(config, [("mine", sae)], "cpu", tmp_path)

@@ -272,14 +272,13 @@ def test_letters_format_runs_as_well(lm, settings, tmp_path):
 
 
 def test_published_functions(lm, settings, tmp_path, monkeypatch):
-    from sae_bench.published import entry_points
 
     config = UnlearningEvalConfig(**settings, model_name="tiny")
     rows = run_eval_single_sae(lm, tiny_sae("topk"), config, tmp_path, "name", False)
     assert len(rows) == 1 + 8
     assert rows[0][settings["forget_dataset"]]["mean_correct"] == 1.0
     assert rows[1]["ablate_params"]["multiplier"] == 5
-    monkeypatch.setattr(entry_points, "load_language_model", lambda *_args, **_kwargs: lm)
+    monkeypatch.setattr("sae_bench.run.evaluate.load_language_model", lambda *_args, **_kwargs: lm)
     results = run_eval(config, [("mine", tiny_sae("topk"))], "cpu", tmp_path / "out", artifacts_path=tmp_path)
     assert "unlearning_score" in results["mine_custom_sae"]["eval_result_metrics"]["unlearning"]
     flags = {flag for option in command.params for flag in option.opts}

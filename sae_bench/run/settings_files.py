@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.evals.registry import eval_names
+from sae_bench.run.yaml_input import read_yaml
 
 FOLDER = Path(__file__).parent / "settings"
 
@@ -43,10 +42,7 @@ def read_settings(names: Sequence[str], evals: Sequence[str]) -> dict[str, dict[
 def _read(path: Path) -> Mapping[str, Mapping[str, Any]]:
     if not path.is_file():
         raise UnknownNameError("settings", str(path), shipped(), "Give one of these, or the path of a YAML file.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"'{path}' is no YAML file: {getattr(error, 'problem', None) or error}.") from error
+    content = read_yaml(path)
     if not isinstance(content, Mapping) or not all(isinstance(part, Mapping) for part in content.values()):
         raise UsageError(f"'{path}' has to map evals to settings, such as 'core: {{context_size: 256}}'.")
     return content

@@ -1,0 +1,208 @@
+"""The one door: carries out a `RunRequest`, model after model. Nothing else calls the runner."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sae_bench.activations.one_pass import PassOptions
+from sae_bench.activations.store import ActivationStore
+from sae_bench.custom_saes.loading import GroupLimits
+from sae_bench.custom_saes.spec import SAEHandle
+from sae_bench.datasets import register_yaml
+from sae_bench.errors import ResultError, UsageError
+from sae_bench.evals.base import EvalSpec
+from sae_bench.language_models import LanguageModel, load_language_model, resolve_device
+from sae_bench.language_models.load import dtype_name, find_model
+from sae_bench.results.files import result_path
+from sae_bench.results.model import BaseEvalConfig
+from sae_bench.run import planning
+from sae_bench.run.objects import GivenModel, GivenSAE, borrowed, handles_of
+from sae_bench.run.request import Overrides, RunRequest, Target
+from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary, run
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told how a run goes.
+
+    Attributes:
+        on_phase: what happens next, and how many tokens it will read (0 if it reads none).
+        on_tokens: so many more tokens were read.
+    """
+
+    on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
+    on_tokens: Callable[[int], None] = lambda _tokens: None
+
+
+SILENT = Listener()
+
+
+def evaluate(
+    model: GivenModel,
+    saes: GivenSAE | Mapping[str, Any] | Sequence[GivenSAE],
+    evals: str | EvalSpec | Sequence[str | EvalSpec] = ("core",),
+    *,
+    output_folder: str | Path = "eval_results",
+    preset: str | None = "paper",
+    settings: Mapping[str, Mapping[str, Any] | BaseEvalConfig] | None = None,
+    seeds: int = 1,
+    listener: Listener = SILENT,
+    **options: Any,
+) -> RunSummary:
+    """Evaluate SAEs on a language model and write a result file per SAE and eval.
+
+    Args:
+        model: hub id, directory, .gguf file, TransformerLens alias or `embedded`; a `LanguageModel`; or a transformers
+            model with its tokenizer as a pair, which is given back as it came.
+        saes: SAE specs as on the command line, (name, SAE object) pairs, or name -> SAE object.
+        evals: names of evals, `all`, `package.module:SPEC`, or specs.
+        output_folder: results go to `<output_folder>/<eval>/<release>_<id>_eval_results.json`.
+        preset: `paper`, `quick`, or None for the defaults.
+        settings: eval -> setting -> value, over the preset; or eval -> its whole configuration.
+        seeds: number of seeds; scores are means over them.
+        listener: told how the run goes.
+        options: any other field of `RunRequest`, and `llm_dtype` and `hook`.
+    Returns:
+        the files that were written and those that were there, and what failed.
+    Raises:
+        SAEBenchError: something is wrong or missing; nothing has been written then.
+    """
+    place = {key: options.pop(key) for key in ("llm_dtype", "hook") if key in options}
+    with borrowed(model) as lm:
+        request = RunRequest.of(
+            targets=[{"model": lm, "saes": handles_of(saes), **place}],
+            evals=evals,
+            output_folder=output_folder,
+            preset=preset,
+            settings=settings or {},
+            seeds=seeds,
+            **options,
+        )
+        return execute(request, listener)
+
+
+def execute(request: RunRequest, listener: Listener = SILENT) -> RunSummary:
+    """Check what can be checked without a model, then evaluate model after model, one in memory at a time.
+
+    Raises:
+        SAEBenchError: something is wrong or missing before the first SAE of a model is touched.
+    """
+    specs = request.specs()
+    overrides = request.overrides(specs)
+    for path in request.dataset_files:
+        register_yaml(path)
+    parts = list(_parts(request))
+    _check_files(request, specs, parts)
+    summary = RunSummary()
+    for part in parts:
+        listener.on_phase(f"loading {part.name}", 0)
+        lm = _load(request, part)
+        try:
+            summary.add(run(_plan(request, specs, overrides, part, lm, listener)))
+        finally:
+            if request.cache_activations is not None and request.clean_up_activations:
+                shutil.rmtree(request.cache_activations / lm.fingerprint(), ignore_errors=True)
+        del lm  # before the next one is loaded
+    return summary
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One model of a request with its SAEs."""
+
+    model: LanguageModel | str
+    handles: Sequence[SAEHandle]
+    target: Target
+    output_folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.model if isinstance(self.model, str) else self.model.name
+
+
+def _parts(request: RunRequest) -> Iterator[_Part]:
+    """The targets with their SAEs known; one without a model becomes one per model that its SAEs name."""
+    for target in request.targets:
+        handles = planning.resolve_saes(target.saes, data_dir=request.data_dir)
+        by_model: dict[LanguageModel | str, list[SAEHandle]] = {}
+        for handle in handles:
+            model = target.model or handle.model_name
+            if not model:
+                raise UsageError(
+                    f"'{handle.release}:{handle.sae_id}' does not say which model it belongs to. Next: give model_name."
+                )
+            by_model.setdefault(model, []).append(handle)
+        for model, of_model in by_model.items():
+            placed = planning.place_baselines(of_model, target.hook)
+            yield _Part(model, placed, target, target.output_folder or request.output_folder)
+
+
+def _check_files(request: RunRequest, specs: Sequence[EvalSpec], parts: Sequence[_Part]) -> None:
+    """Find models that are not there, and results of two models that would be one file, before any is loaded."""
+    written: dict[Path, str] = {}
+    for part in parts:
+        if isinstance(part.model, str) and len(parts) > 1:
+            find_model(part.model, data_dir=request.data_dir)
+        for path in {result_path(part.output_folder, h.release, h.sae_id) for h in part.handles}:
+            if path in written:
+                raise ResultError(
+                    f"'{path.name}' would be written for '{written[path]}' and for '{part.name}'. Next: give each "
+                    "model an output_folder of its own."
+                )
+            written[path] = part.name
+    if not request.folder_per_eval and len(specs) > 1:
+        raise UsageError("several evals cannot share one folder. Next: folder_per_eval.")
+
+
+def _load(request: RunRequest, part: _Part) -> LanguageModel:
+    dtype = part.target.llm_dtype or "auto"
+    if isinstance(part.model, str):
+        return load_language_model(part.model, device=request.device, dtype=dtype, data_dir=request.data_dir)
+    lm = part.model
+    if dtype not in ("auto", dtype_name(lm.dtype)):
+        raise UsageError(f"'{lm.name}' is loaded in {dtype_name(lm.dtype)}, {dtype} was asked for. Next: load it anew.")
+    if request.device != "auto" and resolve_device(request.device).type != lm.device.type:
+        raise UsageError(f"'{lm.name}' is on {lm.device}, {request.device} was asked for. Next: move the model.")
+    return lm
+
+
+def _plan(
+    request: RunRequest,
+    specs: Sequence[EvalSpec],
+    overrides: Overrides,
+    part: _Part,
+    lm: LanguageModel,
+    listener: Listener,
+) -> RunPlan:
+    """What the runner needs to know for one model."""
+    store = None if request.cache_activations is None else ActivationStore(request.cache_activations)
+    configs = {
+        spec.name: planning.resolve_config(
+            spec, preset=request.preset_of(spec), overrides=overrides[spec.name], lm=lm, seed=request.random_seed
+        )
+        for spec in specs
+    }
+    context = planning.load_context(
+        lm, sae_dtype=request.sae_dtype, hook=part.target.hook, data_dir=request.data_dir, pca_corpus=request.pca_corpus
+    )
+    key = request.judge_key
+    return RunPlan(
+        lm=lm,
+        evals=[EvalRequest(spec, configs[spec.name]) for spec in specs],
+        handles=part.handles,
+        output_folder=part.output_folder,
+        load_context=context,
+        seeds=planning.seed_list(request.seeds, request.random_seed),
+        resample_data=request.resample_data,
+        data_dir=request.data_dir,
+        folder_per_eval=request.folder_per_eval,
+        force_rerun=request.force_rerun,
+        limits=GroupLimits(max_saes=request.max_saes),
+        pass_options=PassOptions(max_tokens=request.batch_tokens, store=store, on_progress=listener.on_tokens),
+        judge_key=None if key is None else key.get_secret_value(),
+        on_phase=listener.on_phase,
+    )

@@ -1,0 +1,107 @@
+"""Models and SAEs that a caller holds as objects, in place of names."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
+from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle, check_shapes
+from sae_bench.errors import UsageError
+from sae_bench.language_models import LanguageModel
+
+GivenModel = LanguageModel | str | tuple[Any, Any]
+"""A model's name, a model of this package, or a transformers model with its tokenizer."""
+
+GivenSAE = str | SAEHandle | tuple[str, Any]
+"""An SAE spec, a handle, or (name, SAE object)."""
+
+
+def handles_of(saes: GivenSAE | Mapping[str, Any] | Sequence[GivenSAE]) -> tuple[SAEHandle | str, ...]:
+    """Specs and handles for SAEs in any of the forms that are taken.
+
+    Args:
+        saes: one SAE, a list of them, or name -> SAE object. A name `release:id` keeps both parts.
+    Raises:
+        UsageError: something else was given, such as an object without a name.
+        SAELoadError: an object is no SAE.
+    """
+    if isinstance(saes, Mapping):
+        return tuple(object_handle(name, sae) for name, sae in saes.items())
+    if isinstance(saes, str | SAEHandle):
+        return (saes,)
+    if not isinstance(saes, Sequence):
+        raise UsageError(f"an SAE object needs a name: saes={{'my_sae': {type(saes).__name__}(..)}}.")
+    handles: list[SAEHandle | str] = []
+    for sae in saes:
+        if isinstance(sae, str | SAEHandle):
+            handles.append(sae)
+        elif isinstance(sae, tuple) and len(sae) == 2 and isinstance(sae[0], str):
+            handles.append(object_handle(*sae))
+        else:
+            raise UsageError(f"'{type(sae).__name__}' is no SAE spec; an SAE object needs a name: ('my_sae', sae).")
+    return tuple(handles)
+
+
+def object_handle(name: str, sae: Any) -> SAEHandle:
+    """A handle for an SAE that the caller holds; loading copies it where it would have to be changed.
+
+    Args:
+        name: `release:id`, or a name that stands for the release.
+    Raises:
+        SAELoadError: the object is no SAE.
+    """
+    if type(sae).__module__.split(".")[0] == "sae_lens":
+        sae = SAELensAdapter(sae)
+    check_shapes(sae, name)
+
+    def load(context: LoadContext) -> Any:
+        if _is_usable_as_it_is(sae, context):
+            return sae
+        own = copy.deepcopy(sae)
+        move = getattr(own, "to", None)
+        moved = None if move is None else move(device=context.device, dtype=context.dtype)
+        return own if moved is None else moved
+
+    release, _, sae_id = name.partition(":")
+    hook_name, model_name = sae.cfg.hook_name, getattr(sae.cfg, "model_name", None)
+    return SAEHandle(release, sae_id or DEFAULT_ID, hook_name or None, model_name or None, load)
+
+
+@torch.no_grad()
+def _is_usable_as_it_is(sae: Any, context: LoadContext) -> bool:
+    """Whether neither moving, casting nor folding decoder norms would change it."""
+    W_dec_FD = sae.W_dec
+    if W_dec_FD.device != context.device or W_dec_FD.dtype != context.dtype:
+        return False
+    return bool(((W_dec_FD.float().norm(dim=1) - 1).abs() <= 1e-6).all())
+
+
+@contextmanager
+def borrowed(given: GivenModel) -> Iterator[LanguageModel | str]:
+    """A model as the run takes it; a transformers model is given back in the mode in which it came.
+
+    Raises:
+        UsageError: it is none of the forms that are taken.
+    """
+    if isinstance(given, str | LanguageModel):
+        yield given
+        return
+    if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[0], torch.nn.Module):
+        raise UsageError(
+            f"'{type(given).__name__}' is no model. Allowed: a name, a LanguageModel, or (model, tokenizer) of "
+            "transformers."
+        )
+    model, tokenizer = given
+    training, trained = model.training, [weight for weight in model.parameters() if weight.requires_grad]
+    try:
+        yield LanguageModel(model, tokenizer, name=getattr(model.config, "_name_or_path", "") or type(model).__name__)
+    finally:
+        model.train(training)
+        for weight in trained:
+            weight.requires_grad_(True)
