@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sae_bench.atomic import write_text_atomically
-from sae_bench.judges.interface import Judge, JudgeError, Message, Question, Reply
+from sae_bench.judges.interface import Judge, JudgeError, Message, NumberList, Question, Reply, YesOrNo
 
 logger = logging.getLogger(__name__)
+
+CHECK_TOKENS = 16
+"""Room for the answer to the first question; some endpoints refuse less."""
 
 
 def default_folder() -> Path:
@@ -30,11 +33,11 @@ class ReplyCache:
         self.folder = folder
 
     def get(self, identity: Mapping[str, Any], question: Question) -> Reply | None:
-        """The kept reply; a file that cannot be read counts as none."""
+        """The kept reply; a file that cannot be read, or of an older form, counts as none."""
         path = self._path(identity, question)
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))["reply"]
-            return Reply(str(kept["text"]), int(kept["tokens_in"]), int(kept["tokens_out"]))
+            return Reply(**kept)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -76,13 +79,28 @@ class CachedJudge:
     def identity(self) -> Mapping[str, Any]:
         return self.judge.identity
 
-    def check(self) -> None:
-        """Ask something easy, to find a wrong key or address before any work is done.
+    def check(self, form: NumberList | YesOrNo | None = None) -> None:
+        """Ask something easy, now and not from what is kept, to find what is wrong before any work is done.
 
+        Args:
+            form: of the answers that will be asked for.
         Raises:
-            JudgeError: the judge cannot be asked.
+            JudgeError: the judge cannot be asked, or not for this.
         """
-        self.ask([Question((Message(role="user", content="Answer with the word yes."),), 5)])
+        question = Question((Message(role="user", content="Answer with the word yes."),), CHECK_TOKENS, form)
+        replies: list[Reply] = []
+        try:
+            self.judge.answer([question], lambda _index, reply: replies.append(reply))
+        except JudgeError as error:
+            self._ended = error
+            raise
+        self._count(replies[0])
+        if replies[0].error is not None:
+            self._ended = JudgeError(
+                f"the judge does not take the first, easy question: {replies[0].error} Next: see that --judge-model "
+                "and --judge-base-url name what is there, and that the key may ask it."
+            )
+            raise self._ended
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
         """A reply to every question, in order; equal questions are asked once.
@@ -92,35 +110,38 @@ class CachedJudge:
         """
         keys = [_key(question) for question in questions]
         distinct = dict(zip(keys, questions, strict=True))
-        found: dict[str, Reply] = {}
+        replies: dict[str, Reply] = {}
         for key, question in distinct.items():
             kept = self.cache.get(self.identity, question)
             if kept is not None:
-                found[key] = kept
-        self.usage.kept += len(found)
-        open_keys = [key for key in distinct if key not in found]
+                replies[key] = kept
+        self.usage.kept += len(replies)
+        open_keys = [key for key in distinct if key not in replies]
         if open_keys:
-            self._ask(open_keys, [distinct[key] for key in open_keys], found)
-        return [found[key] for key in keys]
+            self._ask(open_keys, [distinct[key] for key in open_keys], replies)
+        return [replies[key] for key in keys]
 
-    def _ask(self, keys: Sequence[str], questions: Sequence[Question], found: dict[str, Reply]) -> None:
+    def _ask(self, keys: Sequence[str], questions: Sequence[Question], replies: dict[str, Reply]) -> None:
         if self._ended is not None:
             raise JudgeError(str(self._ended))
 
-        def deliver(place: int, reply: Reply) -> None:
-            if reply.text is not None:
-                self.cache.put(self.identity, questions[place], reply)
-            found[keys[place]] = reply
-            self.usage.asked += 1
-            self.usage.failed += reply.text is None
-            self.usage.tokens_in += reply.tokens_in
-            self.usage.tokens_out += reply.tokens_out
+        def deliver(index: int, reply: Reply) -> None:
+            if reply.error is None:
+                self.cache.put(self.identity, questions[index], reply)
+            replies[keys[index]] = reply
+            self._count(reply)
 
         try:
             self.judge.answer(questions, deliver)
         except JudgeError as error:
             self._ended = error
             raise
+
+    def _count(self, reply: Reply) -> None:
+        self.usage.asked += 1
+        self.usage.failed += reply.error is not None
+        self.usage.tokens_in += reply.tokens_in
+        self.usage.tokens_out += reply.tokens_out
 
 
 def _key(question: Question) -> str:

@@ -9,23 +9,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sae_bench.errors import PrerequisiteError
-from sae_bench.judges.interface import Deliver, JudgeError, Question, Reply
-from sae_bench.judges.pricing import text_tokens
+from sae_bench.judges.completions import read_completion
+from sae_bench.judges.credentials import NO_KEY, Access
+from sae_bench.judges.interface import Deliver, JudgeError, Question, Reply, YesOrNo
+from sae_bench.judges.traffic import in_background, limits_of
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "gpt-4o-mini"
 KEY_FILE = "openai_api_key.txt"
 MALFORMED_TRIES = 3
+SAME_REFUSALS = 5
+"""So many questions refused in the same words, with no answer in between: it is not the questions."""
+LIKELIEST_WORDS = 20
+"""First words whose probability is asked for; the most that endpoints give."""
 KEPT = "Replies so far are kept; the same command goes on from there."
-_NO_KEY = "none"
+
+_OF_ONE_QUESTION = (400, 403, 413, 422)
+_OF_MODERATION = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
 
 
 @dataclass(frozen=True)
@@ -47,42 +54,50 @@ class EndpointJudge:
 
     Raises:
         PrerequisiteError: the client is not installed, or there is no key for OpenAI's own endpoint.
+        UsageError: the base URL is none.
     """
 
     def __init__(self, settings: EndpointSettings, api_key: str | None = None) -> None:
         _client_package()
+        base_url = settings.base_url or os.environ.get("OPENAI_BASE_URL") or None
         self.settings = settings
-        self.base_url = settings.base_url or os.environ.get("OPENAI_BASE_URL") or None
-        self._api_key = find_key(api_key, needed=self.base_url is None)
+        self.access = Access.of(base_url, find_key(api_key, needed=base_url is None))
+        self._limit_name = "max_tokens"
+        self._refusals: tuple[str, int] = ("", 0)
 
     @property
     def identity(self) -> Mapping[str, Any]:
         return {
             "kind": "openai",
             "model": self.settings.model,
-            "base_url": self.base_url,
+            "base_url": self.access.address,
             "temperature": self.settings.temperature,
         }
 
     def answer(self, questions: Sequence[Question], deliver: Deliver) -> None:
-        _run(self._answer_all(questions, deliver))
+        in_background(self._answer_all(questions, deliver))
 
     async def _answer_all(self, questions: Sequence[Question], deliver: Deliver) -> None:
         openai = _client_package()
         waiting = list(enumerate(questions))[::-1]
+        limits = limits_of(
+            self.access.place, self.settings.model, requests_per_minute=self.settings.requests_per_minute,
+            tokens_per_minute=self.settings.tokens_per_minute,
+        )  # fmt: skip
         async with openai.AsyncOpenAI(
-            api_key=self._api_key,
-            base_url=self.base_url,
+            api_key=self.access.key,
+            base_url=self.access.address,
+            default_headers=self.access.headers,
+            default_query=self.access.query,
             timeout=self.settings.timeout,
             max_retries=self.settings.max_retries,
         ) as client:
-            limits = _Limits(self.settings)
 
             async def worker() -> None:
                 while waiting:
-                    place, question = waiting.pop()
+                    index, question = waiting.pop()
                     await limits.wait(question)
-                    deliver(place, await self._answer(client, question))
+                    deliver(index, await self._answer(client, question))
 
             workers = [asyncio.create_task(worker()) for _ in range(min(self.settings.concurrency, len(questions)))]
             try:
@@ -93,84 +108,107 @@ class EndpointJudge:
                 await asyncio.gather(*workers, return_exceptions=True)
 
     async def _answer(self, client: Any, question: Question) -> Reply:
+        """The reply to one question; its own text and the server's never hold a credential."""
         openai = _client_package()
-        options: dict[str, Any] = {"model": self.settings.model, "max_tokens": question.max_tokens}
-        if self.settings.temperature is not None:
-            options["temperature"] = self.settings.temperature
-        for _ in range(MALFORMED_TRIES):
+        malformed = 0
+        while malformed < MALFORMED_TRIES:
+            limit_name = self._limit_name
             try:
-                completion = await client.chat.completions.create(messages=list(question.messages), **options)
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                return Reply(None, error=_first_line(error))  # this question, not the judge
+                completion = await client.chat.completions.create(**self._request(question, limit_name))
             except openai.APIStatusError as error:
-                raise self._ended(error) from error
+                if self._renames_limit(error, limit_name):
+                    continue
+                if error.status_code in _OF_ONE_QUESTION:
+                    return self._refused(error)
+                raise self._ended(error) from None  # its own text may hold what was sent
             except openai.APIConnectionError as error:
-                what = "did not answer in time" if isinstance(error, openai.APITimeoutError) else "cannot be reached"
-                tries = self.settings.max_retries + 1
-                raise JudgeError(
-                    f"the judge at {self._where()} {what} ({tries} tries). Next: see that it runs and that "
-                    f"--judge-base-url names it. {KEPT}"
-                ) from error
+                raise self._unreachable(timed_out=isinstance(error, openai.APITimeoutError)) from None
             except (openai.APIError, ValueError) as error:  # a reply that is not JSON
-                logger.info("the judge sent no chat completion: %s", error)
+                logger.info("the judge sent no chat completion: %s", self._first_line(error))
+                malformed += 1
                 continue
-            reply = _read(completion)
+            reply = read_completion(completion, question, self.access.redact)
             if reply is not None:
+                self._refusals = ("", 0)
                 return reply
+            malformed += 1
         raise JudgeError(
-            f"what the judge at {self._where()} sends is no chat completion ({MALFORMED_TRIES} tries). Next: see that "
-            f"--judge-base-url names an OpenAI-compatible endpoint (it often ends in /v1). {KEPT}"
+            f"what the judge at {self.access.place} sends is no chat completion ({MALFORMED_TRIES} tries). Next: see "
+            f"that --judge-base-url names an OpenAI-compatible endpoint (it often ends in /v1). {KEPT}"
         )
+
+    def _request(self, question: Question, limit_name: str) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "model": self.settings.model,
+            "messages": list(question.messages),
+            limit_name: question.max_tokens,
+        }
+        if self.settings.temperature is not None:
+            request["temperature"] = self.settings.temperature
+        if isinstance(question.form, YesOrNo):
+            request |= {"logprobs": True, "top_logprobs": LIKELIEST_WORDS}
+        return request
+
+    def _renames_limit(self, error: Any, limit_name: str) -> bool:
+        """Whether the model refuses the name `max_tokens` and is asked again with its newer one."""
+        if error.status_code not in (400, 422) or limit_name != "max_tokens":
+            return False
+        unsupported = getattr(error, "param", None) == "max_tokens" and "unsupported" in str(getattr(error, "code", ""))
+        if not unsupported and "max_completion_tokens" not in str(error):
+            return False
+        self._limit_name = "max_completion_tokens"
+        return True
+
+    def _refused(self, error: Any) -> Reply:
+        """A question that the endpoint does not take.
+
+        Raises:
+            JudgeError: it was the same with several questions before, so that the questions are not what is wrong.
+        """
+        message = self._first_line(error)
+        if getattr(error, "code", None) not in _OF_MODERATION:
+            same, count = self._refusals
+            self._refusals = (message, count + 1 if message == same else 1)
+            if self._refusals[1] >= SAME_REFUSALS:
+                raise self._ended(error) from None
+        return Reply(None, error=message)
 
     def _ended(self, error: Any) -> JudgeError:
         status = error.status_code
         if status in (401, 403):
             next_step = f"set OPENAI_API_KEY, or write the right key into {KEY_FILE}"
             return JudgeError(
-                f"the judge at {self._where()} refuses the key (HTTP {status}). Next: {next_step}. {KEPT}"
+                f"the judge at {self.access.place} refuses the key (HTTP {status}). Next: {next_step}. {KEPT}"
             )
-        if status == 404:
-            next_step = "see that --judge-model and --judge-base-url name what is there"
+        if status in (400, 404, 422):
+            next_step = (
+                "see that --judge-model and --judge-base-url name what is there, and that it takes these settings"
+            )
         elif status == 429:
             next_step = "wait, check the account's quota, or lower judge_requests_per_minute and judge_concurrency"
         else:
             next_step = "try again later"
         return JudgeError(
-            f"the judge '{self.settings.model}' at {self._where()} answers HTTP {status}: {_first_line(error)} "
-            f"Next: {next_step}. {KEPT}"
+            f"the judge '{self.settings.model}' at {self.access.place} answers HTTP {status}: "
+            f"{self._first_line(error)} Next: {next_step}. {KEPT}"
         )
 
-    def _where(self) -> str:
-        return self.base_url or "OpenAI's endpoint"
+    def _unreachable(self, *, timed_out: bool) -> JudgeError:
+        what = "did not answer in time" if timed_out else "cannot be reached"
+        return JudgeError(
+            f"the judge at {self.access.place} {what} ({self.settings.max_retries + 1} tries). Next: see that it runs "
+            f"and that --judge-base-url names it. {KEPT}"
+        )
 
-
-class _Limits:
-    """Waits until a request is within the limits on requests and tokens per minute."""
-
-    def __init__(self, settings: EndpointSettings) -> None:
-        from aiolimiter import AsyncLimiter
-
-        def limiter(rate: int | None) -> Any:
-            return None if rate is None else AsyncLimiter(rate, 60)
-
-        self._requests = limiter(settings.requests_per_minute)
-        self._tokens = limiter(settings.tokens_per_minute)
-        self._most_tokens = settings.tokens_per_minute or 0
-
-    async def wait(self, question: Question) -> None:
-        """Return when the question may be asked."""
-        if self._requests is not None:
-            await self._requests.acquire()
-        if self._tokens is not None:
-            tokens = question.max_tokens + text_tokens(*(message["content"] for message in question.messages))
-            await self._tokens.acquire(min(tokens, self._most_tokens))
+    def _first_line(self, error: Exception) -> str:
+        return (self.access.redact(str(error)).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def find_key(given: str | None, *, needed: bool) -> str:
     """The key that was given, in OPENAI_API_KEY, or in `openai_api_key.txt` in the working directory.
 
     Raises:
-        PrerequisiteError: there is none, and the endpoint is OpenAI's own.
+        PrerequisiteError: there is none and the endpoint is OpenAI's own, or it holds what no key can.
     """
     key = (given or os.environ.get("OPENAI_API_KEY") or "").strip()
     if not key and Path(KEY_FILE).is_file():
@@ -181,7 +219,12 @@ def find_key(given: str | None, *, needed: bool) -> str:
             "endpoint of your own with --judge-base-url, take a model in this process with --judge local, or do "
             "without a judge (--judge none: only the judge-free score)."
         )
-    return key or _NO_KEY
+    if not (key.isascii() and key.isprintable()):
+        raise PrerequisiteError(
+            f"the key for the judge has characters that no key has, line breaks perhaps. Next: see what OPENAI_API_KEY "
+            f"or {KEY_FILE} holds; it has to be the key alone."
+        )
+    return key or NO_KEY
 
 
 def _client_package() -> Any:
@@ -193,29 +236,3 @@ def _client_package() -> Any:
             "the judge's client is not installed: pip install 'sae-bench[judge]' (openai, aiolimiter)."
         ) from error
     return openai
-
-
-def _read(completion: Any) -> Reply | None:
-    """The reply in a completion; None if it is none."""
-    try:
-        text = completion.choices[0].message.content
-        usage = completion.usage
-        tokens = (int(usage.prompt_tokens), int(usage.completion_tokens)) if usage is not None else (0, 0)
-    except (AttributeError, IndexError, TypeError, ValueError):
-        return None
-    return Reply("" if text is None else str(text).strip(), *tokens)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run to the end, also where an event loop is running already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(work)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, work).result()

@@ -8,6 +8,14 @@ from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
 from sae_bench.errors import PrerequisiteError
 
+CUT_OFF = "cut off by the token limit"
+_NO_ANSWER = {
+    "content_filter": "held back by a content filter",
+    "tool_calls": "the judge called a tool instead of answering",
+    "function_call": "the judge called a tool instead of answering",
+}
+_LIMITS = ("length", "max_tokens")
+
 
 class JudgeError(PrerequisiteError):
     """A judge that cannot go on: a wrong key, an endpoint that is not there. Replies so far are kept."""
@@ -21,17 +29,36 @@ class Message(TypedDict):
 
 
 @dataclass(frozen=True)
+class NumberList:
+    """An answer that lists numbers from 1 to `most`, each at most once, or says None.
+
+    A judge that can be held to a form writes nothing else, whatever `max_tokens` says; others are asked for it by the
+    question alone.
+    """
+
+    most: int
+    kind: Literal["numbers"] = "numbers"
+
+
+@dataclass(frozen=True)
+class YesOrNo:
+    """An answer of which only this counts: how much likelier its first word is yes than no."""
+
+    kind: Literal["yes or no"] = "yes or no"
+
+
+@dataclass(frozen=True)
 class Question:
     """A conversation that the judge is to go on with.
 
     Attributes:
         max_tokens: most tokens of the reply.
-        only: the characters that the reply may consist of, for judges that can be held to them; None is any.
+        form: what the reply may be; None is any text.
     """
 
     messages: tuple[Message, ...]
     max_tokens: int
-    only: str | None = None
+    form: NumberList | YesOrNo | None = None
 
 
 @dataclass(frozen=True)
@@ -39,18 +66,44 @@ class Reply:
     """What came back.
 
     Attributes:
-        text: None if this one question could not be answered, for the reason in `error`.
+        content: the text, None if there is none.
         tokens_in, tokens_out: as the judge counts them, 0 if it does not.
+        finish_reason: why it ends, in the words of OpenAI's chat completions (stop, length, content_filter, ...);
+            None if the judge does not say.
+        refusal: the judge's own words for not answering.
+        log_odds: of a question for yes or no: log of the probability of yes over that of no.
+        error: why this one question could not be asked or came to nothing; such a reply is not kept.
     """
 
-    text: str | None
+    content: str | None
     tokens_in: int = 0
     tokens_out: int = 0
+    finish_reason: str | None = None
+    refusal: str | None = None
+    log_odds: float | None = None
     error: str | None = None
+
+    @property
+    def no_answer(self) -> str | None:
+        """Why the judge has not answered; None if it has, however badly."""
+        if self.error is not None:
+            return self.error
+        if self.refusal:
+            return f"refused: {self.refusal}"
+        if self.finish_reason in _NO_ANSWER:
+            return _NO_ANSWER[self.finish_reason]
+        if self.log_odds is None and not (self.content or "").strip():
+            return f"an empty reply, {CUT_OFF}" if self.is_cut_off else "an empty reply"
+        return None
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the token limit ended the text."""
+        return self.finish_reason in _LIMITS
 
 
 Deliver = Callable[[int, Reply], None]
-"""Takes the reply to the question of this place as soon as it is there."""
+"""Takes the reply to the question of this index as soon as it is there."""
 
 
 @runtime_checkable
@@ -59,7 +112,7 @@ class Judge(Protocol):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a reply depends on besides the question: kind, model, place, temperature."""
+        """What a reply depends on besides the question: kind, model, address, temperature. No credentials."""
 
     def answer(self, questions: Sequence[Question], deliver: Deliver) -> None:
         """Deliver a reply to every question, in any order.

@@ -5,15 +5,17 @@ Shapes: B texts, L tokens, D d_model.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sae_bench.language_models.interventions import Replacement
 from sae_bench.language_models.model import LanguageModel
 from sae_bench.language_models.text_cache import Past, TextCache
+
+Constraint = Callable[[Int[Tensor, "B N"], Float[Tensor, "B V"]], Float[Tensor, "B V"]]
 
 
 @torch.no_grad()
@@ -25,7 +27,7 @@ def generate(
     real_BL: Bool[Tensor, "B L"] | None = None,
     past: Past | None = None,
     replace: Mapping[str, Replacement] | None = None,
-    allowed_V: Bool[Tensor, "V"] | None = None,
+    constrain: Constraint | None = None,
     stop: Collection[int] | None = None,
 ) -> list[list[int]]:
     """The most likely next tokens of each text, one after the other; a text ends with a stop token.
@@ -37,7 +39,8 @@ def generate(
         replace: hook name -> function from the value there to the one that takes its place, in the pass over the given
             tokens. Functions must go by place from the right where the model cannot read on: it then reads the whole
             text for each new token, and earlier places move to the left.
-        allowed_V: the tokens that may be written; None allows all.
+        constrain: (new tokens of each text, -1 behind its end; logits of the next) -> logits, as transformers'
+            `LogitsProcessor` does it.
         stop: tokens that end a text; None takes the model's.
     """
     ids_BL = ids_BL.to(lm.device)
@@ -49,8 +52,9 @@ def generate(
     for _ in range(n_tokens):
         hidden_BLD = lm.final_hidden(ids_BL, attention_mask_BL=real_BL.long(), replace=replace, cache=cache)
         logits_BV = lm.unembed(hidden_BLD[:, -1]).float()
-        if allowed_V is not None:
-            logits_BV = logits_BV.masked_fill(~allowed_V, -torch.inf)
+        if constrain is not None:
+            so_far_BN = torch.stack(written, dim=1) if written else ids_BL.new_zeros(len(ids_BL), 0)
+            logits_BV = constrain(so_far_BN, logits_BV)
         next_B = logits_BV.argmax(dim=-1)
         written.append(torch.where(ended_B, -1, next_B))
         ended_B = ended_B | torch.isin(next_B, ends)

@@ -84,7 +84,8 @@ def config_from(config: type[ConfigT], values: Mapping[str, Any], *, named: str 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join([named, *(str(part) for part in first["loc"])])
-        raise UsageError(f"{where}: {first['msg']} (got {first['input']!r}).") from error
+        got = f" (got {first['input']!r})" if first["loc"] else ""  # all settings at once say nothing, or too much
+        raise UsageError(f"{where}: {first['msg'].rstrip('.')}{got}.") from error
 
 
 def config_values(config: BaseEvalConfig) -> dict[str, Any]:

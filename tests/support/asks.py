@@ -17,7 +17,7 @@ def main() -> None:
     base_url, folder, n = sys.argv[1:]
     judge = CachedJudge(EndpointJudge(EndpointSettings(base_url=base_url, concurrency=4)), ReplyCache(Path(folder)))
     replies = judge.ask(questions(int(n)))
-    assert [reply.text for reply in replies] == [str(9 + i) for i in range(int(n))]
+    assert [reply.content for reply in replies] == [str(9 + i) for i in range(int(n))]
 
 
 if __name__ == "__main__":

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, field_serializer, model_validator
 from pydantic.dataclasses import dataclass
 
+from sae_bench.judges.credentials import public_address
 from sae_bench.results.model import BaseEvalConfig
 
 JudgeKind = Literal["openai", "local", "none"]
+JudgeScoring = Literal["list", "logprob"]
 Embeddings = Literal["minilm", "none"]
 
 
-@dataclass
+@dataclass(config=ConfigDict(extra="forbid", hide_input_in_errors=True))
 class AutoInterpEvalConfig(BaseEvalConfig):
     """Settings of autointerp; the defaults are the published ones."""
 
@@ -151,7 +153,22 @@ class AutoInterpEvalConfig(BaseEvalConfig):
     judge_base_url: str | None = Field(
         default=None,
         title="Judge Base URL",
-        description="Where the endpoint is, such as http://localhost:8000/v1; null takes OPENAI_BASE_URL, else OpenAI.",
+        description="Where the endpoint is, such as http://localhost:8000/v1; null takes OPENAI_BASE_URL, else OpenAI. "
+        "User, password and query are used and written nowhere.",
+        repr=False,
+    )
+    judge_scoring: JudgeScoring = Field(
+        default="list",
+        title="Judge Scoring",
+        description="list: the judge names the activating pieces of text, as published; logprob: it is asked yes or no "
+        "about each piece, and the area under the ROC curve of its log-odds is the score (no list to parse, so small "
+        "models can do it).",
+    )
+    judge_reasoning_tokens: int = Field(
+        default=0,
+        title="Judge Reasoning Tokens",
+        description="Tokens beyond the published limits of a reply, for judges that think before they answer.",
+        ge=0,
     )
     judge_temperature: float | None = Field(
         default=None,
@@ -218,6 +235,10 @@ class AutoInterpEvalConfig(BaseEvalConfig):
         if self.judge == "none" and self.embeddings == "none":
             raise ValueError("judge and embeddings are both none: nothing to score with.")
         return self
+
+    @field_serializer("judge_base_url")
+    def _without_credentials(self, url: str | None) -> str | None:
+        return None if url is None else public_address(url)
 
     @property
     def n_top_ex(self) -> int:

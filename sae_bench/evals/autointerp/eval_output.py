@@ -35,6 +35,17 @@ class AutoInterpMetrics(base.BaseMetrics):
         title="AutoInterp Score by Activation",
         description="The score with random windows on which the latent is active counted as activating.",
     )
+    logprob_auc: float | None = Field(
+        default=None,
+        title="Log-Probability AUC",
+        description="With judge_scoring: logprob. Area under the ROC curve of the judge's log-odds that the explained "
+        "latent is active in a piece of text: activating windows against random ones on which it is not active.",
+    )
+    logprob_auc_std_dev: float | None = Field(
+        default=None,
+        title="Log-Probability AUC Standard Deviation",
+        description="Its standard deviation over latents.",
+    )
     random_active_share: float | None = Field(
         default=None,
         title="Random Active Share",
@@ -44,8 +55,15 @@ class AutoInterpMetrics(base.BaseMetrics):
         default=None,
         title="Embedding Score",
         description="Judge-free: area under the ROC curve of telling activating windows from others by the mean cosine "
-        "of their sentence embedding to those of the windows that explanations are made from.",
+        "of their sentence embedding to those of the windows that explanations are made from. None of these shares "
+        "tokens with those to be told apart, and the others are windows on which the latent is not active.",
         json_schema_extra=base.DEFAULT_DISPLAY,
+    )
+    embedding_floor: float | None = Field(
+        default=None,
+        title="Embedding Floor",
+        description="The embedding score with the explanation's windows of another latent of the SAE: what the score "
+        "is where they say nothing of the latent.",
     )
     embedding_std_dev: float | None = Field(
         default=None, title="Embedding Standard Deviation", description="Its standard deviation over latents."
@@ -57,16 +75,23 @@ class AutoInterpMetrics(base.BaseMetrics):
     n_latents_with_examples: int = Field(
         default=0, title="Latents with Examples", description="Chosen latents with activations enough for examples."
     )
+    n_embedding_scored: int = Field(
+        default=0, title="Latents with an Embedding Score", description="Of these, how many have an embedding score."
+    )
     n_judged: int = Field(
         default=0, title="Judged", description="Pairs of latent and seed that the judge was asked about."
     )
     n_unreadable: int = Field(
         default=0,
         title="Unreadable",
-        description="Of these, how many got a reply that is no list of numbers; they are left out of the score.",
+        description="Of these, how many got a reply that is no answer: no list of numbers of the examples, cut off, no "
+        "explanation. They are left out of the score.",
     )
     n_unanswered: int = Field(
-        default=0, title="Unanswered", description="Of these, how many got no reply; they are left out of the score."
+        default=0,
+        title="Unanswered",
+        description="Of these, how many got no answer: an empty reply, a refusal, a content filter, a question that "
+        "is not taken. They are left out of the score.",
     )
     judge_tokens_in: int = Field(default=0, title="Judge Tokens In", description="Tokens of all questions.")
     judge_tokens_out: int = Field(default=0, title="Judge Tokens Out", description="Tokens of all replies.")
@@ -87,7 +112,13 @@ class AutoInterpResultDetail(base.BaseResultDetail):
     density: float = Field(title="Density", description="Share of the tokens on which it is active.")
     explanation: str | None = Field(default=None, title="Explanation", description="The first seed's explanation.")
     score: float | None = Field(default=None, title="Score", description="Its autointerp score.")
+    logprob_auc: float | None = Field(
+        default=None, title="Log-Probability AUC", description="Its area under the ROC curve of the judge's log-odds."
+    )
     embedding_score: float | None = Field(default=None, title="Embedding Score", description="Its judge-free score.")
+    embedding_floor: float | None = Field(
+        default=None, title="Embedding Floor", description="The same with another latent's windows."
+    )
     reason: str | None = Field(default=None, title="Reason", description="Why it has no examples or no score.")
 
 

@@ -14,16 +14,16 @@ from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import corpus_provenance, load_corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import PrerequisiteError
-from sae_bench.evals.autointerp.embedding_score import REQUIREMENT, SentenceEmbedder, similarity_score
+from sae_bench.evals.autointerp.embedding_score import REQUIREMENT, SentenceEmbedder, embedding_scores
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
 from sae_bench.evals.autointerp.eval_output import AutoInterpEvalOutput
-from sae_bench.evals.autointerp.examples import Corpus, make_examples
+from sae_bench.evals.autointerp.examples import Case, Corpus, make_examples
 from sae_bench.evals.autointerp.gathering import ActivationGatherer
 from sae_bench.evals.autointerp.judging import judge_latents
 from sae_bench.evals.autointerp.opening import cost_of_one_sae, judge_settings
-from sae_bench.evals.autointerp.results import Case, Found, to_scores
+from sae_bench.evals.autointerp.results import Found, to_scores
 from sae_bench.evals.base import JUDGE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
-from sae_bench.judges import CachedJudge, open_judge
+from sae_bench.judges import CachedJudge, YesOrNo, open_judge
 from sae_bench.language_models import LanguageModel
 
 logger = logging.getLogger(__name__)
@@ -152,24 +152,12 @@ class AutoInterpJob:
         if config.judge == "openai":
             model = judge.identity["model"]
             logger.warning("judge %s, per SAE: %s", model, cost_of_one_sae(config, len(self.seeds)))
-            judge.check()
+            judge.check(YesOrNo() if config.scoring and config.judge_scoring == "logprob" else None)
         return judge
 
     def _embed(self, found: Found) -> None:
-        if self._embedder is None or not found.examples:
-            return
-        texts = [
-            self.corpus.text(example, mark=False)
-            for examples in found.examples.values()
-            for example in (*examples.generation, *examples.scoring)
-        ]
-        vectors = iter(self._embedder(texts).split([len(part) for e in found.examples.values()
-                                                    for part in (e.generation, e.scoring)]))  # fmt: skip
-        for case, examples in found.examples.items():
-            active_M = torch.tensor([example.counts_as_active for example in examples.scoring])
-            score = similarity_score(next(vectors), next(vectors), active_M)
-            if score is not None:
-                found.embedding[case] = score
+        if self._embedder is not None and found.examples:
+            found.embedding = embedding_scores(found.examples, self._embedder, self.corpus)
 
 
 def pack_rows(context: EvalContext, config: AutoInterpEvalConfig) -> Int[Tensor, "R L"]:
@@ -203,7 +191,7 @@ SPEC = EvalSpec(
     name="autointerp",
     title="AutoInterp",
     summary="Whether a judge that explains a latent from examples can tell where the latent is active.",
-    protocol="autointerp-1",
+    protocol="autointerp-2",
     config=AutoInterpEvalConfig,
     output=AutoInterpEvalOutput,
     metrics=(

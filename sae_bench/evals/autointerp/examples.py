@@ -16,6 +16,9 @@ from sae_bench.seeding import named_generator
 
 Kind = Literal["top", "drawn", "random"]
 
+Case = tuple[int, int]
+"""(seed, latent)"""
+
 NO_SPREAD = "no activation below the top examples"
 
 
@@ -45,6 +48,15 @@ class Example:
     def counts_as_active(self) -> bool:
         """What a prediction is compared with: as published, a window from anywhere counts as inactive unseen."""
         return self.kind != "random" and self.fires
+
+    def overlaps(self, other: Example) -> bool:
+        """Whether the two windows share tokens of the corpus."""
+        return abs(self.position - other.position) < len(self.token_ids)
+
+    @property
+    def is_inactive_window(self) -> bool:
+        """Whether it can stand for windows on which the latent is not active: from anywhere, and seen to be so."""
+        return self.kind == "random" and not self.fires
 
 
 @dataclass(frozen=True)

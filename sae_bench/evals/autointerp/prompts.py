@@ -7,12 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
-from sae_bench.evals.autointerp.examples import Corpus, LatentExamples
-from sae_bench.judges import Message, Question
+from sae_bench.evals.autointerp.examples import Corpus, Example, LatentExamples
+from sae_bench.judges import Message, NumberList, Question, YesOrNo
 from sae_bench.seeding import named_generator
-
-NUMBERS_ONLY = "0123456789, "
-"""What a list of example numbers is written with."""
 
 _SETTING = (
     "You help to find out what single neurons of a neural network respond to. A neuron is active on certain words, "
@@ -43,12 +40,19 @@ _PREDICT = (
     "numbers and commas, or the word None."
 )
 
+_PREDICT_ONE = (
+    f"{_SETTING} You get a short description of what one neuron is active on, and then a piece of text. Should the "
+    "neuron be active in it at least once, on any word or word part of it? Do not read the description too narrowly. "
+    "It is important that you answer with nothing but the word Yes or the word No."
+)
+
 
 def explanation_question(examples: LatentExamples, corpus: Corpus, config: AutoInterpEvalConfig) -> Question:
     """Ask for an explanation of marked examples."""
     system = _EXPLAIN + (_EXPLANATIONS if config.use_demos_in_explanation else _FORM)
     shown = _numbered([corpus.text(example, mark=True) for example in examples.generation])
-    return _question(system, f"The pieces, active stretches marked:\n\n{shown}", config.max_tokens_in_explanation)
+    max_tokens = config.max_tokens_in_explanation + config.judge_reasoning_tokens
+    return _question(system, f"The pieces, active stretches marked:\n\n{shown}", max_tokens)
 
 
 def prediction_question(
@@ -64,27 +68,20 @@ def prediction_question(
     )
     shown = _numbered([corpus.text(example, mark=False) for example in examples.scoring])
     user = f"Description: this neuron activates on {explanation}.\n\nPieces:\n\n{shown}"
-    return _question(system, user, config.max_tokens_in_prediction, only=NUMBERS_ONLY)
+    max_tokens = config.max_tokens_in_prediction + config.judge_reasoning_tokens
+    return _question(system, user, max_tokens, NumberList(len(examples.scoring)))
 
 
-def parse_explanation(reply: str) -> str:
-    """What stands behind "activates on"; the whole reply where that is missing."""
-    return reply.split("activates on")[-1].rstrip(".").strip()
-
-
-def parse_prediction(reply: str) -> list[int] | None:
-    """The numbers of a reply, none for "None"; null if it is anything but a list of numbers."""
-    text = reply.strip().rstrip(".").replace("and", ",").replace("None", "")
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        return None
-    return [int(part) for part in parts]
+def piece_question(explanation: str, example: Example, corpus: Corpus) -> Question:
+    """Ask whether an explained latent is active in one unmarked example."""
+    user = f"Description: this neuron activates on {explanation}.\n\nPiece: {corpus.text(example, mark=False)}"
+    return _question(_PREDICT_ONE, user, 1, YesOrNo())
 
 
 def _numbered(texts: Sequence[str]) -> str:
     return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, start=1))
 
 
-def _question(system: str, user: str, max_tokens: int, only: str | None = None) -> Question:
+def _question(system: str, user: str, max_tokens: int, form: NumberList | YesOrNo | None = None) -> Question:
     messages = (Message(role="system", content=system), Message(role="user", content=user))
-    return Question(messages, max_tokens, only)
+    return Question(messages, max_tokens, form)

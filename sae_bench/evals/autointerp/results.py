@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
@@ -10,27 +11,30 @@ from typing import Any
 
 import torch
 
+from sae_bench.evals.autointerp.embedding_score import EmbeddingScores
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
-from sae_bench.evals.autointerp.eval_output import (
-    AutoInterpMetricCategories,
-    AutoInterpMetrics,
-    AutoInterpResultDetail,
-)
-from sae_bench.evals.autointerp.examples import Corpus, LatentExamples
+from sae_bench.evals.autointerp.eval_output import AutoInterpMetricCategories, AutoInterpResultDetail
+from sae_bench.evals.autointerp.examples import Case, Corpus, LatentExamples
 from sae_bench.evals.autointerp.judging import Judgement
 from sae_bench.evals.base import Scores
-from sae_bench.results.model import SeedResult
+from sae_bench.evals.families.reported import mean_of_known, report
 from sae_bench.results.samples import Samples, units_key
 
-SCORE = "autointerp.autointerp_score"
-EMBEDDING = "autointerp.embedding_score"
+CATEGORY = "autointerp"
 NO_JUDGE = "judge is none"
 NOT_SCORED = "scoring is false: explanations only"
 NO_EXAMPLES = "no chosen latent has activations enough for examples"
 NO_READABLE = "no reply of the judge could be read"
-
-Case = tuple[int, int]
-"""(seed, latent)"""
+OTHER_SCORING = {
+    "autointerp_score": "judge_scoring is logprob: see logprob_auc",
+    "logprob_auc": "judge_scoring is list: see autointerp_score",
+}
+ONE_KIND = "the latent is active in all of its examples, or in none"
+ONE_LATENT = "fewer than two latents have a score"
+MARKED_SHARE = 0.2
+"""Share of judged latents without a readable answer above which the score stands beside a warning."""
+MOST_SHARE = 0.5
+"""The share above which there is no score."""
 
 
 @dataclass
@@ -44,7 +48,7 @@ class Found:
         examples: (seed, latent) -> its examples.
         without: latent -> why it has none.
         judgements: (seed, latent) -> judgement, for those the judge was asked about.
-        embedding: (seed, latent) -> judge-free score.
+        embedding: judge-free scores.
         no_embedding: why there are none.
     """
 
@@ -55,7 +59,7 @@ class Found:
     examples: dict[Case, LatentExamples] = field(default_factory=dict)
     without: dict[int, str] = field(default_factory=dict)
     judgements: dict[Case, Judgement] = field(default_factory=dict)
-    embedding: dict[Case, float] = field(default_factory=dict)
+    embedding: EmbeddingScores = field(default_factory=EmbeddingScores)
     no_embedding: str | None = None
 
     @property
@@ -63,42 +67,81 @@ class Found:
         """Latents that have examples, in the order of the draw."""
         return list(dict.fromkeys(latent for _, latent in self.examples))
 
+    @property
+    def n_failed(self) -> int:
+        """Judged latents without a readable answer."""
+        return sum(judgement.failure is not None for judgement in self.judgements.values())
+
+    @property
+    def share_failed(self) -> float:
+        """Their share of the judged ones."""
+        return self.n_failed / len(self.judgements) if self.judgements else 0.0
+
 
 def to_scores(found: Found, corpus: Corpus, config: AutoInterpEvalConfig, seeds: Sequence[int]) -> Scores:
     """The result of one SAE."""
-    judged = {case: j.score for case, j in found.judgements.items() if j.score is not None}
-    by_activation = {case: j.score_by_activation for case, j in found.judgements.items()}
+    of_latents = _of_latents(found)
+    means = {
+        "autointerp_score": of_latents["autointerp_score"],
+        "autointerp_score_by_activation": of_latents["autointerp_score_by_activation"],
+        "logprob_auc": of_latents["logprob_auc"],
+        "embedding_score": found.embedding.score,
+        "embedding_floor": found.embedding.floor,
+    }
+    if found.share_failed > MOST_SHARE:
+        means |= {name: {} for name in of_latents}
+    headline = {name: means[name] for name in ("autointerp_score", "logprob_auc", "embedding_score")}
+    spreads = {
+        "autointerp_std_dev": _spread(means["autointerp_score"], seeds),
+        "logprob_auc_std_dev": _spread(means["logprob_auc"], seeds),
+        "embedding_std_dev": _spread(means["embedding_score"], seeds),
+    }
+    values = {**{name: _mean(of, seeds) for name, of in means.items()}, **spreads, **_counts(found, seeds)}
+    return report(
+        AutoInterpMetricCategories,
+        seeds,
+        samples=_samples(found, headline, seeds),
+        seed_values=_paths({name: [_mean(of, [seed]) for seed in seeds] for name, of in headline.items()}),
+        values=_paths(values),
+        reasons=_paths(_reasons(found, config, means)),
+        details=[_detail(latent, found, of_latents, seeds) for latent in found.latents],
+        unstructured=_logs(found, corpus, seeds),
+        warnings=_warnings(found, config),
+    )
+
+
+def _paths(by_name: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{CATEGORY}.{name}": value for name, value in by_name.items()}
+
+
+def _of_latents(found: Found) -> dict[str, dict[Case, float]]:
+    """Field of the judge -> (seed, latent) -> value, where there is one."""
+    fields = {
+        "autointerp_score": {case: j.score for case, j in found.judgements.items()},
+        "autointerp_score_by_activation": {case: j.score_by_activation for case, j in found.judgements.items()},
+        "logprob_auc": {case: j.logprob_auc for case, j in found.judgements.items()},
+    }
+    return {name: {case: v for case, v in of.items() if v is not None} for name, of in fields.items()}
+
+
+def _counts(found: Found, seeds: Sequence[int]) -> dict[str, Any]:
+    """What is counted rather than scored."""
     floor = {case: _share_inactive(examples) for case, examples in found.examples.items()}
     windows = [e for examples in found.examples.values() for e in examples.scoring if e.kind == "random"]
-    metrics = AutoInterpMetrics(
-        autointerp_score=_mean(judged, seeds),
-        autointerp_std_dev=_spread(judged, seeds),
-        autointerp_chance_score=_mean(floor, seeds),
-        autointerp_score_by_activation=_mean({c: v for c, v in by_activation.items() if v is not None}, seeds),
-        random_active_share=fmean(e.fires for e in windows) if windows else None,
-        embedding_score=_mean(found.embedding, seeds),
-        embedding_std_dev=_spread(found.embedding, seeds),
-        n_live_latents=found.n_live,
-        n_chosen_latents=len(found.latents),
-        n_latents_with_examples=len(found.with_examples),
-        n_judged=len(found.judgements),
-        n_unreadable=sum(j.unreadable for j in found.judgements.values()),
-        n_unanswered=sum(j.error is not None for j in found.judgements.values()),
-        judge_tokens_in=sum(j.tokens_in for j in found.judgements.values()),
-        judge_tokens_out=sum(j.tokens_out for j in found.judgements.values()),
-    )
-    return Scores(
-        metrics=AutoInterpMetricCategories(autointerp=metrics),
-        details=[_detail(latent, found, judged, seeds) for latent in found.latents],
-        unstructured=_logs(found, corpus, seeds),
-        not_computed=_not_computed(found, metrics, config),
-        seed_results=[
-            SeedResult(seed=s, metrics={SCORE: _mean(judged, [s]), EMBEDDING: _mean(found.embedding, [s])})
-            for s in seeds
-        ],
-        samples=_samples(found, {SCORE: judged, EMBEDDING: found.embedding}, seeds),
-        warnings=_warnings(metrics, config),
-    )
+    judgements = found.judgements.values()
+    return {
+        "autointerp_chance_score": _mean(floor, seeds),
+        "random_active_share": fmean(e.fires for e in windows) if windows else None,
+        "n_live_latents": found.n_live,
+        "n_chosen_latents": len(found.latents),
+        "n_latents_with_examples": len(found.with_examples),
+        "n_embedding_scored": len({latent for _, latent in found.embedding.score}),
+        "n_judged": len(found.judgements),
+        "n_unreadable": sum(j.unanswered is None and j.unreadable is not None for j in judgements),
+        "n_unanswered": sum(j.unanswered is not None for j in judgements),
+        "judge_tokens_in": sum(j.tokens_in for j in judgements),
+        "judge_tokens_out": sum(j.tokens_out for j in judgements),
+    }
 
 
 def _share_inactive(examples: LatentExamples) -> float:
@@ -111,30 +154,37 @@ def _of_seed(values: Mapping[Case, float], seed: int) -> list[float]:
 
 def _mean(values: Mapping[Case, float], seeds: Sequence[int]) -> float | None:
     """Mean over latents, then over the seeds that have any."""
-    means = [fmean(of_seed) for seed in seeds if (of_seed := _of_seed(values, seed))]
-    return fmean(means) if means else None
+    return mean_of_known(mean_of_known(_of_seed(values, seed)) for seed in seeds)
 
 
 def _spread(values: Mapping[Case, float], seeds: Sequence[int]) -> float | None:
     """Standard deviation over latents, mean over seeds; None with a single latent."""
-    spreads = [stdev(of_seed) for seed in seeds if len(of_seed := _of_seed(values, seed)) > 1]
-    return fmean(spreads) if spreads else None
+    return mean_of_known(stdev(of_seed) for seed in seeds if len(of_seed := _of_seed(values, seed)) > 1)
 
 
-def _detail(latent: int, found: Found, judged: Mapping[Case, float], seeds: Sequence[int]) -> AutoInterpResultDetail:
+def _detail(
+    latent: int, found: Found, of_latents: Mapping[str, Mapping[Case, float]], seeds: Sequence[int]
+) -> AutoInterpResultDetail:
+    """One row: means over the seeds."""
+
+    def mean(values: Mapping[Case, float]) -> float | None:
+        return mean_of_known(values.get((seed, latent)) for seed in seeds)
+
     judgements = [found.judgements[s, latent] for s in seeds if (s, latent) in found.judgements]
-    scores = [judged[s, latent] for s in seeds if (s, latent) in judged]
-    similar = [found.embedding[s, latent] for s in seeds if (s, latent) in found.embedding]
+    score, logprob_auc = mean(of_latents["autointerp_score"]), mean(of_latents["logprob_auc"])
     reason = found.without.get(latent)
-    if judgements and not scores:
-        reason = judgements[0].error or (NO_READABLE if judgements[0].unreadable else NOT_SCORED)
+    if judgements and score is None and logprob_auc is None:
+        asked = judgements[0].prediction is not None or judgements[0].log_odds is not None
+        reason = judgements[0].failure or (ONE_KIND if asked else NOT_SCORED)
     return AutoInterpResultDetail(
         index=latent,
         density=found.density[latent],
-        explanation=judgements[0].explanation if judgements else None,
-        score=fmean(scores) if scores else None,
-        embedding_score=fmean(similar) if similar else None,
-        reason=reason,
+        explanation=next((j.explanation for j in judgements if j.explanation is not None), None),
+        score=score,
+        logprob_auc=logprob_auc,
+        embedding_score=mean(found.embedding.score),
+        embedding_floor=mean(found.embedding.floor),
+        reason=reason or found.embedding.without.get(latent),
     )
 
 
@@ -157,7 +207,7 @@ def _record(latent: int, judgement: Judgement, corpus: Corpus) -> dict[str, Any]
         f"{corpus.text(example, mark=True)}"
         for number, example in enumerate(judgement.examples.scoring, start=1)
     ]
-    return {
+    record: dict[str, Any] = {
         "latent": latent,
         "explanation": judgement.explanation,
         "predictions": judgement.prediction,
@@ -165,48 +215,74 @@ def _record(latent: int, judgement: Judgement, corpus: Corpus) -> dict[str, Any]
         "score": judgement.score,
         "logs": "\n\n".join([*judgement.log, "--- examples, active tokens marked\n\n" + "\n".join(shown)]),
     }
+    if judgement.log_odds is not None:
+        record |= {"score": judgement.logprob_auc, "log odds": judgement.log_odds}
+    return record
 
 
-def _not_computed(found: Found, metrics: AutoInterpMetrics, config: AutoInterpEvalConfig) -> dict[str, str]:
-    reasons: dict[str, str] = {}
+def _reasons(found: Found, config: AutoInterpEvalConfig, means: Mapping[str, Mapping[Case, float]]) -> dict[str, str]:
+    """Field -> why it is null, should it be."""
+    of_judge = _no_judge_score(found, config)
+    scores = {
+        "autointerp_score": of_judge or OTHER_SCORING["autointerp_score"],
+        "logprob_auc": OTHER_SCORING["logprob_auc"] if config.judge_scoring == "list" else of_judge or "",
+        "embedding_score": found.no_embedding or next((why for why in found.embedding.without.values()), NO_EXAMPLES),
+    }
+    spreads = {"autointerp_std_dev": "autointerp_score", "logprob_auc_std_dev": "logprob_auc"}
+    spreads["embedding_std_dev"] = "embedding_score"
+    alone = "no two latents of the SAE have windows to compare"
+    return {
+        **scores,
+        **{name: ONE_LATENT if means[of] else scores[of] for name, of in spreads.items()},
+        "autointerp_score_by_activation": scores["autointerp_score"],
+        "embedding_floor": alone if found.embedding.score else scores["embedding_score"],
+        "autointerp_chance_score": NO_EXAMPLES,
+        "random_active_share": NO_EXAMPLES,
+        "n_live_latents": "latents were named, not drawn from the live ones",
+    }
+
+
+def _no_judge_score(found: Found, config: AutoInterpEvalConfig) -> str | None:
+    """Why the judge gives no score at all; None where it does, in one of the two ways."""
     if config.judge == "none":
-        why_no_score = NO_JUDGE
-    elif not found.examples:
-        why_no_score = NO_EXAMPLES
-    else:
-        why_no_score = NO_READABLE if config.scoring else NOT_SCORED
-    for name in ("autointerp_score", "autointerp_std_dev", "autointerp_score_by_activation"):
-        if getattr(metrics, name) is None:
-            one = name.endswith("std_dev") and metrics.autointerp_score is not None
-            reasons[f"autointerp.{name}"] = "fewer than two latents have a score" if one else why_no_score
-    for name in ("embedding_score", "embedding_std_dev"):
-        if getattr(metrics, name) is None:
-            one = name.endswith("std_dev") and metrics.embedding_score is not None
-            why = "fewer than two latents have a score" if one else found.no_embedding or NO_EXAMPLES
-            reasons[f"autointerp.{name}"] = why
-    for name in ("autointerp_chance_score", "random_active_share"):
-        if getattr(metrics, name) is None:
-            reasons[f"autointerp.{name}"] = NO_EXAMPLES
-    if metrics.n_live_latents is None:
-        reasons["autointerp.n_live_latents"] = "latents were named, not drawn from the live ones"
-    return reasons
-
-
-def _warnings(metrics: AutoInterpMetrics, config: AutoInterpEvalConfig) -> list[str]:
-    warnings = []
-    wanted = config.n_latents or 0
-    if config.override_latents is None and metrics.n_chosen_latents < wanted:
-        warnings.append(f"only {metrics.n_chosen_latents} latents are live, {wanted} were asked for")
-    if metrics.n_latents_with_examples < metrics.n_chosen_latents:
-        n_without = metrics.n_chosen_latents - metrics.n_latents_with_examples
-        warnings.append(
-            f"{n_without} of {metrics.n_chosen_latents} chosen latents have too few activations for examples and no "
-            "score"
+        return NO_JUDGE
+    if not found.examples:
+        return NO_EXAMPLES
+    if not config.scoring:
+        return NOT_SCORED
+    if found.n_failed == len(found.judgements):
+        return f"{NO_READABLE} ({_most_common_failure(found)})"
+    if found.share_failed > MOST_SHARE:
+        return (
+            f"{found.n_failed} of {len(found.judgements)} judged latents have no readable answer, more than "
+            f"{MOST_SHARE:.0%} (most often: {_most_common_failure(found)})"
         )
-    if metrics.n_unreadable:
-        warnings.append(f"{metrics.n_unreadable} of {metrics.n_judged} replies could not be read and are left out")
-    if metrics.n_unanswered:
-        warnings.append(f"{metrics.n_unanswered} of {metrics.n_judged} questions got no reply and are left out")
+    return None
+
+
+def _most_common_failure(found: Found) -> str:
+    reasons = Counter(j.failure for j in found.judgements.values() if j.failure is not None)
+    return str(reasons.most_common(1)[0][0]) if reasons else NO_READABLE
+
+
+def _warnings(found: Found, config: AutoInterpEvalConfig) -> list[str]:
+    warnings = []
+    n_chosen, n_with = len(found.latents), len(found.with_examples)
+    wanted = config.n_latents or 0
+    if config.override_latents is None and n_chosen < wanted:
+        warnings.append(f"only {n_chosen} latents are live, {wanted} were asked for")
+    if n_with < n_chosen:
+        warnings.append(
+            f"{n_chosen - n_with} of {n_chosen} chosen latents have too few activations for examples and no score"
+        )
+    if found.n_failed:
+        said = (
+            f"{found.n_failed} of {len(found.judgements)} judged latents have no readable answer and are left out of "
+            f"the judge's score (most often: {_most_common_failure(found)})"
+        )
+        if MARKED_SHARE < found.share_failed <= MOST_SHARE:
+            said += "; the score is of those the judge could answer, read it with care"
+        warnings.append(said)
     return warnings
 
 
@@ -214,8 +290,8 @@ def _samples(found: Found, values: Mapping[str, Mapping[Case, float]], seeds: Se
     """The scores behind each headline metric: one row per seed, one column per chosen latent."""
     samples: dict[str, Samples] = {}
     key = units_key("autointerp", (found.key, *map(str, found.latents)))
-    for path, of in values.items():
+    for name, of in values.items():
         values_SU = torch.tensor([[of.get((s, latent), math.nan) for latent in found.latents] for s in seeds])
         if bool(values_SU.isfinite().any(dim=1).all()) and found.latents:
-            samples[path] = Samples.of_equal_units(values_SU, unit="latent", key=key)
+            samples[f"{CATEGORY}.{name}"] = Samples.of_equal_units(values_SU, unit="latent", key=key)
     return samples

