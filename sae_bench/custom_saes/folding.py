@@ -6,6 +6,8 @@ scaled by n without changing when the latent is on.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -42,7 +44,7 @@ def fold_decoder_norm(sae: SAE) -> list[str]:
         return warnings
     row = architecture_of_class(sae)
     scaled = getattr(sae, "scaled_with_norm", None) if row is None else row.folds
-    if scaled is not None:
+    if scaled is not None and _untie(sae):
         _scale(sae, scale_F, scaled)
     elif deviation > WARN_TOLERANCE:
         warnings.append(
@@ -53,11 +55,26 @@ def fold_decoder_norm(sae: SAE) -> list[str]:
     return warnings
 
 
-def _scale(sae: SAE, scale_F: Float[Tensor, " F"], names: tuple[str, ...]) -> None:
+def _untie(sae: Any) -> bool:
+    """Give an encoder that is a view of the decoder its own memory, since the two are scaled in opposite ways.
+
+    Returns:
+        Whether they are two now; False where `W_enc` is computed from `W_dec` at every look.
+    """
+    if _shares_memory(sae):
+        sae.W_enc.data = sae.W_enc.detach().clone()
+    return not _shares_memory(sae)
+
+
+def _shares_memory(sae: Any) -> bool:
+    return bool(sae.W_enc.untyped_storage().data_ptr() == sae.W_dec.untyped_storage().data_ptr())
+
+
+def _scale(sae: Any, scale_F: Float[Tensor, " F"], names: tuple[str, ...]) -> None:
+    scaled = {name: getattr(sae, name).float() * scale_F for name in ("W_enc", *names)}
     sae.W_dec.copy_(sae.W_dec.float() / scale_F[:, None])
-    for name in ("W_enc", *names):
-        parameter = getattr(sae, name)
-        parameter.copy_(parameter.float() * scale_F)
+    for name, value in scaled.items():
+        getattr(sae, name).copy_(value)
 
 
 def _fold_tolerance(dtype: torch.dtype) -> float:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.custom_saes.interface import SAE
-from sae_bench.errors import SAELoadError, UnknownNameError, UsageError
+from sae_bench.errors import SAEBenchError, SAELoadError, UnknownNameError, UsageError
 from sae_bench.language_models.model import LanguageModel
 
 SPEC_FORMS: dict[str, str] = {
@@ -87,6 +87,18 @@ def resolve_spec(spec: str, *, data_dir: str | Path | None = None) -> list[SAEHa
     module = importlib.import_module(f"sae_bench.custom_saes.loaders.{_LOADERS[scheme]}")
     handles = module.resolve(rest, data_dir=None if data_dir is None else Path(data_dir))
     return [replace(handle, load=_checked(handle)) for handle in handles]
+
+
+def unusable(release: str, sae_id: str, error: SAEBenchError) -> SAEHandle:
+    """The handle of an SAE that is known to be there and cannot be read: loading it raises `error`.
+
+    So a run records it as failed and goes on with the others.
+    """
+
+    def load(_context: LoadContext) -> SAE:
+        raise error
+
+    return SAEHandle(release, sae_id, None, None, load)
 
 
 def malformed(spec: str, scheme: str | None = None) -> UsageError:

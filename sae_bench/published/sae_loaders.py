@@ -84,7 +84,7 @@ def _loader(name: str, sae_class: type[SAET], *, threshold: bool = False) -> Loa
         )
         config = read_json(config_path)
         trainer = trainer_of(config, source=config_path)
-        trained_layer = layer_of(hook_from_config(trainer, source=config_path))
+        trained_layer = layer_of(hook_from_config(config, source=config_path))
         if layer is not None and layer != trained_layer:
             raise SAEMismatchError(f"'{config_path}' is of layer {trained_layer}, layer {layer} was asked.")
         trained_on = str(trainer.get("lm_name", ""))

@@ -26,7 +26,7 @@ from sae_bench.custom_saes.files import (
     read_torch,
 )
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.spec import LoadContext, SAEHandle
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle, unusable
 from sae_bench.errors import SAELoadError, UnknownNameError
 
 WEIGHTS, CONFIG = "ae.pt", "config.json"
@@ -53,12 +53,22 @@ _RENAMED = {
     "mag_bias": "b_mag",
 }
 _TRAINING_ONLY = ("group_sizes",)
-_HOOK_KINDS = (
-    (re.compile(r"resid_?pre"), "hook_resid_pre"),
-    (re.compile(r"resid_?mid"), "hook_resid_mid"),
-    (re.compile(r"att"), "hook_attn_out"),
-    (re.compile(r"mlp"), "hook_mlp_out"),
+_NAMED_HOOKS = {
+    "resid_pre": "hook_resid_pre",
+    "resid_mid": "hook_resid_mid",
+    "resid_post": "hook_resid_post",
+    "attention_out": "hook_attn_out",
+    "attn_out": "hook_attn_out",
+    "mlp_out": "hook_mlp_out",
+}
+"""What the library's scripts call a place, as in `resid_post_layer_8` -> what its output is here."""
+_NAMED = re.compile(rf"(?P<kind>{'|'.join(_NAMED_HOOKS)})(?:_layer_?(?P<layer>\d+))?")
+_MODULE = re.compile(
+    r"(?:[\w.]+\.)?(?:layers|h|blocks)\.(?P<layer>\d+)(?:\.(?:(?P<attn>attn|self_attn|attention)|(?P<mlp>mlp)))?"
 )
+"""The path of a module in a transformers model: a layer, its attention or its MLP."""
+_DEFAULT_KIND = "resid_post"
+_DIRECTIONS = ("in", "out")
 
 
 def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
@@ -74,19 +84,56 @@ def local_handles(root: Path) -> list[SAEHandle]:
     return _handles(root, name=root.resolve().name, repo_id=None)
 
 
-def hook_from_config(trainer: Mapping[str, Any], *, source: object) -> str:
-    """The hook an SAE was trained at: the residual stream after `layer`, unless `submodule_name` says otherwise."""
-    submodule = str(trainer.get("submodule_name") or "")
-    layer = trainer.get("layer")
-    if layer is None:
-        found = re.search(r"layer_?(\d+)", submodule)
-        layer = found[1] if found else None
+def hook_from_config(config: Mapping[str, Any], *, source: object) -> str:
+    """The hook an SAE was trained at, from the content of its `config.json`.
+
+    `trainer.submodule_name` names a module: as the library's scripts do (`resid_post_layer_8`), or by its path in the
+    model (`transformer.h.8`); without a name it is the layer. `buffer.io` says whether the SAE reads the module's
+    output (the default) or its input.
+
+    Args:
+        config: the whole configuration.
+        source: the file, for messages.
+    Raises:
+        SAELoadError: no layer, a module that is not known or is named with another layer, an input that has no hook
+            here, or a transcoder (`in_and_out`).
+    """
+    trainer = trainer_of(config, source=source)
+    io = str((config.get("buffer") or {}).get("io") or "out")
+    if io == "in_and_out":
+        raise SAELoadError(
+            f"'{source}' is a transcoder (buffer.io is in_and_out): it predicts a module's output from its input, and "
+            "no eval here takes one."
+        )
+    if io not in _DIRECTIONS:
+        raise SAELoadError(f"'{source}': buffer.io is '{io}'; known are {', '.join(_DIRECTIONS)} and in_and_out.")
+    kind, layer_in_name = _module_of(str(trainer.get("submodule_name") or _DEFAULT_KIND), source=source)
+    layer = trainer.get("layer", layer_in_name)
+    layer = layer_in_name if layer is None else layer
     try:
         number = int(layer)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise SAELoadError(f"'{source}' names no layer (trainer.layer is {layer!r}).") from error
-    kind = next((kind for pattern, kind in _HOOK_KINDS if pattern.search(submodule)), "hook_resid_post")
-    return f"blocks.{number}.{kind}"
+    if layer_in_name is not None and number != layer_in_name:
+        raise SAELoadError(f"'{source}' names layer {number} and, in trainer.submodule_name, layer {layer_in_name}.")
+    if io == "in":
+        if kind != "resid_post":
+            raise SAELoadError(f"'{source}' reads the input of {kind} (buffer.io is in), which has no hook here.")
+        kind = "resid_pre"
+    return f"blocks.{number}.{_NAMED_HOOKS[kind]}"
+
+
+def _module_of(name: str, *, source: object) -> tuple[str, int | None]:
+    """What a `submodule_name` stands for, and the layer that it names."""
+    if match := _NAMED.fullmatch(name):
+        return match["kind"], None if match["layer"] is None else int(match["layer"])
+    if match := _MODULE.fullmatch(name):
+        kind = "attention_out" if match["attn"] else "mlp_out" if match["mlp"] else "resid_post"
+        return kind, int(match["layer"])
+    raise SAELoadError(
+        f"'{source}': the submodule '{name}' is not known. Known: {', '.join(_NAMED_HOOKS)}, each alone or with "
+        "_layer_<number>, and paths such as model.layers.8, model.layers.8.self_attn, model.layers.8.mlp."
+    )
 
 
 def load_folder(
@@ -108,7 +155,7 @@ def load_folder(
     layout = layout_of(trainer)
     tensors = _to_our_layout(read_torch(weights), layout, trainer, keep_threshold=use_threshold, source=weights)
     d_in, d_sae = matrix_shape(tensors, "W_enc", source=weights)
-    hook_name = hook_from_config(trainer, source=weights)
+    hook_name = hook_from_config(config, source=weights)
     k = None
     if "k" in layout.architecture.arguments:
         k = _k_of(tensors, trainer, source=weights)
@@ -142,11 +189,10 @@ def _handles(root: Path, *, name: str, repo_id: str | None) -> list[SAEHandle]:
     for config_path in sorted(root.rglob(CONFIG), key=_natural):
         if repo_id is None and not (config_path.parent / WEIGHTS).is_file():
             continue
-        config = read_json(config_path)
-        if not isinstance(config.get("trainer"), dict):
-            continue
         location = config_path.parent.relative_to(root).as_posix()
-        handles.append(_handle(config_path, config, release=name, location=location, repo_id=repo_id))
+        handle = _handle(config_path, release=name, location=location, repo_id=repo_id)
+        if handle is not None:
+            handles.append(handle)
     if not handles:
         raise SAELoadError(
             f"found no SAE in '{repo_id or root}': looked for folders with {WEIGHTS} and a {CONFIG} that has 'trainer'."
@@ -154,10 +200,16 @@ def _handles(root: Path, *, name: str, repo_id: str | None) -> list[SAEHandle]:
     return handles
 
 
-def _handle(
-    config_path: Path, config: dict[str, Any], *, release: str, location: str, repo_id: str | None
-) -> SAEHandle:
-    trainer = trainer_of(config, source=config_path)
+def _handle(config_path: Path, *, release: str, location: str, repo_id: str | None) -> SAEHandle | None:
+    """The SAE of one folder; one whose configuration is unusable fails when it is loaded. None if it is no SAE."""
+    sae_id = "custom_sae" if location == "." else location
+    try:
+        config = read_json(config_path)
+        if not isinstance(config.get("trainer"), dict):
+            return None
+        hook_name = hook_from_config(config, source=config_path)
+    except SAELoadError as error:
+        return unusable(release, sae_id, error)
 
     def load(context: LoadContext) -> BaseSAE:
         if repo_id is None:
@@ -166,9 +218,7 @@ def _handle(
             weights = download(repo_id, WEIGHTS if location == "." else f"{location}/{WEIGHTS}")
         return load_folder(weights, config, device=context.device, dtype=context.dtype)
 
-    hook_name = hook_from_config(trainer, source=config_path)
-    sae_id = "custom_sae" if location == "." else location
-    return SAEHandle(release, sae_id, hook_name, str(trainer.get("lm_name") or "") or None, load)
+    return SAEHandle(release, sae_id, hook_name, str(config["trainer"].get("lm_name") or "") or None, load)
 
 
 def _to_our_layout(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,49 @@ def test_the_hook_comes_from_layer_and_submodule(changes: dict[str, Any], hook_n
     assert resolve_spec(f"dictionary_learning:{tmp_path}")[0].hook_name == hook_name
 
 
+@pytest.mark.parametrize(
+    ("submodule", "io", "expected"),
+    [
+        ("transformer.h.8", "out", "blocks.8.hook_resid_post"),
+        ("transformer.h.8", "in", "blocks.8.hook_resid_pre"),
+        ("resid_post_layer_8", "in", "blocks.8.hook_resid_pre"),
+        ("gpt_neox.layers.8.attention", "out", "blocks.8.hook_attn_out"),
+        ("model.layers.8.mlp", "out", "blocks.8.hook_mlp_out"),
+        ("model.layers.8.mlp", "in", "reads the input of mlp_out"),
+        ("transformer.h.8", "in_and_out", "is a transcoder"),
+        ("transformer.h.8", "sideways", "buffer.io is 'sideways'"),
+        ("resid_postscript_layer_8", "out", "'resid_postscript_layer_8' is not known"),
+        ("attention_pattern_layer_8", "out", "'attention_pattern_layer_8' is not known"),
+        ("model.layers.8.mlp.down_proj", "out", "'model.layers.8.mlp.down_proj' is not known"),
+        ("resid_post_layer_3", "out", "names layer 8 and, in trainer.submodule_name, layer 3"),
+    ],
+)
+def test_a_module_and_a_direction_are_known_or_refused(
+    submodule: str, io: str, expected: str, tmp_path: Path, context: LoadContext
+) -> None:
+    config = _config("StandardTrainer", submodule_name=submodule)
+    config["buffer"]["io"] = io
+    _write(tmp_path, _state("StandardTrainer"), config)
+    (handle,) = resolve_spec(f"dictionary_learning:{tmp_path}")
+    if expected.startswith("blocks"):
+        assert handle.hook_name == handle.load(context).cfg.hook_name == expected
+    else:
+        assert handle.hook_name is None
+        with pytest.raises(SAELoadError, match=re.escape(expected)):
+            handle.load(context)
+
+
+def test_one_broken_configuration_does_not_hide_the_other_saes(tmp_path: Path, context: LoadContext) -> None:
+    for name in ("a", "b"):
+        _write(tmp_path / name, _state("TopKTrainer"), _config("TopKTrainer"))
+    (tmp_path / "a" / "config.json").write_text("{ not json")
+    broken, good = resolve_spec(f"dictionary_learning:{tmp_path}")
+    assert (broken.sae_id, good.sae_id) == ("a", "b")
+    assert isinstance(good.load(context), TopKSAE)
+    with pytest.raises(SAELoadError, match="cannot read"):
+        broken.load(context)
+
+
 def test_saes_are_listed_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for number in (10, 2, 1):
         _write(tmp_path / f"trainer_{number}", _state("TopKTrainer"), _config("TopKTrainer"))
@@ -263,10 +307,7 @@ def test_configuration_errors(tmp_path: Path, context: LoadContext) -> None:
         handle.load(context)
     _write(tmp_path / "b", _state("TopKTrainer"), _config("TopKTrainer", layer=None, submodule_name=None))
     with pytest.raises(SAELoadError, match="names no layer"):
-        resolve_spec(f"dictionary_learning:{tmp_path}/b")
-    (tmp_path / "b" / "config.json").write_text("{ not json")
-    with pytest.raises(SAELoadError, match="cannot read"):
-        resolve_spec(f"dictionary_learning:{tmp_path}/b")
+        resolve_spec(f"dictionary_learning:{tmp_path}/b")[0].load(context)
     (tmp_path / "empty").mkdir()
     with pytest.raises(SAELoadError, match=r"looked for folders with ae\.pt"):
         resolve_spec(f"dictionary_learning:{tmp_path}/empty")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -93,3 +95,39 @@ def test_broken_weights_are_named(name: str, value: float) -> None:
         getattr(sae, name).view(-1)[0] = value
     with pytest.raises(SAELoadError, match=f"^{name} of this SAE holds 1 NaN or infinite"):
         fold_decoder_norm(sae)
+
+
+def test_an_encoder_that_is_a_view_of_the_decoder_is_folded_rightly(x_ND: torch.Tensor) -> None:
+    """Written one after the other, the second matrix undid what was done to the first."""
+    sae, norm_F = _stretched("relu")
+    sae.W_enc = torch.nn.Parameter(sae.W_dec.data.T, requires_grad=False)
+    codes, reconstruction = sae.encode(x_ND), sae(x_ND)
+    assert fold_decoder_norm(sae) == []
+    assert sae.check_decoder_norms()
+    torch.testing.assert_close(sae.encode(x_ND), codes * norm_F, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(sae(x_ND), reconstruction, rtol=1e-4, atol=1e-5)
+
+
+def test_an_encoder_that_is_computed_from_the_decoder_is_left_alone(x_ND: torch.Tensor) -> None:
+    class Tied:
+        scaled_with_norm = ()
+        cfg = SimpleNamespace(architecture="tied")
+
+        def __init__(self) -> None:
+            self.W_dec = 3 * torch.eye(32)
+
+        @property
+        def W_enc(self) -> torch.Tensor:
+            return self.W_dec.T
+
+        def encode(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(x @ self.W_enc)
+
+        def decode(self, f: torch.Tensor) -> torch.Tensor:
+            return f @ self.W_dec
+
+    sae = Tied()
+    codes = sae.encode(x_ND)
+    (warning,) = fold_decoder_norm(sae)
+    assert "cannot be folded" in warning
+    assert torch.equal(sae.encode(x_ND), codes)
