@@ -46,8 +46,8 @@ def _written_results_validate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever result a test writes, of whatever eval, has to be what its JSON Schema says."""
     write = files.write_result
 
-    def checked(path: Path, output: BaseEvalOutput) -> None:
-        write(path, output)
+    def checked(path: Path, output: BaseEvalOutput, **options: bool) -> None:
+        write(path, output, **options)
         _validator(type(output)).validate(json.loads(path.read_text(encoding="utf-8")))
 
     monkeypatch.setattr(files, "write_result", checked)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sae_bench.analysis.table import Record, ResultTable, choose_metrics, load_results
 from sae_bench.analysis.verdicts import PairVerdict, RankedSAE, Ranking, Standard, default_target, judge, number, say
 from sae_bench.errors import UsageError
-from sae_bench.evals.base import Metric
+from sae_bench.results.model import Metric
 from sae_bench.results.statistics import multiple, paired, power
 from sae_bench.results.statistics.paired import Difference, Evidence
 from sae_bench.results.statistics.pairwise import pairwise

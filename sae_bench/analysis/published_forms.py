@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sae_bench.results.published_numbers import without_published_nulls
+
 OLD_CORE = "published (up to 0.4.0)"
 NEW_CORE = "published (0.4.1 or later)"
 OLDEST_ABSORPTION = "published (0.1 or 0.2)"
@@ -44,11 +46,11 @@ def is_published(content: Mapping[str, Any]) -> bool:
 def as_current(content: dict[str, Any]) -> tuple[dict[str, Any], str, tuple[str, ...]]:
     """A published result with today's field names, the form it had, and what was moved.
 
-    The content is changed in place where fields move; results of this package come back as they are, with their
-    protocol.
+    The content is changed in place where fields move; results of this package come back with their protocol, and with
+    null for a -1 that stands for it.
     """
     if not is_published(content):
-        return content, str(content["provenance"].get("protocol") or "unknown"), ()
+        return without_published_nulls(content), str(content["provenance"].get("protocol") or "unknown"), ()
     if isinstance(content.get("datetime_epoch_millis"), str):
         content["datetime_epoch_millis"] = _whole_number(content["datetime_epoch_millis"])
     metrics = content["eval_result_metrics"]

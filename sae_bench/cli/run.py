@@ -108,6 +108,11 @@ Examples:
     help="Keep the model's activations in this folder, so that SAEs added later need no pass.",
 )
 @click.option("--force-rerun", is_flag=True, help="Compute again what is there already.")
+@click.option(
+    "--published-nulls",
+    is_flag=True,
+    help="Write -1 for null in the fields where published result files always hold a number.",
+)
 @click.option("--judge", type=click.Choice(["openai", "local", "none"]), help="Who judges explanations in autointerp.")
 @click.option("--judge-model", help="The judge's model; gpt-4o-mini at OpenAI's endpoint by default.")
 @click.option("--judge-base-url", help="An OpenAI-compatible endpoint, e.g. http://localhost:8000/v1.")

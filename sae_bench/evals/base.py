@@ -19,37 +19,18 @@ from sae_bench.results.model import (
     BaseEvalOutput,
     BaseMetricCategories,
     BaseResultDetail,
+    Metric,
     SeedResult,
 )
 from sae_bench.results.samples import Samples
+
+__all__ = ["JUDGE", "Caveat", "EvalContext", "EvalSpec", "Job", "Metric", "Need", "Scores", "Shows"]
 
 Need = Literal["judge"]
 """What an eval may want beside model and data."""
 
 JUDGE: Need = "judge"
 """Need of an eval that asks a judge; its settings have `judge`, `judge_model` and `judge_base_url`."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A headline number: where it stands in the result, which way is better, what chance would give, and its range.
-
-    Attributes:
-        bounds: least and greatest value that it can take by definition, None where there is no such limit.
-    """
-
-    path: str
-    title: str
-    higher_is_better: bool | None = None
-    chance: float | None = None
-    bounds: tuple[float | None, float | None] = (None, None)
-
-    def read(self, metrics: Mapping[str, Any]) -> float | None:
-        """The value in a result's `eval_result_metrics`."""
-        value: Any = metrics
-        for part in self.path.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return float(value) if isinstance(value, int) else value
 
 
 @dataclass(frozen=True)

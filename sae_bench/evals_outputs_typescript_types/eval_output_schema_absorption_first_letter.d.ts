@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_absorption_first_letter.json, schema sha256 8cd8419bad2e8bbbc942858513f91ad17fff3f37726c2195b186b443b58429a4 */
+   eval_output_schema_absorption_first_letter.json, schema sha256 0738e5fe40ac14df97c6b32a3b6f75b3f92377729aa7b78dad769682f00b4e2e */
 /**
  * Name of the eval.
  */
@@ -138,41 +138,53 @@ export type MeanAbsorptionFraction = number;
  */
 export type RateOfFullAbsorption = number;
 /**
- * Words that are fully absorbed, mean over seeds.
+ * Words that are fully absorbed, mean over seeds, rounded.
  */
 export type NumFullAbsorption = number;
 /**
- * Test words that the letter's probe gets right, mean over seeds.
+ * Test words that the letter's probe gets right, mean over seeds, rounded.
  */
 export type NumProbeTruePositives = number;
 /**
- * Latents of the letter, mean over seeds.
+ * Latents of the letter, mean over seeds, rounded.
  */
 export type NumSplitFeatures = number;
 /**
+ * Addition: not rounded.
+ */
+export type NumFullAbsorptionMean = number | null;
+/**
+ * Addition: not rounded.
+ */
+export type NumProbeTruePositivesMean = number | null;
+/**
+ * Addition: not rounded.
+ */
+export type NumSplitFeaturesMean = number | null;
+/**
  * Addition: as sae-bench 0.6.0 defines it.
  */
-export type MeanAbsorptionFractionThresholded = number;
+export type MeanAbsorptionFractionThresholded = number | null;
 /**
  * Addition: test F1 of the letter's probe on activations.
  */
-export type ProbeF1 = number;
+export type ProbeF1 = number | null;
 /**
  * Addition: its test precision.
  */
-export type ProbePrecision = number;
+export type ProbePrecision = number | null;
 /**
  * Addition: its test recall.
  */
-export type ProbeRecall = number;
+export type ProbeRecall = number | null;
 /**
  * Addition: words of the letter trained on.
  */
-export type NumTrainWords = number;
+export type NumTrainWords = number | null;
 /**
  * Addition: words of the letter tested on.
  */
-export type NumTestWords = number;
+export type NumTestWords = number | null;
 /**
  * One row per letter.
  */
@@ -259,6 +271,10 @@ export type Seeds = number[];
  * Whether every seed drew texts of its own.
  */
 export type ResampleData = boolean;
+/**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
 /**
  * What a reader of the scores has to know.
  */
@@ -397,6 +413,9 @@ export interface Mean {
 }
 /**
  * One letter: means over the seeds in which it counts.
+ *
+ * The published counts are whole numbers; theirs are the means rounded to the nearest one (halves to the even one),
+ * and the means themselves stand in the fields of the same name that end in `_mean`.
  */
 export interface AbsorptionResultDetail {
   first_letter: FirstLetter;
@@ -405,12 +424,15 @@ export interface AbsorptionResultDetail {
   num_full_absorption: NumFullAbsorption;
   num_probe_true_positives: NumProbeTruePositives;
   num_split_features: NumSplitFeatures;
-  mean_absorption_fraction_thresholded: MeanAbsorptionFractionThresholded;
-  probe_f1: ProbeF1;
-  probe_precision: ProbePrecision;
-  probe_recall: ProbeRecall;
-  num_train_words: NumTrainWords;
-  num_test_words: NumTestWords;
+  num_full_absorption_mean?: NumFullAbsorptionMean;
+  num_probe_true_positives_mean?: NumProbeTruePositivesMean;
+  num_split_features_mean?: NumSplitFeaturesMean;
+  mean_absorption_fraction_thresholded?: MeanAbsorptionFractionThresholded;
+  probe_f1?: ProbeF1;
+  probe_precision?: ProbePrecision;
+  probe_recall?: ProbeRecall;
+  num_train_words?: NumTrainWords;
+  num_test_words?: NumTestWords;
 }
 /**
  * What made a result, enough to make it again.
@@ -432,6 +454,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_autointerp.json, schema sha256 7417dccb36fa64853589253b2978d3dd55c114284113695521a4cca7b6f4dc07 */
+   eval_output_schema_autointerp.json, schema sha256 2510b19eddfcf6c3e68f9c8106c21e63eb2a149ffce1540b8fab80c083500d17 */
 /**
  * Name of the eval.
  */
@@ -106,9 +106,17 @@ export type Judge = "openai" | "local" | "none";
  */
 export type JudgeModel = string | null;
 /**
- * Where the endpoint is, such as http://localhost:8000/v1; null takes OPENAI_BASE_URL, else OpenAI.
+ * Where the endpoint is, such as http://localhost:8000/v1; null takes OPENAI_BASE_URL, else OpenAI. User, password and query are used and written nowhere.
  */
 export type JudgeBaseURL = string | null;
+/**
+ * list: the judge names the activating pieces of text, as published; logprob: it is asked yes or no about each piece, and the area under the ROC curve of its log-odds is the score (no list to parse, so small models can do it).
+ */
+export type JudgeScoring = "list" | "logprob";
+/**
+ * Tokens beyond the published limits of a reply, for judges that think before they answer.
+ */
+export type JudgeReasoningTokens = number;
 /**
  * Temperature that the endpoint is asked for; null leaves it to the endpoint, as published. A local judge always takes the likeliest token.
  */
@@ -162,13 +170,25 @@ export type AutoInterpScoreOfAnsweringNone = number | null;
  */
 export type AutoInterpScoreByActivation = number | null;
 /**
+ * With judge_scoring: logprob. Area under the ROC curve of the judge's log-odds that the explained latent is active in a piece of text: activating windows against random ones on which it is not active.
+ */
+export type LogProbabilityAUC = number | null;
+/**
+ * Its standard deviation over latents.
+ */
+export type LogProbabilityAUCStandardDeviation = number | null;
+/**
  * Share of the random windows on which the latent is active: where it is high, the two scores part.
  */
 export type RandomActiveShare = number | null;
 /**
- * Judge-free: area under the ROC curve of telling activating windows from others by the mean cosine of their sentence embedding to those of the windows that explanations are made from.
+ * Judge-free: area under the ROC curve of telling activating windows from others by the mean cosine of their sentence embedding to those of the windows that explanations are made from. None of these shares tokens with those to be told apart, and the others are windows on which the latent is not active.
  */
 export type EmbeddingScore = number | null;
+/**
+ * The embedding score with the explanation's windows of another latent of the SAE: what the score is where they say nothing of the latent.
+ */
+export type EmbeddingFloor = number | null;
 /**
  * Its standard deviation over latents.
  */
@@ -186,15 +206,19 @@ export type ChosenLatents = number;
  */
 export type LatentsWithExamples = number;
 /**
+ * Of these, how many have an embedding score.
+ */
+export type LatentsWithAnEmbeddingScore = number;
+/**
  * Pairs of latent and seed that the judge was asked about.
  */
 export type Judged = number;
 /**
- * Of these, how many got a reply that is no list of numbers; they are left out of the score.
+ * Of these, how many got a reply that is no answer: no list of numbers of the examples, cut off, no explanation. They are left out of the score.
  */
 export type Unreadable = number;
 /**
- * Of these, how many got no reply; they are left out of the score.
+ * Of these, how many got no answer: an empty reply, a refusal, a content filter, a question that is not taken. They are left out of the score.
  */
 export type Unanswered = number;
 /**
@@ -222,9 +246,17 @@ export type Explanation = string | null;
  */
 export type Score = number | null;
 /**
+ * Its area under the ROC curve of the judge's log-odds.
+ */
+export type LogProbabilityAUC1 = number | null;
+/**
  * Its judge-free score.
  */
 export type EmbeddingScore1 = number | null;
+/**
+ * The same with another latent's windows.
+ */
+export type EmbeddingFloor1 = number | null;
 /**
  * Why it has no examples or no score.
  */
@@ -315,6 +347,10 @@ export type Seeds = number[];
  * Whether every seed drew texts of its own.
  */
 export type ResampleData = boolean;
+/**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
 /**
  * What a reader of the scores has to know.
  */
@@ -437,6 +473,8 @@ export interface EvalConfigType {
   judge?: Judge;
   judge_model?: JudgeModel;
   judge_base_url?: JudgeBaseURL;
+  judge_scoring?: JudgeScoring;
+  judge_reasoning_tokens?: JudgeReasoningTokens;
   judge_temperature?: JudgeTemperature;
   judge_concurrency?: JudgeConcurrency;
   judge_requests_per_minute?: JudgeRequestsPerMinute;
@@ -459,12 +497,16 @@ export interface AutoInterp1 {
   autointerp_std_dev?: AutoInterpStandardDeviation;
   autointerp_chance_score?: AutoInterpScoreOfAnsweringNone;
   autointerp_score_by_activation?: AutoInterpScoreByActivation;
+  logprob_auc?: LogProbabilityAUC;
+  logprob_auc_std_dev?: LogProbabilityAUCStandardDeviation;
   random_active_share?: RandomActiveShare;
   embedding_score?: EmbeddingScore;
+  embedding_floor?: EmbeddingFloor;
   embedding_std_dev?: EmbeddingStandardDeviation;
   n_live_latents?: LiveLatents;
   n_chosen_latents?: ChosenLatents;
   n_latents_with_examples?: LatentsWithExamples;
+  n_embedding_scored?: LatentsWithAnEmbeddingScore;
   n_judged?: Judged;
   n_unreadable?: Unreadable;
   n_unanswered?: Unanswered;
@@ -479,7 +521,9 @@ export interface AutoInterpResultDetail {
   density: Density;
   explanation?: Explanation;
   score?: Score;
+  logprob_auc?: LogProbabilityAUC1;
   embedding_score?: EmbeddingScore1;
+  embedding_floor?: EmbeddingFloor1;
   reason?: Reason;
 }
 /**
@@ -502,6 +546,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_core.json, schema sha256 e5bcdbebf03098d0418a8a7a26d6eeb003763a0d1ca791d09cb543a8ed3a4fa6 */
+   eval_output_schema_core.json, schema sha256 788b139677953227b19d074baedb6ea74cdd2edeb1e8f2c8fcfdf26a8190a74f */
 /**
  * Name of the eval.
  */
@@ -308,6 +308,10 @@ export type Seeds = number[];
  */
 export type ResampleData = boolean;
 /**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
+/**
  * What a reader of the scores has to know.
  */
 export type Warnings = string[];
@@ -526,6 +530,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_mdl.json, schema sha256 ea2720001c5ee91a86a2a0c17ababa1b1272570dfc408570216a052c9565defa */
+   eval_output_schema_mdl.json, schema sha256 bf07edddef0a5db5bf30bd527102f09db9fd5c491b5646d9397b34800a8ee947 */
 /**
  * Name of the eval.
  */
@@ -228,6 +228,10 @@ export type Seeds = number[];
  */
 export type ResampleData = boolean;
 /**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
+/**
  * What a reader of the scores has to know.
  */
 export type Warnings = string[];
@@ -391,6 +395,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 90a231693878985ac78ff54e771c5d3e93a7585a9f8d1a1ba320400f29be5121 */
+   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 cb52f8a21f75f8f374ebb2ceba3fcd69bffc22d01938b850464a609048a14216 */
 /**
  * Name of the eval.
  */
@@ -168,6 +168,10 @@ export type Seeds = number[];
  */
 export type ResampleData = boolean;
 /**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
+/**
  * What a reader of the scores has to know.
  */
 export type Warnings = string[];
@@ -316,6 +320,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

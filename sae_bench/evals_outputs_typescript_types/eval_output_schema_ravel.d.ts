@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ravel.json, schema sha256 89dde955a9268bf7726e8310d2a12a75fede76d46b07150c7df76d03efee621b */
+   eval_output_schema_ravel.json, schema sha256 911b7c9d89833b0f9df075f48c7be53e5849943050018f6d07119b1034936f28 */
 /**
  * Name of the eval.
  */
@@ -220,6 +220,10 @@ export type Seeds = number[];
  */
 export type ResampleData = boolean;
 /**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
+/**
  * What a reader of the scores has to know.
  */
 export type Warnings = string[];
@@ -390,6 +394,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

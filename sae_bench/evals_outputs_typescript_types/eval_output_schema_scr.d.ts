@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_scr.json, schema sha256 0843b11bb598cf73f216c98ca0d466ecaa0cabc86144d74e5f09c10f94d37f94 */
+   eval_output_schema_scr.json, schema sha256 ccd19232b0988459fca3ca461cb8e6c4ea7a212bede729f0c915a3e771175c3a */
 /**
  * Name of the eval.
  */
@@ -386,6 +386,10 @@ export type Seeds = number[];
  */
 export type ResampleData = boolean;
 /**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
+/**
  * What a reader of the scores has to know.
  */
 export type Warnings = string[];
@@ -657,6 +661,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing.json, schema sha256 4a4940afc2b1a25feab3e28cbbed25b8a86777d7228dab1e449e276b85de21fb */
+   eval_output_schema_sparse_probing.json, schema sha256 3ec5e175ff19ca217189e55de795c4583e43cc5ee51fd8cb67181b9b6e496f6f */
 /**
  * Name of the eval.
  */
@@ -286,6 +286,10 @@ export type Seeds = number[];
  */
 export type ResampleData = boolean;
 /**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
+/**
  * What a reader of the scores has to know.
  */
 export type Warnings = string[];
@@ -514,6 +518,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

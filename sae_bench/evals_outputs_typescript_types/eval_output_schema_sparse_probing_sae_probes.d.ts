@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 8493c972f4375e3454080b2827f6505094a6a3cf4c224098b20edcf2767c534b */
+   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 51daf32acf4c177223ee9f6f4441b4d8b612ae9eeec80d8281280802ef7675b4 */
 /**
  * Name of the eval.
  */
@@ -378,6 +378,10 @@ export type Seeds = number[];
  */
 export type ResampleData = boolean;
 /**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
+/**
  * What a reader of the scores has to know.
  */
 export type Warnings = string[];
@@ -651,6 +655,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_tpp.json, schema sha256 5d30d40e8f3ec14eb38c5a43dfa7f72bd81395ee9c8611065650cf5bb6f55845 */
+   eval_output_schema_tpp.json, schema sha256 6b2f8255f8cbe88110bcfbc679abd3d271ca057f6060686e8b76ce89f8ea7671 */
 /**
  * Name of the eval.
  */
@@ -350,6 +350,10 @@ export type Seeds = number[];
  */
 export type ResampleData = boolean;
 /**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
+/**
  * What a reader of the scores has to know.
  */
 export type Warnings = string[];
@@ -602,6 +606,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

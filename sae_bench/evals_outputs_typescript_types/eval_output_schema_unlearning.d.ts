@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_unlearning.json, schema sha256 9a9a5080f7ddca1f5e0e0ea27d0de4865a8334a937eeffc5cd5b1c36a6200c95 */
+   eval_output_schema_unlearning.json, schema sha256 12bc6ef84deae9101f450f8bb8bc79a0914c59bc660811563a10fb6bfc8179bb */
 /**
  * Name of the eval.
  */
@@ -240,6 +240,10 @@ export type Seeds = number[];
  */
 export type ResampleData = boolean;
 /**
+ * Whether -1 stands for null in the published fields that always hold a number.
+ */
+export type PublishedNulls = boolean;
+/**
  * What a reader of the scores has to know.
  */
 export type Warnings = string[];
@@ -413,6 +417,7 @@ export interface Provenance1 {
   resample_data?: ResampleData;
   datasets?: Datasets;
   seconds?: Seconds;
+  published_nulls?: PublishedNulls;
   warnings?: Warnings;
   [k: string]: unknown;
 }

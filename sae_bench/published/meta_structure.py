@@ -20,8 +20,7 @@ from sae_bench.language_models.load import DTYPES
 from sae_bench.published import entry_points
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE, object_handle
 from sae_bench.published.eval_command import eval_command
-from sae_bench.results.config_dict import config_as_dict
-from sae_bench.results.provenance import package_commit, sae_lens_version
+from sae_bench.results.provenance import config_as_dict, package_commit, sae_lens_version
 
 command = eval_command(SPEC, model_required=False)
 command.params = [

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sae_bench.atomic import write_text_atomically
 from sae_bench.errors import ResultError
 from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, config_fields, config_values
 
@@ -116,9 +115,9 @@ def read_result(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_result(path: Path, output: BaseEvalOutput) -> None:
-    """Write one result whole or not at all."""
-    write_text_atomically(path, output.to_json())
+def write_result(path: Path, output: BaseEvalOutput, *, published_nulls: bool = False) -> None:
+    """Write one result whole or not at all; `published_nulls` as of `BaseEvalOutput.to_json`."""
+    output.to_json_file(path, published_nulls=published_nulls)
 
 
 def _file_name(release: str, sae_id: str, ending: str) -> str:

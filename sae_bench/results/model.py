@@ -9,14 +9,18 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
+from sae_bench.atomic import write_text_atomically
 from sae_bench.errors import UnknownNameError, UsageError
+from sae_bench.results.published_numbers import with_published_nulls
 
 DEFAULT_DISPLAY: dict[str, Any] = {"ui_default_display": True}
 """`json_schema_extra` of a field that a user interface shows first."""
@@ -116,6 +120,28 @@ def _inherited_values(config: BaseEvalConfig, checked: type[BaseEvalConfig]) -> 
     return {name: getattr(config, name) for name in config_fields(checked)}
 
 
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A headline number: where it stands in the result, which way is better, what chance would give, and its range.
+
+    Attributes:
+        bounds: least and greatest value that it can take by definition, None where there is no such limit.
+    """
+
+    path: str
+    title: str
+    higher_is_better: bool | None = None
+    chance: float | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
+
+    def read(self, metrics: Mapping[str, Any]) -> float | None:
+        """The value in a result's `eval_result_metrics`."""
+        value: Any = metrics
+        for part in self.path.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return float(value) if isinstance(value, int) else value
+
+
 class BaseMetrics(BaseModel):
     """One flat category of headline numbers."""
 
@@ -157,6 +183,9 @@ class Provenance(BaseModel):
     seconds: dict[str, float] = Field(
         default_factory=dict,
         description="Wall-clock seconds per phase; phases marked 'shared' were paid once for all SAEs and evals.",
+    )
+    published_nulls: bool = Field(
+        default=False, description="Whether -1 stands for null in the published fields that always hold a number."
     )
     warnings: list[str] = Field(default_factory=list, description="What a reader of the scores has to know.")
 
@@ -239,6 +268,21 @@ class BaseEvalOutput(BaseModel, Generic[ConfigT, CategoriesT, DetailT]):
         default_factory=dict, title="Not Computed", description="Field that holds null -> why."
     )
 
-    def to_json(self, indent: int | None = 2) -> str:
-        """The result as JSON text; a value that is not finite becomes null."""
-        return self.model_dump_json(indent=indent)
+    def to_json(self, indent: int | None = 2, *, published_nulls: bool = False) -> str:
+        """The result as JSON text; a value that is not finite becomes null.
+
+        Args:
+            indent: spaces per level; None writes one line.
+            published_nulls: write -1 where published files always hold a number (`results/published_numbers.py`).
+        """
+        if not published_nulls:
+            return self.model_dump_json(indent=indent)
+        return json.dumps(with_published_nulls(self.to_dict()), indent=indent, ensure_ascii=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as it stands in its file."""
+        return json.loads(self.to_json(indent=None))
+
+    def to_json_file(self, file_path: str | Path, indent: int | None = 2, *, published_nulls: bool = False) -> None:
+        """Write the result to a file, whole or not at all; arguments as of `to_json`."""
+        write_text_atomically(Path(file_path), self.to_json(indent, published_nulls=published_nulls))

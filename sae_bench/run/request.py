@@ -96,6 +96,9 @@ class RunRequest(BaseModel):
     cache_activations: Path | None = Field(default=None, description="Keeps the model's activations.")
     clean_up_activations: bool = Field(default=False, description="Whether what was kept there is deleted at the end.")
     force_rerun: bool = Field(default=False, description="Whether results that are there are computed again.")
+    published_nulls: bool = Field(
+        default=False, description="Whether -1 is written for null where published files always hold a number."
+    )
     judge: Literal["openai", "local", "none"] | None = Field(default=None, description="Who judges explanations.")
     judge_model: str | None = Field(default=None, description="The judge's model.")
     judge_base_url: str | None = Field(default=None, description="An OpenAI-compatible endpoint.")

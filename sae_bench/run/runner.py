@@ -26,10 +26,9 @@ from sae_bench.errors import HookError, ResultError, UsageError
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Metric, Scores
 from sae_bench.language_models import LanguageModel
 from sae_bench.results import files
-from sae_bench.results.config_dict import config_as_dict
 from sae_bench.results.metric_statistics import describe_metrics
 from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, MetricStatistics, Provenance, own_copy
-from sae_bench.results.provenance import describe_run, package_commit, sae_lens_version
+from sae_bench.results.provenance import config_as_dict, describe_run, package_commit, sae_lens_version
 from sae_bench.results.sample_files import samples_path, write_samples
 from sae_bench.run.resampled import start_resampled
 
@@ -60,6 +59,7 @@ class RunPlan:
         load_context: device, dtype and what baselines need.
         seeds: seeds of everything random; published fields are means over them.
         resample_data: whether every seed draws texts of its own, which costs a pass over them per seed.
+        published_nulls: write -1 for null in the fields where published result files always hold a number.
         judge_key: for evals that ask a judge; written nowhere.
         on_phase: told what happens next and how many tokens it will read (0 if it reads none).
     """
@@ -74,6 +74,7 @@ class RunPlan:
     data_dir: Path | None = None
     folder_per_eval: bool = True
     force_rerun: bool = False
+    published_nulls: bool = False
     limits: GroupLimits = field(default_factory=lambda: GroupLimits())
     pass_options: PassOptions = field(default_factory=lambda: PassOptions())
     judge_key: str | None = field(default=None, repr=False)
@@ -307,7 +308,7 @@ class _Run:
         beside = samples_path(folder, member.release, member.sae_id)
         write_samples(beside, scores.samples, eval_name=name, eval_id=output.eval_id, seeds=self.plan.seeds)
         try:
-            files.write_result(path, output)
+            files.write_result(path, output, published_nulls=self.plan.published_nulls)
         except OSError:
             beside.unlink(missing_ok=True)
             raise

@@ -67,28 +67,38 @@ class AbsorptionMetricCategories(base.BaseMetricCategories):
 
 
 class AbsorptionResultDetail(base.BaseResultDetail):
-    """One letter: means over the seeds in which it counts."""
+    """One letter: means over the seeds in which it counts.
+
+    The published counts are whole numbers; theirs are the means rounded to the nearest one (halves to the even one),
+    and the means themselves stand in the fields of the same name that end in `_mean`.
+    """
 
     first_letter: str = Field(title="First Letter", description="The letter, in lower case.")
     mean_absorption_fraction: float = Field(
         title="Mean Absorption Fraction", description="Mean over the letter's words that its probe gets right."
     )
     full_absorption_rate: float = Field(title="Rate of Full Absorption", description="Share of those words.")
-    num_full_absorption: float = Field(
-        title="Num Full Absorption", description="Words that are fully absorbed, mean over seeds."
+    num_full_absorption: int = Field(
+        title="Num Full Absorption", description="Words that are fully absorbed, mean over seeds, rounded."
     )
-    num_probe_true_positives: float = Field(
-        title="Num Probe True Positives", description="Test words that the letter's probe gets right, mean over seeds."
+    num_probe_true_positives: int = Field(
+        title="Num Probe True Positives",
+        description="Test words that the letter's probe gets right, mean over seeds, rounded.",
     )
-    num_split_features: float = Field(title="Num Split Features", description="Latents of the letter, mean over seeds.")
-    mean_absorption_fraction_thresholded: float = Field(
-        title="Mean Absorption Fraction (Thresholded)", description="Addition: as sae-bench 0.6.0 defines it."
+    num_split_features: int = Field(
+        title="Num Split Features", description="Latents of the letter, mean over seeds, rounded."
     )
-    probe_f1: float = Field(title="Probe F1", description="Addition: test F1 of the letter's probe on activations.")
-    probe_precision: float = Field(title="Probe Precision", description="Addition: its test precision.")
-    probe_recall: float = Field(title="Probe Recall", description="Addition: its test recall.")
-    num_train_words: int = Field(title="Num Train Words", description="Addition: words of the letter trained on.")
-    num_test_words: int = Field(title="Num Test Words", description="Addition: words of the letter tested on.")
+    num_full_absorption_mean: float | None = _score("Num Full Absorption, Mean", "Addition: not rounded.")
+    num_probe_true_positives_mean: float | None = _score("Num Probe True Positives, Mean", "Addition: not rounded.")
+    num_split_features_mean: float | None = _score("Num Split Features, Mean", "Addition: not rounded.")
+    mean_absorption_fraction_thresholded: float | None = _score(
+        "Mean Absorption Fraction (Thresholded)", "Addition: as sae-bench 0.6.0 defines it."
+    )
+    probe_f1: float | None = _score("Probe F1", "Addition: test F1 of the letter's probe on activations.")
+    probe_precision: float | None = _score("Probe Precision", "Addition: its test precision.")
+    probe_recall: float | None = _score("Probe Recall", "Addition: its test recall.")
+    num_train_words: int | None = _score("Num Train Words", "Addition: words of the letter trained on.")
+    num_test_words: int | None = _score("Num Test Words", "Addition: words of the letter tested on.")
 
     @field_validator("first_letter")
     @classmethod

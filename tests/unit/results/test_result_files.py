@@ -18,7 +18,7 @@ from sae_bench.errors import ResultError
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreEvalOutput, CoreFeatureMetric, CoreMetricCategories
 from sae_bench.results import files, provenance
-from sae_bench.results.config_dict import config_as_dict
+from sae_bench.results.provenance import config_as_dict
 from sae_bench.testing.tiny_models import tiny_model
 
 

@@ -146,7 +146,7 @@ def test_the_published_flags():
         ({"k": 0}, "greater than or equal to 1"),
         ({"train_steps": 0}, "greater than or equal to 1"),
         ({"dtype": "int8"}, "dtype must be one of"),
-        ({"rate": 1}, "Extra inputs"),
+        ({"rate": 1}, "Unexpected keyword"),
     ],
 )
 def test_bad_settings(values: dict[str, Any], message: str):
