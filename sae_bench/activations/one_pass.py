@@ -25,6 +25,7 @@ from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import SAEMismatchError
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.layout import TokenLayout
+from sae_bench.language_models.numbers import check_finite, dtype_name
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,8 @@ class _Pass:
             if not bool(valid.any()):
                 self._count(0, ids.numel())
                 continue
-            batch = self._capture(range(start, start + len(ids)), ids, valid, hooks, n_tokens=ids.numel())
+            rows, every = range(start, start + len(ids)), torch.ones_like(valid)  # later layers read them all
+            batch = self._capture(rows, ids, valid, hooks, n_tokens=ids.numel(), counts_BL=every)
             with self._timed("consume"):
                 consumer.on_activations(batch)
             self._encode(batch, members, consumer.on_codes, on_drop=consumer.drop)
@@ -190,6 +192,7 @@ class _Pass:
             last_B = torch.tensor([len(ids_of(texts[r])) - 1 for r in rows])
             with self._timed("lm_pass"):
                 values = self._activations(ids, hooks, only_B=last_B)
+            check_finite(self.lm.name, self.lm.dtype, values)
             self._count(len(rows), int(last_B.sum()) + len(rows))
             device = self.lm.device
             end_B1 = ids[torch.arange(len(rows)), last_B][:, None].to(device)
@@ -201,10 +204,19 @@ class _Pass:
             yield [rows[place] for place in places]
 
     def _capture(
-        self, rows: Sequence[int], ids_BL: Tensor, valid_BL: Tensor, hooks: Sequence[str], *, n_tokens: int
+        self,
+        rows: Sequence[int],
+        ids_BL: Tensor,
+        valid_BL: Tensor,
+        hooks: Sequence[str],
+        *,
+        n_tokens: int,
+        counts_BL: Tensor | None = None,
     ) -> ActivationBatch:
+        """Run a batch; it has to give finite numbers at the tokens of `counts_BL` (by default the valid ones)."""
         with self._timed("lm_pass"):
             values = self._activations(ids_BL, hooks)
+        check_finite(self.lm.name, self.lm.dtype, values, valid_BL if counts_BL is None else counts_BL)
         self._count(len(rows), n_tokens)
         device = self.lm.device
         return ActivationBatch(tuple(rows), ids_BL.to(device), valid_BL.to(device), values)
@@ -248,7 +260,7 @@ class _Pass:
             try:
                 with self._timed("sae_encode"):
                     codes = encode_with_halving(member.sae, tokens[member.hook_name])
-                    _check_shape(codes, len(tokens[member.hook_name]), member)
+                    _check_codes(codes, len(tokens[member.hook_name]), member)
                 with self._timed("consume"):
                     consume(batch, member, codes)
             except Exception as error:
@@ -302,8 +314,15 @@ def encode_with_halving(sae: SAE, x_ND: Tensor) -> SparseCodes | Tensor:
     return torch.cat([first, second])
 
 
-def _check_shape(codes: SparseCodes | Tensor, n_tokens: int, member: Member) -> None:
+def _check_codes(codes: SparseCodes | Tensor, n_tokens: int, member: Member) -> None:
+    """Refuse codes of a wrong shape, or that are no finite numbers, by the name of their SAE."""
     expected = (n_tokens, int(member.sae.cfg.d_sae))
-    found = (len(codes.values_NK), codes.d_sae) if isinstance(codes, SparseCodes) else tuple(codes.shape)
-    if found != expected:
-        raise SAEMismatchError(f"'{member.key}' encodes to codes of shape {found}; it has to be {expected}.")
+    got = (len(codes.values_NK), codes.d_sae) if isinstance(codes, SparseCodes) else tuple(codes.shape)
+    if got != expected:
+        raise SAEMismatchError(f"'{member.key}' encodes to codes of shape {got}; it has to be {expected}.")
+    values = codes.values_NK if isinstance(codes, SparseCodes) else codes
+    if not bool(torch.isfinite(values.sum(dtype=torch.float32))):  # one read of the codes, and a NaN stays one
+        raise SAEMismatchError(
+            f"'{member.key}' encodes to codes that are NaN or infinite, in {dtype_name(values.dtype)}. "
+            "Next: look for broken weights in its file, or run it in a wider dtype."
+        )

@@ -79,6 +79,11 @@ def parse_hook_name(name: str) -> HookPoint:
     return HookPoint(name, int(match["layer"]), match["kind"])
 
 
+def layer_hooks(layer: int) -> list[HookPoint]:
+    """The hooks of a layer that hold its residual stream and what joins it."""
+    return [parse_hook_name(f"blocks.{layer}.{kind}") for kind in (*RESIDUAL_KINDS, "hook_attn_out", "hook_mlp_out")]
+
+
 def find_layers(base: nn.Module) -> nn.ModuleList:
     """The list of decoder layers of a Hugging Face base model.
 

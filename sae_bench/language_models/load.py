@@ -170,11 +170,6 @@ def resolve_dtype(
     return DTYPES[dtype]
 
 
-def dtype_name(dtype: torch.dtype) -> str:
-    """`float32` for `torch.float32`, and so on."""
-    return str(dtype).removeprefix("torch.")
-
-
 def _is_fast_at_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -5,10 +5,8 @@ Shapes: B batch, L sequence, D d_model, V vocabulary, N tokens.
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -16,11 +14,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sae_bench.errors import ModelError, UsageError
-from sae_bench.language_models.hooks import HookPoint, HookSite, find_layers, locate, parse_hook_name
+from sae_bench.errors import HookError, ModelError, UsageError
+from sae_bench.language_models import trials
+from sae_bench.language_models.fingerprint import hash_of_model
+from sae_bench.language_models.hooks import HookPoint, HookSite, find_layers, layer_hooks, locate, parse_hook_name
 from sae_bench.language_models.interventions import Replacement, Resume, check_resume, intervene, start_from
-from sae_bench.language_models.layout import TokenLayout, TokenTree, lay_out
-from sae_bench.language_models.text_cache import TextCache, reads_on
+from sae_bench.language_models.layout import TokenLayout
+from sae_bench.language_models.numbers import dtype_name, next_dtype
+from sae_bench.language_models.text_cache import TextCache
 
 
 class _AllCaptured(Exception):
@@ -49,6 +50,7 @@ class LanguageModel:
         self._layer_returns_tuple = False
         self._shares_beginnings: bool | None = None
         self._reads_on: bool | None = None
+        self._wrong_parts: dict[int, dict[str, float]] = {}
         self._fingerprint: tuple[tuple[object, ...], str] | None = None
         self._check_structure()
 
@@ -88,9 +90,41 @@ class LanguageModel:
         return frozenset(int(i) for i in ids if i is not None)
 
     def hook_site(self, hook: str | HookPoint) -> HookSite:
-        """The module and side of a hook. Raises `HookError` if this model does not have it."""
+        """The module and side of a hook. Raises `HookError` if this model does not have it.
+
+        What attention and MLP write is tried on a few tokens: it has to add up to the residual stream after the layer.
+        """
         point = parse_hook_name(hook) if isinstance(hook, str) else hook
-        return locate(point, self.layers, self.embedding)
+        site = locate(point, self.layers, self.embedding)
+        if point.kind in ("hook_attn_out", "hook_mlp_out"):
+            if point.layer not in self._wrong_parts:
+                self._wrong_parts[point.layer] = self._try_parts(point.layer)
+            distance = self._wrong_parts[point.layer].get(point.kind)
+            if distance is not None:
+                raise HookError(
+                    f"'{point.name}' is not what joins the residual stream of {type(self.layers[point.layer]).__name__}"
+                    f": stream before + attention + MLP differ from the stream after by {distance:.2g} of its size (a "
+                    "layer that adds the stream inside, scales or normalises what it adds). Next: take "
+                    f"blocks.{point.layer}.hook_resid_post or hook_resid_pre."
+                )
+        return site
+
+    @torch.no_grad()
+    def _try_parts(self, layer: int) -> dict[str, float]:
+        """Kinds of hooks whose values are not what this layer adds to its stream, and how far off they are."""
+        values: dict[str, Tensor] = {}
+        ids_BL = trials.trial_ids(8, self)[None]
+
+        def note(kind: str) -> Replacement:
+            return lambda value: values.setdefault(kind, value)
+
+        with ExitStack() as stack:
+            for point in layer_hooks(layer):
+                with suppress(HookError):
+                    site = locate(point, self.layers, self.embedding)
+                    stack.enter_context(intervene(site, note(point.kind), batch_shape=ids_BL.shape))
+            self._run_base(ids_BL, None)
+        return trials.wrong_parts(values)
 
     def fingerprint(self) -> str:
         """A short hash of configuration, dtype and every weight: the key of anything cached. The device is no part.
@@ -100,20 +134,9 @@ class LanguageModel:
         weights = sorted(self.model.state_dict().items())
         state = (self.prepend_bos, *((weight.data_ptr(), weight.dtype, weight._version) for _, weight in weights))
         if self._fingerprint is None or self._fingerprint[0] != state:
-            self._fingerprint = (state, self._hash(weights))
+            described = f"{self.dtype} bos={self.prepend_bos}"
+            self._fingerprint = (state, hash_of_model(self.model.config.to_dict(), described, weights))
         return self._fingerprint[1]
-
-    def _hash(self, weights: Iterable[tuple[str, Tensor]]) -> str:
-        digest = hashlib.sha256()
-        config = self.model.config.to_dict()
-        config.pop("_name_or_path", None)
-        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-        digest.update(f"{self.dtype} bos={self.prepend_bos}".encode())
-        for key, weight in weights:
-            digest.update(f"{key} {tuple(weight.shape)}".encode())
-            for sums in _bit_sums(weight):
-                digest.update(sums.cpu().numpy().tobytes())
-        return digest.hexdigest()[:16]
 
     # ---- tokens
 
@@ -202,14 +225,13 @@ class LanguageModel:
         with self._changed(replace or {}, resume, input_ids_BL.shape):
             return self._run_base(input_ids_BL, attention_mask_BL, layout, cache)
 
-    @torch.no_grad()
     def shares_beginnings(self) -> bool:
         """Whether two texts laid over one another give the hidden states that they give each on its own.
 
         Not so for models with positions or memories of their own making (ALiBi, state spaces); found by trying, once.
         """
         if self._shares_beginnings is None:
-            self._shares_beginnings = self._try_layout()
+            self._shares_beginnings = "position_ids" in self._forward_names and trials.lays_texts_over(self)
         return self._shares_beginnings
 
     def reads_on(self) -> bool:
@@ -218,7 +240,7 @@ class LanguageModel:
         Not so for models with memories other than keys and values, or positions of their own making.
         """
         if self._reads_on is None:
-            self._reads_on = "position_ids" in self._forward_names and reads_on(self)
+            self._reads_on = "position_ids" in self._forward_names and trials.reads_on(self)
         return self._reads_on
 
     @property
@@ -228,21 +250,6 @@ class LanguageModel:
         if stop is None and self.tokenizer is not None:
             stop = self.tokenizer.eos_token_id
         return frozenset([] if stop is None else [stop] if isinstance(stop, int) else stop)
-
-    def _try_layout(self) -> bool:
-        if "position_ids" not in self._forward_names:
-            return False
-        ids = (torch.arange(16) * 7 + 3).remainder(self.d_vocab).tolist()
-        texts = [ids[:10], [*ids[:5], *ids[10:]]]
-        tree = TokenTree.of(texts)
-        found_LD = self.final_hidden(torch.tensor([tree.ids]), layout=lay_out([tree]))[0].float()
-        tolerance = 3e-2 if self.dtype in (torch.bfloat16, torch.float16) else 1e-4
-        for text, path in zip(texts, tree.paths, strict=True):
-            expected_LD = self.final_hidden(torch.tensor([text]))[0].float()
-            worst = (found_LD[list(path)] - expected_LD).abs().max()
-            if not bool(worst <= tolerance * expected_LD.abs().max()):
-                return False
-        return True
 
     def unembed(self, hidden_ND: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
         """Logits of final hidden states, with the model's own scaling and soft cap."""
@@ -350,26 +357,20 @@ class LanguageModel:
             expected = self.model(input_ids=ids, use_cache=False).logits
         finally:
             handle.remove()
+        if not bool(expected.isfinite().all()):
+            raise ModelError(
+                f"'{self.name}' gives logits that are NaN or infinite in {dtype_name(self.dtype)}. "
+                f"{next_dtype(self.dtype)}"
+            )
         self._layer_returns_tuple = isinstance(outputs[0], tuple)
-        found = self.unembed(self.final_hidden(ids))
+        rebuilt = self.unembed(self.final_hidden(ids))
         tolerance = 1e-2 * expected.float().abs().max().item()
-        if not torch.allclose(found.float(), expected.float(), rtol=0.0, atol=tolerance, equal_nan=True):
-            worst = (found.float() - expected.float()).abs().max().item()
+        if not torch.allclose(rebuilt.float(), expected.float(), rtol=0.0, atol=tolerance):
+            worst = (rebuilt.float() - expected.float()).abs().max().item()
             raise ModelError(
                 f"'{self.name}' ({type(self.model).__name__}): logits rebuilt from its final hidden states differ from "
                 f"its own by {worst:.3g}. Its head does something this version does not know (a logit scale, say)."
             )
-
-
-def _bit_sums(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over rows and over columns of the bit patterns as integers: exact in any order, on any device.
-
-    They change with any single weight, and with the place of the change.
-    """
-    if weight.is_floating_point():
-        weight = weight.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[weight.element_size()])
-    table = weight.reshape(weight.shape[0] if weight.ndim > 1 else 1, -1)
-    return table.sum(0, dtype=torch.int64), table.sum(1, dtype=torch.int64)
 
 
 def _decoder(model: Any) -> nn.Module:

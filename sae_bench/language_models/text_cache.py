@@ -6,14 +6,11 @@ Shapes: B texts, P places of tokens read before, L new tokens, H heads of keys, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from sae_bench.language_models.model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -80,26 +77,3 @@ class TextCache:
             "attention_mask": self.real_BP.long(),
             "position_ids": position_BL,
         }
-
-
-@torch.no_grad()
-def reads_on(lm: LanguageModel) -> bool:
-    """Whether texts that are read in two parts, padded in between, have the hidden states of one reading."""
-    ids = (torch.arange(16) * 7 + 3).remainder(lm.d_vocab)
-    begin_BP = torch.stack([ids[:4], ids[4:8]])
-    rest_BL = torch.stack([ids[8:11], ids[11:14]])
-    real_BP = torch.tensor([[True, True, True, True], [True, True, False, False]])
-    cache = TextCache()
-    try:
-        lm.final_hidden(begin_BP, attention_mask_BL=real_BP.long(), cache=cache)
-        found_BLD = lm.final_hidden(rest_BL, cache=TextCache(cache.past().select(torch.tensor([0, 1])))).float()
-    except (AttributeError, TypeError, ValueError, RuntimeError):  # a model with a memory of another kind
-        return False
-    tolerance = 3e-2 if lm.dtype in (torch.bfloat16, torch.float16) else 1e-4
-    for text, n_before in enumerate((4, 2)):
-        whole = torch.cat([begin_BP[text, :n_before], rest_BL[text]])
-        expected_LD = lm.final_hidden(whole[None])[0, n_before:].float()
-        worst = (found_BLD[text] - expected_LD).abs().max()
-        if not bool(worst <= tolerance * expected_LD.abs().max()):
-            return False
-    return True

@@ -15,7 +15,7 @@ from sae_bench.custom_saes.spec import SAEHandle, compile_pattern, resolve_spec
 from sae_bench.errors import IncompleteRunError, UsageError
 from sae_bench.evals.base import EvalContext, EvalSpec, Scores
 from sae_bench.language_models import LanguageModel, load_language_model
-from sae_bench.language_models.load import dtype_name
+from sae_bench.language_models.numbers import dtype_name
 from sae_bench.results.files import read_result
 from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run import planning

@@ -15,7 +15,7 @@ import torch
 
 import sae_bench
 from sae_bench.language_models import LanguageModel
-from sae_bench.language_models.load import dtype_name
+from sae_bench.language_models.numbers import dtype_name
 from sae_bench.results.model import Provenance
 
 

@@ -17,7 +17,8 @@ from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.language_models import LanguageModel
-from sae_bench.language_models.load import DTYPES, EMBEDDED, dtype_name
+from sae_bench.language_models.load import DTYPES, EMBEDDED
+from sae_bench.language_models.numbers import dtype_name
 from sae_bench.results.model import BaseEvalConfig, config_fields, config_from
 
 PRESETS = ("paper", "quick")

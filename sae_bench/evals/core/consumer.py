@@ -11,12 +11,17 @@ from sae_bench.activations.batches import ActivationBatch
 from sae_bench.custom_saes.interface import SparseCodes, decode_tokens, encode_tokens
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core import blocks
-from sae_bench.evals.core import loss as branches
 from sae_bench.evals.core.blocks import LossBlock
 from sae_bench.evals.core.eval_config import CoreEvalConfig
-from sae_bench.evals.core.loss import BranchSums, LossSums
+from sae_bench.evals.core.loss import BranchSums, LossSums, compare_branches, zero_stream_logits
 from sae_bench.evals.core.token_statistics import InputStatistics, ReconstructionStatistics
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.branches import (
+    STREAMS_BETWEEN_LAYERS,
+    resume_point,
+    run_branch,
+    stream_before,
+)
 from sae_bench.language_models.hooks import EMBED, parse_hook_name
 
 
@@ -57,15 +62,15 @@ class CoreConsumer:
     def _constant_ablations(self) -> dict[str, Tensor]:
         """Logits with a whole residual stream at zero, for the hooks where that takes no forward pass."""
         names = [name for name, point in self.hooks.items() if point.is_residual and self.n_loss_rows]
-        logits = {name: branches.zero_stream_logits(self.lm, name) for name in names}
+        logits = {name: zero_stream_logits(self.lm, name) for name in names}
         return {name: value for name, value in logits.items() if value is not None}
 
     def extra_hooks(self) -> tuple[str, ...]:
         """Residual streams that branches at other hooks start from."""
         if not self.n_loss_rows:
             return ()
-        needed = (p for p in self.hooks.values() if p.kind not in (*branches.STREAMS_BETWEEN_LAYERS, EMBED))
-        return tuple(dict.fromkeys(branches.stream_before(p) for p in needed))
+        needed = (p for p in self.hooks.values() if p.kind not in (*STREAMS_BETWEEN_LAYERS, EMBED))
+        return tuple(dict.fromkeys(stream_before(p) for p in needed))
 
     def on_activations(self, batch: ActivationBatch) -> None:
         self._branch_hidden = {}
@@ -82,10 +87,8 @@ class CoreConsumer:
             )
         if batch.rows[0] < self.n_loss_rows:
             value_BLD = self._replacement(batch, member, reconstruction_ND)
-            start = branches.resume_point(self.hooks[hook], batch.x_BLD)
-            self._branch_hidden[member.key] = branches.run_branch(
-                self.lm, self.hooks[hook], batch.ids_BL, start, value_BLD
-            )
+            start = resume_point(self.hooks[hook], batch.x_BLD)
+            self._branch_hidden[member.key] = run_branch(self.lm, self.hooks[hook], batch.ids_BL, start, value_BLD)
 
     def on_batch_end(self, batch: ActivationBatch) -> None:
         if batch.rows[0] >= self.n_loss_rows:
@@ -93,9 +96,9 @@ class CoreConsumer:
         ablated: dict[str, Tensor] = {}
         for name, point in self.hooks.items():
             if name not in self.constant_ablations:
-                start = branches.resume_point(point, batch.x_BLD)
+                start = resume_point(point, batch.x_BLD)
                 zeros = torch.zeros_like(batch.x_BLD[name])
-                ablated[name] = branches.run_branch(self.lm, point, batch.ids_BL, start, zeros)
+                ablated[name] = run_branch(self.lm, point, batch.ids_BL, start, zeros)
         original_BLD = self._original(batch)
         for rows in blocks.slices(len(batch.rows)):
             self._compare(batch, rows, original_BLD, {**self._branch_hidden, **ablated})
@@ -106,7 +109,7 @@ class CoreConsumer:
     ) -> None:
         """Add one block of rows to the sums of all branches, and keep what it added."""
         block = LossBlock(LossSums(), {key: BranchSums() for key in (*self.sae_sums, *self.ablation_sums)})
-        branches.compare_branches(
+        compare_branches(
             self.lm,
             original_BLD[rows],
             {name: hidden[rows] for name, hidden in hidden_BLD.items()},
@@ -125,11 +128,11 @@ class CoreConsumer:
     def _original(self, batch: ActivationBatch) -> Tensor:
         """Final hidden states of the untouched model, resumed from the deepest stream that was captured."""
         points = [parse_hook_name(name) for name in batch.x_BLD]
-        streams = [p for p in points if p.kind in branches.STREAMS_BETWEEN_LAYERS]
+        streams = [p for p in points if p.kind in STREAMS_BETWEEN_LAYERS]
         if not streams:
             return self.lm.final_hidden(batch.ids_BL)
         deepest = max(streams, key=lambda p: p.first_downstream_layer)
-        return self.lm.final_hidden(batch.ids_BL, resume=branches.resume_point(deepest, batch.x_BLD))
+        return self.lm.final_hidden(batch.ids_BL, resume=resume_point(deepest, batch.x_BLD))
 
     def _replacement(self, batch: ActivationBatch, member: Member, reconstruction_ND: Tensor) -> Tensor:
         """The reconstruction at every token, special ones included unless the configuration leaves them alone."""

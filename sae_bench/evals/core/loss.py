@@ -18,10 +18,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sae_bench.language_models import LanguageModel, Resume
-from sae_bench.language_models.hooks import EMBED, HookPoint, parse_hook_name
-from sae_bench.language_models.interventions import Replacement
-
-STREAMS_BETWEEN_LAYERS = ("hook_resid_pre", "hook_resid_post")
+from sae_bench.language_models.branches import run_branch
+from sae_bench.language_models.hooks import parse_hook_name
 
 PART_BYTES = {"cpu": 2 << 20}
 """Size of the float32 logits that are made together, by type of device."""
@@ -29,9 +27,6 @@ OTHER_PART_BYTES = 64 << 20
 
 TOKENS_OF_A_PART = 512
 """Tokens whose logits are made together, for as many vocabulary entries as fit into a part."""
-
-TOKENS_AT_ONCE = 1024
-"""Tokens of a branch that run through the layers together on a CPU, so that what they make stays in the caches."""
 
 ROUNDING = {False: 1e-4, True: 3e-2}
 """How far equal hidden states may lie apart, relative to the largest entry, in full and in half precision."""
@@ -162,48 +157,6 @@ class _Comparison:
         for name, log_q_V in self.log_q_V.items():
             expected_N = self.expected_N[name] / self.model.total_N
             yield name, log_q_V[self.model.target_N], negative_entropy_N - expected_N
-
-
-def resume_point(hook: HookPoint, x_BLD: Mapping[str, Tensor]) -> Resume | None:
-    """Where a branch starts: the stream that enters the first layer affected by a change at `hook`.
-
-    None for the embedding: nothing comes before it.
-    """
-    if hook.kind == EMBED:
-        return None
-    if hook.kind in STREAMS_BETWEEN_LAYERS:
-        return Resume(hook.first_downstream_layer, x_BLD[hook.name])
-    return Resume(hook.first_downstream_layer, x_BLD[stream_before(hook)])
-
-
-def stream_before(hook: HookPoint) -> str:
-    """Name of the residual stream that enters the layer of `hook`."""
-    return f"blocks.{hook.layer}.hook_resid_pre"
-
-
-def run_branch(
-    lm: LanguageModel,
-    hook: HookPoint,
-    ids_BL: Int[Tensor, "B L"],
-    start: Resume | None,
-    value_BLW: Float[Tensor, "B L W"],
-) -> Float[Tensor, "B L D"]:
-    """Final hidden states when `value_BLW` takes the place of the value at `hook`; earlier layers do not run."""
-    rows = max(1, TOKENS_AT_ONCE // ids_BL.shape[1]) if ids_BL.device.type == "cpu" else len(ids_BL)
-    parts = []
-    for first in range(0, len(ids_BL), rows):
-        part = slice(first, first + rows)
-        ids, value = ids_BL[part], value_BLW[part]
-        if hook.kind in STREAMS_BETWEEN_LAYERS:
-            parts.append(lm.final_hidden(ids, resume=Resume(hook.first_downstream_layer, value)))
-        else:
-            begin = None if start is None else Resume(start.layer, start.hidden_BLD[part])
-            parts.append(lm.final_hidden(ids, resume=begin, replace={hook.name: _constant(value)}))
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _constant(value: Tensor) -> Replacement:
-    return lambda _old: value
 
 
 def zero_stream_logits(lm: LanguageModel, hook: str) -> Float[Tensor, "V"] | None:

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae_bench.evals.core.loss import STREAMS_BETWEEN_LAYERS, stream_before
 from sae_bench.evals.ravel.prompts import Prompt
 from sae_bench.evals.ravel.reading import Tails, with_halving
 from sae_bench.language_models import LanguageModel, Resume
+from sae_bench.language_models.branches import STREAMS_BETWEEN_LAYERS, stream_before
 from sae_bench.language_models.generation import generate
 from sae_bench.language_models.hooks import EMBED, parse_hook_name
 from sae_bench.language_models.text_cache import TextCache

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.multiple_choice import N_CHOICES
-from sae_bench.evals.core.loss import STREAMS_BETWEEN_LAYERS, stream_before
 from sae_bench.evals.unlearning.clamping import Clamp, ClampedTokens, encode_for_clamping
 from sae_bench.evals.unlearning.formats import AnswerReader
 from sae_bench.evals.unlearning.prompts import Ask
 from sae_bench.evals.unlearning.trees import ReadStates, TreeBatch, read_states, tokens_at_once, tree_batches
 from sae_bench.language_models import LanguageModel, Resume
+from sae_bench.language_models.branches import STREAMS_BETWEEN_LAYERS, stream_before
 from sae_bench.language_models.hooks import EMBED, HookPoint, parse_hook_name
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,8 @@ from sae_bench.activations.one_pass import (
 from sae_bench.activations.requests import PooledTexts, PooledValues, TokenRows, only
 from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.custom_saes.loading import Member
-from sae_bench.errors import SAEMismatchError
+from sae_bench.errors import ModelError, SAEMismatchError
+from sae_bench.language_models import LanguageModel
 from sae_bench.testing import tiny_model
 
 OTHER_HOOKS = ("blocks.0.hook_resid_pre", "blocks.1.hook_mlp_out")
@@ -331,3 +332,26 @@ def test_nothing_keeps_a_gradient_and_the_mode_is_left_alone(lm):
         (values,) = run_pass(lm, [request], [m]).served
         assert torch.is_grad_enabled()
     assert not rows_of(values, m.key).requires_grad
+
+
+@pytest.mark.parametrize("tokens", ["all", "last", "rows"])
+def test_activations_that_are_no_numbers_end_the_pass_with_one_error(tokens: Any):
+    lm = LanguageModel(tiny_model("llama").model.half(), tiny_model("llama").tokenizer, name="overflowing")
+    lm.embedding.weight.data[7] = float("inf")
+    texts = [[20, 21, 22, 7], [20, 21, 22, 23]]
+    request = TokenRows(torch.tensor(texts), 2, Recorder()) if tokens == "rows" else PooledTexts(texts, tokens=tokens)
+    of_all = 2 if tokens == "last" else 8
+    message = (
+        rf"activations at hook_embed that are NaN or infinite for 1 of {of_all} tokens .*float16\..*bfloat16 or float32"
+    )
+    with pytest.raises(ModelError, match=message):
+        run_pass(lm, [request], [member("topk", hook="hook_embed")])
+
+
+@pytest.mark.parametrize("name", ["topk", "relu"])
+def test_codes_that_are_no_numbers_are_the_fault_of_their_sae(lm, name: str):
+    broken = member(name, name="broken")
+    broken.sae.W_enc.data[3] = float("nan")
+    report = run_pass(lm, [PooledTexts(random_texts(lm, 3))], [broken, member("topk")])
+    assert "'tiny_broken' encodes to codes that are NaN or infinite" in str(report.failed["tiny_broken"])
+    assert set(report.served[0].codes) == {"tiny_topk_0"}

@@ -13,8 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from sae_bench.errors import ModelError, PrerequisiteError, UnknownNameError, UsageError
 from sae_bench.language_models import LanguageModel, load_language_model, resolve_device, resolve_dtype
+from sae_bench.language_models import model as model_module
 from sae_bench.language_models.aliases import huggingface_id, same_model
-from sae_bench.language_models.load import dtype_name, find_model
+from sae_bench.language_models.fingerprint import hash_of_model
+from sae_bench.language_models.load import find_model
+from sae_bench.language_models.numbers import dtype_name
 from sae_bench.testing.tiny_models import tiny_model
 
 
@@ -290,8 +293,7 @@ def test_fingerprint_sees_rows_that_change_places():
 def test_weights_are_read_again_only_after_one_was_written_to(monkeypatch: pytest.MonkeyPatch):
     lm = tiny_model("llama")
     read: list[int] = []
-    plain = lm._hash
-    monkeypatch.setattr(lm, "_hash", lambda weights: (read.append(1), plain(weights))[1])
+    monkeypatch.setattr(model_module, "hash_of_model", lambda *args: (read.append(1), hash_of_model(*args))[1])
     before = lm.fingerprint()
     assert lm.fingerprint() == before
     assert len(read) == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from grids import each
 from lm_families import FAMILIES, family_model, token_rows, variant
 from torch import nn
 from transformers import AutoModelForCausalLM, CohereConfig, GraniteConfig
@@ -42,8 +43,7 @@ def hf_losses(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("chunk_tokens", [5, 512])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "chunk_tokens"), each(FAMILIES, (5, 512)))
 def test_logits_and_loss_are_the_models_own(family: str, chunk_tokens: int):
     lm = family_model(family)
     ids = token_rows(lm)
@@ -83,8 +83,7 @@ def test_unembed_takes_any_number_of_leading_axes():
     torch.testing.assert_close(lm.unembed(hidden[:, -1]), logits[:, -1])
 
 
-@pytest.mark.parametrize("entries", [1, 7, 64, 10_000])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "entries"), each(FAMILIES, (1, 7, 64, 10_000)))
 def test_parts_of_the_vocabulary_make_the_whole(family: str, entries: int):
     lm = family_model(family)
     assert lm.unembeds_in_parts

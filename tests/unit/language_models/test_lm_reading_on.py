@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from grids import each
 from lm_families import FAMILIES, family_model
 from torch import Tensor
 
@@ -35,8 +36,7 @@ def first_parts(lm: LanguageModel) -> Past:
     return cache.past()
 
 
-@pytest.mark.parametrize("family", UNWINDOWED)
-@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(("family", "side"), each(UNWINDOWED, ("left", "right")))
 def test_read_in_two_parts_is_read_at_once(family: str, side: str):
     lm = family_model(family)
     assert lm.reads_on()
@@ -59,8 +59,7 @@ def test_read_on_from_a_layer(family: str):
     torch.testing.assert_close(found, lm.final_hidden(torch.tensor([text]))[:, n:], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("reads_on", [True, False])
+@pytest.mark.parametrize(("family", "reads_on"), each(FAMILIES, (True, False)))
 def test_generation_is_the_models_own(family: str, reads_on: bool, monkeypatch: pytest.MonkeyPatch):
     lm = family_model(family)
     if not reads_on:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from core_plain import corpus_rows, cross_entropy, divergence, log_probabilities, valid_tokens
+from grids import pairs
 
 from sae_bench.errors import HookError
 from sae_bench.evals.core import loss as branches
-from sae_bench.evals.core.loss import BranchSums, LossSums, compare_branches, run_branch, zero_stream_logits
+from sae_bench.evals.core.loss import BranchSums, LossSums, compare_branches, zero_stream_logits
 from sae_bench.language_models import parse_hook_name
+from sae_bench.language_models.branches import resume_point, run_branch
 from sae_bench.testing import FAMILIES, tiny_model
 
 ATTENTION_ROUNDING = 1e-5
@@ -20,8 +22,9 @@ KINDS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("n_tokens", "n_entries"), [(1, 1000), (7, 13), (1000, 7), (1000, 1000)])
-@pytest.mark.parametrize("family", ["llama", "gemma2", "phi", "whole head"])
+@pytest.mark.parametrize(
+    ("family", "n_tokens", "n_entries"), pairs(("llama", "gemma2", "phi", "whole head"), (1, 7, 1000), (7, 1000))
+)
 def test_loss_and_divergence_equal_full_logits(
     family: str, n_tokens: int, n_entries: int, monkeypatch: pytest.MonkeyPatch
 ):
@@ -72,9 +75,9 @@ def test_only_valid_tokens_count():
     assert totals.loss == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["hook_resid_pre", "hook_resid_mid", "hook_resid_post"])
-@pytest.mark.parametrize("layer", [0, 1, 2])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "layer", "kind"), pairs(FAMILIES, (0, 1, 2), ("hook_resid_pre", "hook_resid_mid", "hook_resid_post"))
+)
 def test_an_empty_stream_gives_the_same_logits_everywhere(family: str, layer: int, kind: str):
     lm, hook = tiny_model(family), f"blocks.{layer}.{kind}"
     try:
@@ -117,7 +120,7 @@ def test_branches_equal_full_forwards(family: str):
         point = parse_hook_name(name)
         value = x[name] + 0.5 * torch.randn(x[name].shape, generator=generator)
         plain = lm.final_hidden(ids, replace={name: lambda _x, value=value: value})
-        found = run_branch(lm, point, ids, branches.resume_point(point, x), value)
+        found = run_branch(lm, point, ids, resume_point(point, x), value)
         assert torch.equal(found, plain), name
         assert float((plain - untouched).abs().max()) > 1e-2, name
 
@@ -135,8 +138,8 @@ def test_branches_start_where_their_hook_is():
         "blocks.1.hook_mlp_out",
         "blocks.2.attn.hook_z",
     ):
-        start = branches.resume_point(parse_hook_name(name), x)
+        start = resume_point(parse_hook_name(name), x)
         assert start is not None
         found[name] = (start.layer, float(start.hidden_BLD[0, 0, 0]))
     assert list(found.values()) == [(3, 2.0), (1, 1.0), (1, 1.0), (2, 2.0)]
-    assert branches.resume_point(parse_hook_name("hook_embed"), x) is None
+    assert resume_point(parse_hook_name("hook_embed"), x) is None
