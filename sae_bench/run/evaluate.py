@@ -16,7 +16,8 @@ from sae_bench.datasets import register_yaml
 from sae_bench.errors import ResultError, UsageError
 from sae_bench.evals.base import EvalSpec
 from sae_bench.language_models import LanguageModel, load_language_model, resolve_device
-from sae_bench.language_models.load import dtype_name, find_model
+from sae_bench.language_models.load import find_model
+from sae_bench.language_models.numbers import dtype_name
 from sae_bench.results.files import result_path
 from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run import planning

@@ -19,7 +19,8 @@ from torch import Tensor
 from sae_bench.custom_saes.interface import HALF_PRECISION
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
 from sae_bench.custom_saes.spec import LoadContext
-from sae_bench.language_models.load import DTYPES, dtype_name
+from sae_bench.language_models.load import DTYPES
+from sae_bench.language_models.numbers import dtype_name
 from sae_bench.published.entry_points import select_saes
 from sae_bench.published.utils import sae_selection_utils
 from sae_bench.results import files
