@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import stdev
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
+from scipy.stats import beta
 
 from sae_bench.results.samples import Samples
 from sae_bench.results.statistics import pivot
-from sae_bench.results.statistics.noise import Noise, Parts, noise_of, seeds_only, strata_and_clusters, take_apart
+from sae_bench.results.statistics.noise import Noise, Parts, Strata, noise_of, seeds_only, skewness_of, take_apart
 from sae_bench.seeding import named_generator
 
 LEVEL = 0.95
@@ -20,10 +21,17 @@ ONE_SEED = "one seed: no error bar; run more (--seeds 3 or more)"
 NO_VALUES = "no values per seed or per unit were kept: no error bar"
 ONE_UNIT = "a single unit that no seed changes: no error bar"
 UNDEFINED_SEED = "the metric is undefined for some seed: no error bar"
+NO_VARIANCE = "the same in every seed and unit: how far another would be off cannot be told"
+EQUAL_SEEDS = "every seed gave the same: how far another would be off cannot be told"
+
+Bounds = tuple[float | None, float | None]
+UNBOUNDED: Bounds = (None, None)
+"""Least and greatest value that a metric can take."""
 
 SEEDS_AND_UNITS = "variance components over seeds and units"
 UNITS = "Student's t over units; nothing is random"
 SEEDS = "Student's t over seeds; units held fixed"
+EXACT = "Clopper and Pearson's bounds: nothing varied"
 
 
 @dataclass(frozen=True)
@@ -49,20 +57,27 @@ class Interval:
     reason: str | None = None
 
 
-def interval_of_samples(samples: Samples, *, level: float = LEVEL, draws: int = BOOTSTRAP_DRAWS) -> Interval:
-    """The interval of a metric whose values per unit are known. `draws` = 0 leaves the bootstrap out."""
+def interval_of_samples(
+    samples: Samples, *, level: float = LEVEL, draws: int = BOOTSTRAP_DRAWS, bounds: Bounds = UNBOUNDED
+) -> Interval:
+    """The interval of a metric whose values per unit are known.
+
+    Args:
+        draws: of the bootstrap; 0 leaves it out.
+        bounds: least and greatest value of the metric; the interval stays within.
+    """
     parts = take_apart(samples)
     method = SEEDS_AND_UNITS if parts.random else UNITS
-    found = _interval(parts, samples.n_units, method, level)
-    if found.noise is None or draws == 0:
-        return found
+    interval = _interval(parts, samples.n_units, method, level, bounds)
+    if interval.noise is None or draws == 0:
+        return interval
     low, high = bootstrap_interval(samples, level=level, draws=draws)
-    return Interval(**{**vars(found), "bootstrap_low": low, "bootstrap_high": high})
+    return replace(interval, bootstrap_low=within(low, bounds), bootstrap_high=within(high, bounds))
 
 
-def interval_of_seeds(values: list[float], *, level: float = LEVEL) -> Interval:
+def interval_of_seeds(values: list[float], *, level: float = LEVEL, bounds: Bounds = UNBOUNDED) -> Interval:
     """The interval of a metric of which the values per seed are known and nothing else."""
-    return _interval(seeds_only(values), 0, SEEDS, level)
+    return _interval(seeds_only(values), 0, SEEDS, level, bounds)
 
 
 def no_interval(mean: float, n_seeds: int, reason: str) -> Interval:
@@ -70,17 +85,52 @@ def no_interval(mean: float, n_seeds: int, reason: str) -> Interval:
     return Interval(mean, None, None, None, n_seeds, 0, None, "none", reason=reason)
 
 
-def _interval(parts: Parts, n_units: int, method: str, level: float) -> Interval:
+def _interval(parts: Parts, n_units: int, method: str, level: float, bounds: Bounds) -> Interval:
+    mean = within(parts.mean, bounds)
     spread = stdev(parts.seed_values_S.tolist()) if parts.random and parts.n_seeds > 1 else None
     if not np.isfinite(parts.seed_values_S).all():
-        return no_interval(parts.mean, parts.n_seeds, UNDEFINED_SEED)
+        return no_interval(mean, parts.n_seeds, UNDEFINED_SEED)
     noise = noise_of(parts)
     if parts.random and parts.n_seeds < 2:
-        return Interval(parts.mean, None, None, None, 1, n_units, None, "none", reason=ONE_SEED)
+        return Interval(mean, None, None, None, 1, n_units, None, "none", reason=ONE_SEED)
     if not noise.is_known:
-        return Interval(parts.mean, None, None, None, 1, n_units, None, "none", reason=ONE_UNIT)
-    half = pivot.margin(noise, level)
-    return Interval(parts.mean, spread, parts.mean - half, parts.mean + half, parts.n_seeds, n_units, noise, method)
+        return Interval(mean, None, None, None, 1, n_units, None, "none", reason=ONE_UNIT)
+    found = Interval(mean, spread, None, None, parts.n_seeds, n_units, noise, method)
+    if is_certain(noise, mean):
+        exact = exact_bounds(mean, parts.n_clusters, bounds, level)
+        if exact is None:
+            reason = NO_VARIANCE if n_units else EQUAL_SEEDS
+            return replace(found, noise=None, method="none", reason=reason)
+        return replace(found, low=exact[0], high=exact[1], method=EXACT)
+    below, above = pivot.margins(noise, skewness_of(parts), level)
+    return replace(found, low=within(mean - below, bounds), high=within(mean + above, bounds))
+
+
+def is_certain(noise: Noise, value: float) -> bool:
+    """Whether nothing varied, up to the rounding of single precision."""
+    return noise.standard_error <= 1e-7 * max(abs(value), 1e-6)
+
+
+def exact_bounds(mean: float, n: int, bounds: Bounds, level: float) -> tuple[float, float] | None:
+    """Clopper and Pearson's interval for a share, of a metric that did not vary over `n` units; None if unbounded.
+
+    No distribution on the range has a larger variance than one that takes its two ends alone, so what holds for n
+    answers that are right or wrong holds for any n values that are bounded.
+    """
+    low, high = bounds
+    if low is None or high is None or n < 1:
+        return None
+    hits, tail = n * (mean - low) / (high - low), (1.0 - level) / 2.0
+    below = float(beta.ppf(tail, hits, n - hits + 1.0)) if hits > 0 else 0.0
+    above = float(beta.ppf(1.0 - tail, hits + 1.0, n - hits)) if hits < n else 1.0
+    return low + below * (high - low), low + above * (high - low)
+
+
+def within(value: float, bounds: Bounds) -> float:
+    """The value, or the bound that it is beyond."""
+    low, high = bounds
+    value = value if low is None else max(value, low)
+    return value if high is None else min(value, high)
 
 
 def bootstrap_interval(samples: Samples, *, level: float = LEVEL, draws: int = BOOTSTRAP_DRAWS) -> tuple[float, float]:
@@ -97,7 +147,7 @@ def bootstrap_interval(samples: Samples, *, level: float = LEVEL, draws: int = B
     weights_SU = weights_U[used_U] * defined_SU
     seed = named_generator("bootstrap", samples.key, draws).initial_seed() % (1 << 63)
     rng = np.random.default_rng(seed)
-    counts_RU = _resampled(*strata_and_clusters(samples, used_U), draws, rng)
+    counts_RU = _resampled(Strata.of(samples, used_U), draws, rng)
     with np.errstate(invalid="ignore"):
         means_RS = (counts_RU @ (weights_SU * values_SU).T) / (counts_RU @ weights_SU.T)
     picked_RS = rng.integers(len(values_SU), size=(draws, len(values_SU)))
@@ -110,17 +160,13 @@ def bootstrap_interval(samples: Samples, *, level: float = LEVEL, draws: int = B
     return float(low), float(high)
 
 
-def _resampled(
-    strata_U: Int[np.ndarray, " U"], clusters_U: Int[np.ndarray, " U"], draws: int, rng: np.random.Generator
-) -> Float[np.ndarray, "R U"]:
+def _resampled(strata: Strata, draws: int, rng: np.random.Generator) -> Float[np.ndarray, "R U"]:
     """How often each unit is drawn, all units of a cluster together.
 
     From each stratum as many clusters are drawn as it has; a cluster of several strata is drawn in each of them.
     """
-    counts_RU = np.empty((draws, len(strata_U)), dtype=np.float32)
-    for stratum in np.unique(strata_U):
-        places = np.flatnonzero(strata_U == stratum)
-        clusters, cluster_of = np.unique(clusters_U[places], return_inverse=True)
-        shares = np.full(len(clusters), 1.0 / len(clusters))
-        counts_RU[:, places] = rng.multinomial(len(clusters), shares, size=draws)[:, cluster_of.reshape(-1)]
-    return counts_RU
+    counts_RX = np.empty((draws, len(strata.stratum_X)), dtype=np.float32)
+    for stratum in np.unique(strata.stratum_X):
+        places = np.flatnonzero(strata.stratum_X == stratum)
+        counts_RX[:, places] = rng.multinomial(len(places), np.full(len(places), 1.0 / len(places)), size=draws)
+    return counts_RX[:, strata.cell_N]

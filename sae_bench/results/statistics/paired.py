@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from sae_bench.results.samples import Samples
 from sae_bench.results.statistics import intervals, pivot
+from sae_bench.results.statistics.intervals import Bounds
 from sae_bench.results.statistics.noise import (
     Noise,
     Parts,
@@ -29,6 +30,11 @@ OTHER_UNITS = "not the same texts (units): compared without pairing"
 OTHER_SEEDS = "not the same seeds: compared without pairing them"
 SHARED_SEEDS = "paired on the seeds that both have"
 SAME = "the same for both in every seed and unit"
+TOO_FEW = "fewer than 5 independent units: too few to tell two SAEs apart"
+ALIKE = "all units differ alike: how far another would be off cannot be told"
+
+MIN_UNITS = 5
+"""Independent units below which nothing is decided."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Difference:
         p_permutation: p-value of swapping A and B unit by unit, for the seeds that were run; None without shared units.
         n_seeds: seeds of the side that has fewer (of both, if paired); n_units likewise.
         notes: what could not be paired.
-        reason: why there is no error bar.
+        reason: why there is no error bar, or no p-value.
     """
 
     effect: float
@@ -90,8 +96,14 @@ class Difference:
     reason: str | None = None
 
 
-def difference(a: Evidence, b: Evidence, *, level: float = intervals.LEVEL) -> Difference:
-    """The difference of one metric with its interval and p-value, from whatever both sides have kept."""
+def difference(
+    a: Evidence, b: Evidence, *, level: float = intervals.LEVEL, bounds: Bounds = intervals.UNBOUNDED
+) -> Difference:
+    """The difference of one metric with its interval and p-value, from whatever both sides have kept.
+
+    Args:
+        bounds: least and greatest value of the metric; the interval stays within the differences that these allow.
+    """
     if a.samples is None or b.samples is None:
         a, b = replace(a, samples=None), replace(b, samples=None)
     shared = _shared_seeds(a, b)
@@ -108,15 +120,15 @@ def difference(a: Evidence, b: Evidence, *, level: float = intervals.LEVEL) -> D
     effect = parts_a.mean - parts_b.mean
     if not noise.is_known:
         return Difference(effect, reason=intervals.ONE_UNIT)
-    if effect == 0 and noise.standard_error == 0:
-        return Difference(0.0, n_seeds=n_seeds, reason=SAME)
-    half = pivot.margin(noise, level)
-    return Difference(
+    has_units = a.samples is not None
+    pair = Pair(
+        effect=effect,
+        n_units=min(parts_a.n_clusters, parts_b.n_clusters) if has_units else None,
+        n_differing=_n_differing(parts_a, parts_b, same_units=same_units) if has_units else None,
+    )
+    found = Difference(
         effect=effect,
         noise=noise,
-        low=effect - half,
-        high=effect + half,
-        p_value=pivot.two_sided_p(effect, noise),
         n_seeds=n_seeds,
         n_units=min(s.n_units if s is not None else 0 for s in (a.samples, b.samples)),
         paired_seeds=shared is not None and parts_a.random and parts_b.random,
@@ -124,6 +136,55 @@ def difference(a: Evidence, b: Evidence, *, level: float = intervals.LEVEL) -> D
         random=parts_a.random or parts_b.random,
         notes=_notes(a, b, shared, same_units=same_units),
     )
+    return _decided(found, pair, noise, level, bounds)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What decides about two SAEs beside the noise.
+
+    Attributes:
+        n_units: independent units; None where the units were not kept.
+        n_differing: those in which the two differ, of units that both have; else all.
+    """
+
+    effect: float
+    n_units: int | None
+    n_differing: int | None
+
+    @property
+    def least_p(self) -> float:
+        """The p-value if all units that differ spoke for the same SAE: swaps of A and B give no smaller one."""
+        return 0.0 if self.n_differing is None else min(1.0, 2.0 ** (1 - self.n_differing))
+
+
+def _decided(found: Difference, pair: Pair, noise: Noise, level: float, bounds: Bounds) -> Difference:
+    """With interval and p-value, or the reason why there are none."""
+    effect = pair.effect
+    span = (
+        None if bounds[1] is None or bounds[0] is None else bounds[0] - bounds[1],
+        None if bounds[1] is None or bounds[0] is None else bounds[1] - bounds[0],
+    )
+    if intervals.is_certain(noise, effect):
+        if abs(effect) <= 1e-9 or pair.n_differing == 0:
+            return replace(found, effect=0.0, noise=None, reason=SAME)
+        exact = None if pair.n_units is None else intervals.exact_bounds(effect, pair.n_units, span, level)
+        if exact is None:
+            return replace(found, noise=None, reason=ALIKE)
+        low, high, p = *exact, pair.least_p
+    else:
+        half = pivot.margin(noise, level)
+        low, high = intervals.within(effect - half, span), intervals.within(effect + half, span)
+        p = max(pivot.two_sided_p(effect, noise), pair.least_p)
+    if p > 1.0 - level:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if pair.n_units is not None and pair.n_units < MIN_UNITS:
+        return replace(found, low=low, high=high, reason=TOO_FEW)
+    return replace(found, low=low, high=high, p_value=p)
+
+
+def _n_differing(a: Parts, b: Parts, *, same_units: bool) -> int:
+    return a.minus(b).n_differing if same_units else a.n_clusters + b.n_clusters
 
 
 def _shared_seeds(a: Evidence, b: Evidence) -> tuple[int, ...] | None:

@@ -11,13 +11,14 @@ from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial.distance import pdist
 from scipy.special import ndtr
 
 from sae_bench.results.statistics import intervals, pivot
-from sae_bench.results.statistics.noise import Noise, Parts, noise_of
-from sae_bench.results.statistics.paired import SAME, Difference, Evidence, difference
+from sae_bench.results.statistics.intervals import Bounds
+from sae_bench.results.statistics.noise import Noise, Parts, n_differing, noise_of
+from sae_bench.results.statistics.paired import MIN_UNITS, SAME, Difference, Evidence, difference
 
 _RATIOS = 513
 """Shares of the seeds' variance at which the quantile is computed; between them it is interpolated."""
@@ -42,22 +43,27 @@ class Pairwise:
 
 
 def pairwise(
-    evidence: Sequence[Evidence], *, level: float = intervals.LEVEL, most_one_by_one: int | None = None
+    evidence: Sequence[Evidence],
+    *,
+    level: float = intervals.LEVEL,
+    most_one_by_one: int | None = None,
+    bounds: Bounds = intervals.UNBOUNDED,
 ) -> Pairwise:
     """Every pair, fast where all share their seeds and units, else one by one.
 
     Args:
+        bounds: least and greatest value of the metric.
         most_one_by_one: beyond this number of SAEs that do not share them, p-values and intervals are left out.
     """
     parts = aligned_parts(evidence)
     if parts is not None:
-        return _of_aligned(parts, level)
+        return _with_certain_ones(_of_aligned(parts, level), evidence, level, bounds)
     values = np.asarray([e.value for e in evidence])
     unknown_C = np.full(len(evidence) * (len(evidence) - 1) // 2, np.nan)
     if most_one_by_one is not None and len(evidence) > most_one_by_one:
         effects = [values[i] - values[j] for i, j in combinations(range(len(values)), 2)]
         return Pairwise(np.asarray(effects), unknown_C, unknown_C)
-    found = [difference(a, b, level=level) for a, b in combinations(evidence, 2)]
+    found = [difference(a, b, level=level, bounds=bounds) for a, b in combinations(evidence, 2)]
     return Pairwise(
         np.asarray([d.effect for d in found]),
         np.asarray([np.nan if d.p_value is None else d.p_value for d in found]),
@@ -68,7 +74,19 @@ def pairwise(
 def _half_width(found: Difference) -> float:
     if found.reason == SAME:
         return 0.0
-    return np.nan if found.high is None else found.high - found.effect
+    if found.p_value is None or found.high is None or found.low is None:
+        return np.nan
+    return max(found.high - found.effect, found.effect - found.low)
+
+
+def _with_certain_ones(pairs: Pairwise, evidence: Sequence[Evidence], level: float, bounds: Bounds) -> Pairwise:
+    """Pairs without any variance are looked at one by one: there are few, and they need more than it."""
+    for place in np.flatnonzero(pairs.half_C == 0):
+        first, second = (indices[place] for indices in np.triu_indices(len(evidence), k=1))
+        found = difference(evidence[first], evidence[second], level=level, bounds=bounds)
+        pairs.p_C[place] = np.nan if found.p_value is None else found.p_value
+        pairs.half_C[place] = _half_width(found)
+    return pairs
 
 
 def aligned_parts(evidence: Sequence[Evidence]) -> list[Parts] | None:
@@ -94,13 +112,27 @@ def _of_aligned(parts: Sequence[Parts], level: float) -> Pairwise:
     if random:
         seeds_C = pdist(seed_values_PS - means_P[:, None], "sqeuclidean") / ((n_seeds - 1) * n_seeds)
         cells_C = pdist(np.stack([p.cell_SU.ravel() for p in parts]), "sqeuclidean") / (n_seeds * (n_seeds - 1))
-        units_C = np.maximum(units_C - cells_C, 0.0)
+        seeds_C, units_C = np.maximum(seeds_C, cells_C), np.maximum(units_C - cells_C, 0.0)
     seeds_df, units_df = (n_seeds - 1.0 if random else 0.0), parts[0].units_df
-    return Pairwise(
-        effect_C,
-        _two_sided_p(effect_C, seeds_C, units_C, seeds_df, units_df),
-        _margins(seeds_C, units_C, seeds_df, units_df, level),
-    )
+    size_C = np.maximum(np.maximum(np.abs(means_P[first_C]), np.abs(means_P[second_C])), 1e-6)
+    certain_C = np.sqrt(seeds_C + units_C) <= 1e-7 * size_C
+    seeds_C[certain_C] = units_C[certain_C] = 0.0
+    p_C = _two_sided_p(effect_C, seeds_C, units_C, seeds_df, units_df)
+    half_C = _margins(seeds_C, units_C, seeds_df, units_df, level)
+    if len(parts[0].weights_C):
+        p_C = np.maximum(p_C, np.minimum(1.0, 2.0 ** (1.0 - _n_differing(parts))))
+        half_C = np.where(p_C > 1.0 - level, np.maximum(half_C, np.abs(effect_C)), half_C)
+        too_few_P = np.asarray([p.n_clusters for p in parts]) < MIN_UNITS
+        unknown_C = (too_few_P[first_C] | too_few_P[second_C]) & ~certain_C
+        p_C, half_C = np.where(unknown_C, np.nan, p_C), np.where(unknown_C, np.nan, half_C)
+    half_C[certain_C] = 0.0
+    return Pairwise(effect_C, p_C, half_C)
+
+
+def _n_differing(parts: Sequence[Parts]) -> Int[np.ndarray, " C"]:
+    """`Parts.n_differing` of every pair."""
+    share_PC = np.stack([p.share_C for p in parts])
+    return np.concatenate([n_differing(share_PC[place + 1 :] - share_PC[place]) for place in range(len(parts) - 1)])
 
 
 def _two_sided_p(

@@ -15,9 +15,10 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
-from scipy.special import ndtr
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
 
-from sae_bench.results.statistics.noise import Noise
+from sae_bench.results.statistics.noise import Noise, Skewness
 
 FEW = 200.0
 """Degrees of freedom above which a variance counts as known."""
@@ -38,13 +39,37 @@ def quantile(probability: float, noise: Noise) -> float:
     """The error that is not exceeded with this probability, which is 0.5 or more."""
     if noise.standard_error == 0:
         return 0.0
+    if noise.seeds == 0 or noise.units == 0:
+        df = noise.units_df if noise.seeds == 0 else noise.seeds_df
+        return noise.standard_error * float(stats.t.ppf(probability, df) if 0 < df <= FEW else ndtri(probability))
     variance_N, share_N = _mixture(noise)
-    return float(_quantiles(probability, variance_N[None, :], share_N)[0])
+    scale_N, high = np.sqrt(variance_N), float(np.sqrt(variance_N @ share_N))
+    while ndtr(high / scale_N) @ share_N < probability:
+        high *= 2.0
+    return float(brentq(lambda x: ndtr(x / scale_N) @ share_N - probability, 0.0, high, xtol=1e-9 * high, rtol=1e-9))
 
 
 def margin(noise: Noise, level: float) -> float:
     """Half the width of the interval of this level."""
     return quantile((1.0 + level) / 2.0, noise)
+
+
+def margins(noise: Noise, skewness: Skewness, level: float) -> tuple[float, float]:
+    """How far the interval of this level reaches below and above the estimate.
+
+    Wilson's interval, for any distribution: the true mean m may be where (estimate - m)^2 = q^2 variance(m), and the
+    variance is that of the two-valued distribution that fits mean, variance and skewness, moved to m. Where all
+    values are 0 or 1 and nothing else varies it is Wilson's own. Skewness is estimated poorly, so that it may lengthen
+    either side, but shorten none.
+    """
+    half, units_share = margin(noise, level), noise.units / (noise.seeds + noise.units)
+    if noise.units_df <= 0:
+        return half, half
+    squared = float(stats.t.ppf((1.0 + level) / 2.0, noise.units_df)) ** 2
+    shrink = 1.0 + squared * units_share / skewness.n_effective
+    centre = squared * skewness.slope * units_share / 2.0
+    root = np.sqrt(centre**2 + half**2 * shrink)
+    return max(half, float(root - centre) / shrink), max(half, float(root + centre) / shrink)
 
 
 def quantiles_over_runs(probability: float, noise: Noise, estimated_R: Float[np.ndarray, " R"]) -> np.ndarray:

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from sae_bench.results.samples import Samples
 from sae_bench.results.statistics import intervals, multiple, paired
 from sae_bench.results.statistics.paired import Evidence, difference
+from sae_bench.results.statistics.pairwise import pairwise
 from sae_bench.testing.simulated_samples import Design, evidence, simulate
 
 DESIGN = Design()
@@ -80,9 +82,9 @@ def test_what_no_seed_changes_needs_no_seeds():
     values = rng.standard_normal((1, 40)).astype(np.float32)
     a, b = (
         Evidence(0.0, samples=Samples.of_equal_units(torch.from_numpy(v), unit="row", key="k", random=False))
-        for v in (values + 1, values)
+        for v in (values + 1 + 0.01 * values**2, values)
     )
-    assert difference(a, b).p_value == 0.0
+    assert difference(a, b).p_value < 1e-6
     assert not difference(a, b).random
 
 
@@ -142,3 +144,84 @@ def test_ranks_and_what_the_noise_allows():
     low, high = multiple.rank_intervals(scores, differ)
     assert low.tolist() == [1, 3, 1, 2]
     assert high.tolist() == [2, 4, 3, 4]
+
+
+# ---- no variance is not certainty
+
+
+def right_or_wrong(*rows: str, random: bool = True) -> Evidence:
+    """One digit per text, one string per seed."""
+    values = torch.tensor([[float(c) for c in row] for row in rows])
+    samples = Samples.of_equal_units(values, unit="text", key="case", random=random)
+    seeds = tuple(range(42, 42 + len(rows))) if random else ()
+    return Evidence(float(values.mean()), seeds, tuple(samples.seed_values()) if random else (), samples)
+
+
+def test_seeds_that_agree_in_the_mean_and_differ_by_text_are_not_certain():
+    all_right = right_or_wrong("1" * 20, "1" * 20)
+    one_wrong_each = right_or_wrong("0" + "1" * 19, "1" * 11 + "0" + "1" * 8)
+    found = difference(all_right, one_wrong_each, bounds=(0.0, 1.0))
+    assert found.effect == pytest.approx(0.05)
+    assert found.noise.seeds > 0
+    assert found.p_value == pytest.approx(0.5)  # two texts differ: swapping them gives four differences, two as large
+    assert found.low < 0.0 < found.high
+
+
+def test_no_p_value_is_smaller_than_the_texts_that_differ_can_carry():
+    a, b = right_or_wrong("1" * 200, random=False), right_or_wrong("0" * 6 + "1" * 194, random=False)
+    found = difference(a, b)
+    assert found.p_value == pytest.approx(2.0**-5)
+    (p,) = pairwise([a, b]).p_C
+    assert p == pytest.approx(found.p_value)
+
+
+def test_all_right_against_all_wrong_is_a_share_with_an_exact_bound():
+    a, b = right_or_wrong("1" * 20, random=False), right_or_wrong("0" * 20, random=False)
+    found = difference(a, b, bounds=(0.0, 1.0))
+    assert found.p_value == pytest.approx(2.0**-19)
+    low, high = proportion_bounds(20, 20)
+    assert (found.low, found.high) == (pytest.approx(2 * low - 1), pytest.approx(2 * high - 1))
+    unbounded = difference(a, b)
+    assert (unbounded.p_value, unbounded.low, unbounded.reason) == (None, None, paired.ALIKE)
+
+
+def proportion_bounds(hits: int, n: int) -> tuple[float, float]:
+    interval = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_fewer_than_five_units_decide_nothing(n: int):
+    a, b = right_or_wrong("1" * n, "1" * n), right_or_wrong("0" * n, "0" * n)
+    found = difference(a, b, bounds=(0.0, 1.0))
+    assert found.p_value is None
+    assert found.reason == paired.TOO_FEW
+    assert found.low < found.high
+    assert np.isnan(pairwise([a, b], bounds=(0.0, 1.0)).p_C[0])
+
+
+def test_units_of_one_document_count_once_when_two_saes_are_compared():
+    rng = np.random.default_rng(0)
+    documents = rng.standard_normal((2, 4))
+    samples = [
+        Samples(
+            torch.from_numpy(np.repeat(row, 50)[None]).float() + shift,
+            torch.ones(200),
+            (0,) * 200,
+            "row",
+            "k",
+            random=False,
+            clusters_U=torch.arange(200) // 50,
+        )
+        for row, shift in zip(documents, (5.0, 0.0), strict=True)
+    ]
+    a, b = (Evidence(0.0, samples=one) for one in samples)
+    assert difference(a, b).reason == paired.TOO_FEW
+    assert difference(a, b).n_units == 200
+
+
+def test_the_interval_of_a_difference_stays_within_what_its_bounds_allow():
+    a, b = right_or_wrong("1110101", "1110111"), right_or_wrong("0000000", "0101000")
+    assert difference(a, b).high > 1.0
+    found = difference(a, b, bounds=(0.0, 1.0))
+    assert found.high == 1.0
