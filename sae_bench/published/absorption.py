@@ -8,12 +8,17 @@ from typing import Any
 
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 from sae_bench.evals.absorption.evaluate import SPEC
-from sae_bench.language_models import LanguageModel
 from sae_bench.published import entry_points
+from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
+from sae_bench.published.models import GivenModel
 
 command = eval_command(SPEC)
+
+arguments = PublishedArguments(command, AbsorptionEvalConfig)
+arg_parser = arguments.arg_parser
+create_config_and_selected_saes = arguments.create_config_and_selected_saes
 
 
 def run_eval(
@@ -28,7 +33,7 @@ def run_eval(
 
 
 def run_eval_single_sae(
-    config: AbsorptionEvalConfig, sae: Any, model: LanguageModel | str, device: str
+    config: AbsorptionEvalConfig, sae: Any, model: GivenModel, device: str
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Means over letters of one SAE object, and a row for every letter."""
     scores = entry_points.score_single_sae(SPEC, config, sae, model, device=device)

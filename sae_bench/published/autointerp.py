@@ -11,12 +11,17 @@ import torch
 from sae_bench.atomic import write_text_atomically
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
 from sae_bench.evals.autointerp.evaluate import SPEC
-from sae_bench.language_models import LanguageModel
 from sae_bench.published import entry_points
+from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
+from sae_bench.published.models import GivenModel
 
 command = eval_command(SPEC)
+
+arguments = PublishedArguments(command, AutoInterpEvalConfig, ("artifacts_path",))
+arg_parser = arguments.arg_parser
+create_config_and_selected_saes = arguments.create_config_and_selected_saes
 
 
 def run_eval(
@@ -48,7 +53,7 @@ def run_eval(
 def run_eval_single_sae(
     config: AutoInterpEvalConfig,
     sae: Any,
-    model: LanguageModel | str,
+    model: GivenModel,
     device: str,
     artifacts_folder: str | Path,
     api_key: str | None,

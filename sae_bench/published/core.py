@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.evaluate import SPEC
 from sae_bench.published import entry_points
+from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command, only_chosen
 
 command = eval_command(SPEC, positional_patterns=True, model_required=False, adjust=only_chosen(SPEC, "compute_"))
 command.help = f"{command.help} If any --compute_* flag is given, only those given are computed; without any, all are."
+for option in command.params:
+    if isinstance(option, click.Option) and str(option.name).startswith("compute_"):
+        option.help = f"{option.help} Given alone, it turns the others off."
+    if option.name == "output_folder":
+        option.default = Path("eval_results")
+
+arguments = PublishedArguments(command, CoreEvalConfig, positional=True, switches="compute_")
+arg_parser = arguments.arg_parser
 
 
 def run_eval(
@@ -49,6 +61,31 @@ def multiple_evals(
     )
     results = run_eval(config, selected_saes, device, output_folder, force_rerun)
     return [_record(name, result) for name, result in results.items()]
+
+
+def run_evaluations(args: Namespace) -> list[dict[str, Any]]:
+    """`multiple_evals` of the SAEs that two patterns match, with the settings of a parsed command line.
+
+    As published, all metrics are computed; of the switches, only those of the latents' statistics have an effect.
+
+    Raises:
+        UsageError: no SAE matches.
+    """
+    return multiple_evals(
+        arguments.selected_saes(args),
+        args.n_eval_reconstruction_batches,
+        args.n_eval_sparsity_variance_batches,
+        args.batch_size_prompts,
+        args.compute_featurewise_density_statistics,
+        args.compute_featurewise_weight_based_metrics,
+        args.exclude_special_tokens_from_reconstruction,
+        args.dataset,
+        args.context_size,
+        args.output_folder,
+        args.verbose,
+        args.llm_dtype,
+        force_rerun=args.force_rerun,
+    )
 
 
 def _record(name: str, result: dict[str, Any]) -> dict[str, Any]:

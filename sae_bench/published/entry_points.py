@@ -16,6 +16,7 @@ from sae_bench.errors import IncompleteRunError, UsageError
 from sae_bench.evals.base import EvalContext, EvalSpec, Scores
 from sae_bench.language_models import LanguageModel, load_language_model
 from sae_bench.language_models.numbers import dtype_name
+from sae_bench.published.models import GivenModel, as_language_model
 from sae_bench.results.files import read_result
 from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run import planning
@@ -167,7 +168,7 @@ def score_single_sae(
     spec: EvalSpec,
     config: BaseEvalConfig,
     sae: Any,
-    model: LanguageModel | str,
+    model: GivenModel,
     *,
     device: str = "auto",
     artifacts_path: Path | None = None,
@@ -178,7 +179,7 @@ def score_single_sae(
     Raises:
         SAEBenchError, or whatever the SAE itself raises.
     """
-    lm = model
+    lm = as_language_model(model)
     if not isinstance(lm, LanguageModel):
         lm = load_language_model(lm, device=device, dtype=settings_of(config).llm_dtype or "auto")
     config = _for_model(config, lm)

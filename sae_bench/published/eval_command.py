@@ -5,6 +5,7 @@ Flags are written with underscores, as published; dashes are taken too.
 
 from __future__ import annotations
 
+import logging
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ Adjust = Callable[[dict[str, Any]], dict[str, Any]]
 
 Choose = Callable[[list[SAEHandle], Mapping[str, Any]], list[SAEHandle]]
 """From the SAEs that were selected, and the settings, to those that are evaluated."""
+
+logger = logging.getLogger(__name__)
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 _NUMBERS: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT}
@@ -96,7 +99,10 @@ def only_chosen(spec: EvalSpec, prefix: str) -> Adjust:
     def adjust(settings: dict[str, Any]) -> dict[str, Any]:
         if not any(settings.get(name) for name in switches):
             return settings
-        return {**settings, **{name: settings.get(name, False) for name in switches}}
+        off = [name for name in switches if name not in settings]
+        if off:
+            logger.warning("not computed, because flags of other metrics were given: %s", ", ".join(off))
+        return {**settings, **dict.fromkeys(off, False)}
 
     return adjust
 

@@ -9,16 +9,21 @@ from typing import Any
 
 from sae_bench.evals.mdl.eval_config import PUBLISHED_RUN, MDLEvalConfig
 from sae_bench.evals.mdl.evaluate import SPEC
-from sae_bench.language_models import LanguageModel
 from sae_bench.published import entry_points
+from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
+from sae_bench.published.models import GivenModel
 
 command = eval_command(SPEC, adjust=lambda settings: {**PUBLISHED_RUN, **settings})
 command.help = (
     f"{command.help} As in the published command, settings that are not given are all codes of a token, 8, 16, 32 and "
     "64 bins and a threshold of 0.2, not the defaults of the configuration class."
 )
+
+arguments = PublishedArguments(command, MDLEvalConfig, ("clean_up_activations",))
+arg_parser = arguments.arg_parser
+create_config_and_selected_saes = arguments.create_config_and_selected_saes
 
 
 def run_eval(
@@ -33,7 +38,7 @@ def run_eval(
 
 
 def run_eval_single_sae(
-    config: MDLEvalConfig, sae: Any, model: LanguageModel | str, device: str, dataset_name: str | None = None
+    config: MDLEvalConfig, sae: Any, model: GivenModel, device: str, dataset_name: str | None = None
 ) -> list[dict[str, Any]]:
     """One record per number of bins and k of one SAE object; `dataset_name` goes before the configuration's."""
     if dataset_name is not None:

@@ -18,6 +18,7 @@ from sae_bench.evals.meta_structure.eval_output import EVAL_TYPE_ID_META_STRUCTU
 from sae_bench.evals.meta_structure.evaluate import SPEC, score_decoder
 from sae_bench.language_models.load import DTYPES
 from sae_bench.published import entry_points
+from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE, object_handle
 from sae_bench.published.eval_command import eval_command
 from sae_bench.results.provenance import config_as_dict, package_commit, sae_lens_version
@@ -29,6 +30,9 @@ command.params = [
     else option
     for option in command.params
 ]
+
+arguments = PublishedArguments(command, MetaStructureEvalConfig, ("sae_id_pattern",))
+arg_parser, create_config = arguments.arg_parser, arguments.create_config
 
 
 def run_eval(

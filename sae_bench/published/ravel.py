@@ -11,10 +11,11 @@ from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import UsageError
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.evaluate import SPEC
-from sae_bench.language_models import LanguageModel
 from sae_bench.published import entry_points
+from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
+from sae_bench.published.models import GivenModel
 
 MDAS = "mdas"
 MDAS_EPOCHS = 10
@@ -43,6 +44,10 @@ def mdas_result(handles: list[SAEHandle], settings: Mapping[str, Any]) -> list[S
 
 command = eval_command(SPEC, adjust=mdas_settings, choose=mdas_result)
 
+arguments = PublishedArguments(command, RAVELEvalConfig, ("artifacts_path",), batch_share=4, adjust=mdas_settings)
+arg_parser = arguments.arg_parser
+create_config_and_selected_saes = arguments.create_config_and_selected_saes
+
 
 def run_eval(
     config: RAVELEvalConfig,
@@ -64,7 +69,7 @@ def run_eval(
 
 
 def run_eval_single_sae(
-    config: RAVELEvalConfig, sae: Any, model: LanguageModel | str, device: str, artifacts_folder: str | Path
+    config: RAVELEvalConfig, sae: Any, model: GivenModel, device: str, artifacts_folder: str | Path
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Scores of one SAE object, means first and then per entity class, and those of every attribute."""
     folder = Path(artifacts_folder)

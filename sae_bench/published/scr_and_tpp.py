@@ -11,10 +11,11 @@ import click
 from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.scr_and_tpp.eval_config import ScrAndTppEvalConfig, ScrEvalConfig, TppEvalConfig
 from sae_bench.evals.scr_and_tpp.evaluate import SPECS
-from sae_bench.language_models import LanguageModel
 from sae_bench.published import entry_points
+from sae_bench.published.arguments import ACTIVATION_FLAGS, PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
+from sae_bench.published.models import GivenModel
 from sae_bench.results.model import config_values
 
 
@@ -53,6 +54,10 @@ def _command() -> click.Command:
 
 command = _command()
 
+arguments = PublishedArguments(command, ScrAndTppEvalConfig, ACTIVATION_FLAGS)
+arg_parser = arguments.arg_parser
+create_config_and_selected_saes = arguments.create_config_and_selected_saes
+
 
 def run_eval(
     config: ScrAndTppEvalConfig,
@@ -77,7 +82,7 @@ def run_eval(
 def run_eval_single_sae(
     config: ScrAndTppEvalConfig,
     sae: Any,
-    model: LanguageModel | str,
+    model: GivenModel,
     device: str,
     artifacts_folder: str | Path,
     save_activations: bool = False,

@@ -8,12 +8,17 @@ from typing import Any
 
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.evals.sparse_probing.evaluate import SPEC
-from sae_bench.language_models import LanguageModel
 from sae_bench.published import entry_points
+from sae_bench.published.arguments import ACTIVATION_FLAGS, PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
+from sae_bench.published.models import GivenModel
 
 command = eval_command(SPEC)
+
+arguments = PublishedArguments(command, SparseProbingEvalConfig, ACTIVATION_FLAGS)
+arg_parser = arguments.arg_parser
+create_config_and_selected_saes = arguments.create_config_and_selected_saes
 
 
 def run_eval(
@@ -35,7 +40,7 @@ def run_eval(
 def run_eval_single_sae(
     config: SparseProbingEvalConfig,
     sae: Any,
-    model: LanguageModel | str,
+    model: GivenModel,
     device: str,
     artifacts_folder: str | Path,
     save_activations: bool = False,

@@ -8,12 +8,17 @@ from typing import Any
 
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import SparseProbingSaeProbesEvalConfig
 from sae_bench.evals.sparse_probing_sae_probes.evaluate import SPEC
-from sae_bench.language_models import LanguageModel
 from sae_bench.published import entry_points
+from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
+from sae_bench.published.models import GivenModel
 
 command = eval_command(SPEC)
+
+arguments = PublishedArguments(command, SparseProbingSaeProbesEvalConfig, batch_share=None)
+arg_parser = arguments.arg_parser
+create_config_and_selected_saes = arguments.create_config_and_selected_saes
 
 
 def run_eval(
@@ -29,7 +34,7 @@ def run_eval(
 
 
 def run_eval_single_sae(
-    config: SparseProbingSaeProbesEvalConfig, sae: Any, model: LanguageModel | str, device: str
+    config: SparseProbingSaeProbesEvalConfig, sae: Any, model: GivenModel, device: str
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Scores of one SAE object (means over tasks), and those of every task."""
     scores = entry_points.score_single_sae(SPEC, config, sae, model, device=device, artifacts_path=_cache(config))

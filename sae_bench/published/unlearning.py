@@ -10,10 +10,11 @@ import click
 
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.evaluate import SPEC
-from sae_bench.language_models import LanguageModel
 from sae_bench.published import entry_points
+from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
+from sae_bench.published.models import GivenModel
 
 
 def _published_flags(command: click.Command) -> click.Command:
@@ -25,6 +26,10 @@ def _published_flags(command: click.Command) -> click.Command:
 
 
 command = _published_flags(eval_command(SPEC))
+
+arguments = PublishedArguments(command, UnlearningEvalConfig, ("artifacts_path", "clean_up_artifacts"), batch_share=8)
+arg_parser = arguments.arg_parser
+create_config_and_selected_saes = arguments.create_config_and_selected_saes
 
 
 def run_eval(
@@ -45,7 +50,7 @@ def run_eval(
 
 
 def run_eval_single_sae(
-    model: LanguageModel | str,
+    model: GivenModel,
     sae: Any,
     config: UnlearningEvalConfig,
     artifacts_folder: str | Path,
