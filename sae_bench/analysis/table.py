@@ -198,9 +198,21 @@ class ResultTable:
 
 
 _COLUMNS = (
-    "eval", "release", "sae_id", "metric", "title", "value", "higher_is_better", "chance", "std_over_seeds", "ci_low",
-    "ci_high", "n_seeds", "n_units", "no_error_bar_because", "protocol", "model", "path",
+    "sae", "release", "sae_id", "model", "eval", "metric", "title", "value", "ci_low", "ci_high", "seed_values",
+    "std_over_seeds", "n_seeds", "n_units", "no_error_bar_because", "higher_is_better", "chance", "protocol", "path",
 )  # fmt: skip
+
+
+def results_frame(folder: str | Path) -> pd.DataFrame:
+    """The results below a folder as a tidy table: one row per SAE, eval and headline metric.
+
+    Columns: `sae` (release:id), its parts, `model`, `eval`, `metric` (path in the file), `title`, `value`, the interval
+    `ci_low` to `ci_high`, `seed_values` (seed -> value), and what is known of them.
+
+    Raises:
+        ResultError: the folder does not exist, or holds no result at all.
+    """
+    return load_results(folder).to_frame()
 
 
 def load_results(folder: str | Path) -> ResultTable:
@@ -319,16 +331,16 @@ def _rows(record: Record) -> Iterator[tuple[Any, ...]]:
         if value is not None:
             bar = record.statistics.get(metric.path)
             yield (
-                record.eval_name, record.release, record.sae_id, metric.path, metric.title, value,
-                metric.higher_is_better, metric.chance, *_bar(bar), record.protocol, record.model,
-                str(record.path),
+                record.sae, record.release, record.sae_id, record.model, record.eval_name, metric.path, metric.title,
+                value, *_bar(bar, record.seed_values(metric.path)), metric.higher_is_better, metric.chance,
+                record.protocol, str(record.path),
             )  # fmt: skip
 
 
-def _bar(bar: MetricStatistics | None) -> tuple[Any, ...]:
+def _bar(bar: MetricStatistics | None, seed_values: dict[int, float]) -> tuple[Any, ...]:
     if bar is None:
-        return None, None, None, None, None, "made by a version that kept no error bar"
-    return bar.std_over_seeds, bar.ci_low, bar.ci_high, bar.n_seeds, bar.n_units, bar.reason
+        return None, None, seed_values, None, None, None, "made by a version that kept no error bar"
+    return bar.ci_low, bar.ci_high, seed_values, bar.std_over_seeds, bar.n_seeds, bar.n_units, bar.reason
 
 
 def choose_metrics(record: Record, patterns: Sequence[str]) -> tuple[Metric, ...]:

@@ -11,9 +11,9 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-import sae_bench
 from sae_bench.report.collect import Collected
 from sae_bench.report.payload import details_blobs, page_data, pair_blobs
+from sae_bench.version import VERSION
 
 SCRIPTS = ("core.js", "verdicts.js", "filters.js", "table.js", "plots.js", "sae_page.js", "run_page.js", "main.js")
 """The page's own scripts in the order in which they run."""
@@ -31,7 +31,7 @@ def render(collected: Collected, *, title: str = "SAE Bench report", details: bo
     template = Environment(autoescape=True).from_string(_asset("assets/page.html.j2"))
     return template.render(
         title=title,
-        version=sae_bench.__version__,
+        version=VERSION,
         made=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         headline=headline(collected),
         data=_script_json(page_data(collected)),

@@ -13,17 +13,17 @@ from typing import Any
 
 import torch
 
-import sae_bench
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.numbers import dtype_name
 from sae_bench.results.model import Provenance
+from sae_bench.version import VERSION
 
 
 def describe_run(lm: LanguageModel, *, protocol: str, seeds: list[int], fingerprint: str) -> Provenance:
     """Provenance of results of one model; datasets, seconds, warnings and SAE dtype are added per result."""
     return Provenance(
         protocol=protocol,
-        package_version=sae_bench.__version__,
+        package_version=VERSION,
         commit=package_commit(),
         python_version=platform.python_version(),
         torch_version=torch.__version__,
@@ -44,7 +44,7 @@ def package_commit() -> str | None:
 
     Only the package's own repository counts, never that of the folder one happens to stand in.
     """
-    root = Path(sae_bench.__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +13,10 @@ import torch
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
 from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, check_shapes
-from sae_bench.errors import UsageError
-from sae_bench.language_models import LanguageModel
+from sae_bench.errors import UnknownNameError, UsageError
+from sae_bench.language_models import LanguageModel, resolve_device
+from sae_bench.language_models.load import DTYPES
+from sae_bench.run.planning import place_baselines, resolve_saes
 
 GivenModel = LanguageModel | str | tuple[Any, Any]
 """A model's name, a model of this package, or a transformers model with its tokenizer."""
@@ -71,6 +74,35 @@ def object_handle(name: str, sae: Any) -> SAEHandle:
     release, _, sae_id = name.partition(":")
     hook_name, model_name = sae.cfg.hook_name, getattr(sae.cfg, "model_name", None)
     return SAEHandle(release, sae_id or DEFAULT_ID, hook_name or None, model_name or None, load)
+
+
+def load_saes(
+    specs: str | Sequence[str],
+    *,
+    model: LanguageModel | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    hook: str | None = None,
+    data_dir: str | Path | None = None,
+) -> dict[str, Any]:
+    """`release:id` -> SAE for all SAEs that the specs name, as `evaluate` takes them.
+
+    Args:
+        model: what baselines take their width and place from.
+        device, dtype: where the SAEs are put, and their weights' dtype.
+        hook: where SAEs without a hook of their own sit.
+        data_dir: a mirror whose `<org>/<name>` folders go before the hub.
+    Raises:
+        SAEBenchError: a spec is wrong, or an SAE cannot be loaded.
+    """
+    mirror = None if data_dir is None else Path(data_dir)
+    target = model.device if model is not None and device == "auto" else resolve_device(device)
+    if dtype not in DTYPES:
+        raise UnknownNameError("dtype", dtype, DTYPES)
+    context = LoadContext(target, DTYPES[dtype], lm=model, hook_name=hook, data_dir=mirror)
+    names = (specs,) if isinstance(specs, str) else tuple(specs)
+    handles = place_baselines(resolve_saes(names, data_dir=mirror), hook)
+    return {f"{handle.release}:{handle.sae_id}": handle.load(context) for handle in handles}
 
 
 @torch.no_grad()

@@ -33,10 +33,12 @@ def test_every_cell_runs(
     names: dict[str, Any] = {}
     for i, cell in enumerate(cells()):
         exec(compile("".join(cell["source"]), f"cell {i} of {NOTEBOOK.name}", "exec"), names)
-    assert {name: sorted(found) for name, found in names["results"].items()} == {
-        name: ["embedded_topk", "mine_custom_sae"] for name in ("core", "sparse_probing")
-    }
-    recovered = names["table"].query("metric == 'model_performance_preservation.ce_loss_score'").set_index("SAE").value
+    assert sorted(path.relative_to(names["RESULTS"]).as_posix() for path in names["run"].results) == [
+        f"{name}/{sae}_eval_results.json"
+        for name in ("core", "sparse_probing")
+        for sae in ("embedded_topk", "mine_custom_sae")
+    ]
+    recovered = names["table"].query("metric == 'model_performance_preservation.ce_loss_score'").set_index("sae").value
     assert recovered["embedded:topk"] > recovered["mine:custom_sae"] + 0.3, "trained against random directions"
     assert len(names["figure"].axes[0].collections) >= 2
     assert "Loss recovered: " in capsys.readouterr().out
