@@ -12,7 +12,7 @@ from sae_bench.report.sources import load_sources
 
 
 def write_report(
-    results: str | Path, output: Path, *, others: Sequence[str | Path] = (), details: bool = True
+    results: str | Path, output: str | Path, *, others: Sequence[str | Path] = (), details: bool = True
 ) -> Collected:
     """Write the page and return what it shows.
 
@@ -25,5 +25,5 @@ def write_report(
         PrerequisiteError: a hub data set that cannot be had.
     """
     collected = collect(load_sources(results, others))
-    write_text_atomically(output, render(collected, details=details))
+    write_text_atomically(Path(output), render(collected, details=details))
     return collected
