@@ -59,13 +59,13 @@ def report(
     if not seeds:
         means = {path: finite(of.seed_values()[0]) for path, of in samples.items()}
     metrics = nested(categories, {**means, **(values or {})})
-    null = {f"{category}.{name}" for category, fields in metrics for name, value in fields if value is None}
+    known = {f"{category}.{name}" for category, fields in metrics for name, value in fields if value is not None}
     return Scores(
         metrics=metrics,
         details=details,
         unstructured=unstructured,
         not_computed={
-            **{f"{METRICS}.{path}": reason for path, reason in (reasons or {}).items() if path in null},
+            **{f"{METRICS}.{path}": reason for path, reason in (reasons or {}).items() if path not in known},
             **{f"{DETAILS}.{path}": reason for path, reason in (detail_reasons or {}).items()},
         },
         seed_results=[
@@ -117,6 +117,30 @@ def linearised(
         num_U, den_U: what every unit adds to numerator and denominator.
     """
     return metric + (num_U - metric * den_U) / den_U.mean(dim=-1, keepdim=True)
+
+
+def of_uneven_units(
+    num_SU: Float[Tensor, "S U"],
+    den_SU: Float[Tensor, "S U"],
+    weights_U: Float[Tensor, " U"],
+    metric_S: Float[Tensor, " S"] | None = None,
+) -> Float[Tensor, "S U"]:
+    """Values of units that enter a metric unequally often, by chance of the draw.
+
+    A text is tested for its own class and, as a negative, for some of the others. With den its share of a seed's
+    metric, num what it adds to it and w the share of such a unit on average, its value is
+    metric + (num - metric den) / w: the weighted mean of these is the metric, and a unit that happened to be drawn more
+    often weighs more in that seed.
+
+    Args:
+        num_SU: what each unit adds to the metric.
+        den_SU: the share of the metric that it has; each seed's add up to 1.
+        weights_U: the share that it has on average.
+        metric_S: the metric itself; by default the sums of `num_SU`, from which it may differ by rounding.
+    """
+    counted_S1 = num_SU.sum(dim=1, keepdim=True)
+    metric_S1 = counted_S1 if metric_S is None else metric_S[:, None]
+    return metric_S1 + (num_SU - counted_S1 * den_SU) / weights_U
 
 
 def strata(sizes: Iterable[int]) -> tuple[int, ...]:

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-import torch
+from jaxtyping import Int
 from torch import Tensor
 
-from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, only
+from sae_bench.activations.pooled import CodeMatrix
+from sae_bench.activations.text_pools import text_key
 from sae_bench.custom_saes.loading import Member
-from sae_bench.datasets import LabelledTexts, load_labelled
+from sae_bench.datasets import LabelledTexts
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.families.labelled import load_sets
+from sae_bench.evals.families.reported import columns, report, unit_ids
+from sae_bench.evals.families.texts import TextsJob
 from sae_bench.evals.scr_and_tpp import eval_output as output
 from sae_bench.evals.scr_and_tpp import scr, tpp
 from sae_bench.evals.scr_and_tpp.ablation import TokenSource, all_shifts
-from sae_bench.evals.scr_and_tpp.eval_config import ScrAndTppEvalConfig, ScrEvalConfig, TppEvalConfig
+from sae_bench.evals.scr_and_tpp.eval_config import (
+    PUBLISHED_N_VALUES,
+    ScrAndTppEvalConfig,
+    ScrEvalConfig,
+    TppEvalConfig,
+)
 from sae_bench.evals.scr_and_tpp.eval_output import scr_key, tpp_key
-from sae_bench.evals.scr_and_tpp.text_samples import scr_samples, text_hashes, tpp_samples
+from sae_bench.evals.scr_and_tpp.text_samples import scr_samples, tpp_samples
 from sae_bench.evals.scr_and_tpp.texts import QUADRANTS, PairTexts, Quadrant, load_pairs
-from sae_bench.evals.sparse_probing.probing import PooledDataset
 from sae_bench.probes import AdamWSettings
-from sae_bench.results.model import SeedResult
 
 HEADLINE_N = (10, 20, 2, 50, 500)
 AUDIT = (
@@ -42,40 +49,24 @@ ConfigT = TypeVar("ConfigT", bound=ScrAndTppEvalConfig)
 PreparedT = TypeVar("PreparedT", scr.PreparedScr, tpp.PreparedTpp)
 
 
-class _AblationJob(ABC, Generic[ConfigT, PreparedT]):
-    """What scr and tpp do alike: texts are placed once, probes are trained once per hook, every SAE is ablated."""
+class _AblationJob(TextsJob[ConfigT, PreparedT]):
+    """What scr and tpp do alike: probes are trained once per hook, then the latents of every SAE are ablated."""
 
-    def __init__(self, context: EvalContext, config: ConfigT) -> None:
-        if not context.seeds or len(set(context.seeds)) < len(context.seeds):
-            raise UsageError(f"seeds must be one or more and differ, got {list(context.seeds)}.")
-        self.lm = context.lm
-        self.config = config
-        self.seeds = context.seeds
-        self._token_ids: list[list[int]] = []
-        self._prepared: dict[str, PreparedT] = {}
-
-    def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        return [PooledTexts(self._token_ids, frozenset(member.key for member in members))]
-
-    def score(self, member: Member, served: Sequence[Served]) -> Scores:
-        pooled = only(served, PooledValues)
-        prepared = self._prepare_once(member.hook_name, pooled.activations[member.hook_name])
-        codes = pooled.codes[member.key]
+    def score_codes(self, member: Member, codes: CodeMatrix, prepared: PreparedT) -> Scores:
+        config: ScrAndTppEvalConfig = self.config
         n_latents = codes.shape[1]
-        sizes = [n for n in sorted(self.config.n_values) if n <= n_latents]
-        not_computed = {
-            key: f"N = {n} is more than the {n_latents} latents there are."
-            for n in self.config.n_values
-            if n > n_latents
-            for key in self._keys(n)
-        }
+        sizes: list[int] = [n for n in sorted(config.n_values) if n <= n_latents]
         if not sizes:
-            raise UsageError(f"n_values {self.config.n_values} are all above the {n_latents} latents there are.")
-        source = TokenSource(self.lm, member.hook_name, self._token_ids)
+            raise UsageError(f"n_values {config.n_values} are all above the {n_latents} latents there are.")
+        source = TokenSource(self.lm, member.hook_name, self.token_ids)
         shifts, n_ranked = all_shifts(member.sae, codes, prepared.probes, prepared.ablations, sizes, source)
-        scores = self._scores(prepared, shifts, sizes)
-        scores.not_computed |= not_computed
-        scores.warnings[:0] = [AUDIT, *([TEST_SELECTED] if self.config.probe_selection == "test" else [])]
+        reasons: dict[str, str] = {}
+        for n in sorted({*PUBLISHED_N_VALUES, *config.n_values} - {*sizes}):
+            asked = n in config.n_values
+            why = f"more than the {n_latents} latents there are" if asked else "not among n_values"
+            reasons |= {path: f"N = {n} is {why}." for path in self.paths(n)}
+        scores = self.report(prepared, shifts, sizes, reasons)
+        scores.warnings[:0] = [AUDIT, *([TEST_SELECTED] if config.probe_selection == "test" else [])]
         scores.warnings += _few_effects(n_ranked, sizes)
         return scores
 
@@ -92,30 +83,27 @@ class _AblationJob(ABC, Generic[ConfigT, PreparedT]):
             selection=config.probe_selection,
         )
 
-    def _place(self, texts: Sequence[str]) -> Tensor:
-        """Tokenise texts; returns where they stand among all texts of the request."""
-        start = len(self._token_ids)
-        self._token_ids.extend(self.lm.tokenize(texts, max_length=self.config.context_length))
-        return torch.arange(start, len(self._token_ids))
-
     @cached_property
-    def _hashes_T(self) -> Tensor:
-        return text_hashes(self._token_ids)
-
-    def _prepare_once(self, hook: str, activations_TD: Tensor) -> PreparedT:
-        """Probes at a hook; trained once, however many groups of SAEs follow."""
-        if hook not in self._prepared:
-            self._prepared[hook] = self._prepare(activations_TD)
-        return self._prepared[hook]
+    def text_ids_T(self) -> Int[Tensor, " T"]:
+        """A hash of each text's tokens."""
+        return unit_ids(map(text_key, self.token_ids))
 
     @abstractmethod
-    def _prepare(self, activations_TD: Tensor) -> PreparedT: ...
+    def paths(self, n: int) -> list[str]:
+        """Paths of the metrics with `n` ablated latents."""
 
     @abstractmethod
-    def _keys(self, n: int) -> list[str]: ...
+    def report(
+        self, prepared: PreparedT, shifts: Sequence[Tensor], sizes: Sequence[int], reasons: Mapping[str, str]
+    ) -> Scores:
+        """The scores from how far the ablations move the logits.
 
-    @abstractmethod
-    def _scores(self, prepared: PreparedT, shifts: Sequence[Tensor], sizes: Sequence[int]) -> Scores: ...
+        Args:
+            prepared: what all SAEs share.
+            shifts: of every ablation, (N, C, U).
+            sizes: how many latents are ablated, ascending.
+            reasons: path -> why a metric is null for want of latents or because it was not asked for.
+        """
 
 
 class ScrJob(_AblationJob[ScrEvalConfig, scr.PreparedScr]):
@@ -123,7 +111,6 @@ class ScrJob(_AblationJob[ScrEvalConfig, scr.PreparedScr]):
 
     def __init__(self, context: EvalContext, config: ScrEvalConfig, pairs: Sequence[PairTexts] | None = None) -> None:
         super().__init__(context, config)
-        self.datasets: dict[str, dict[str, str]] = {}
         if pairs is None:
             loaded = {name: load_pairs(name, config, data_dir=context.data_dir) for name in config.dataset_names}
             self.datasets = {name: provenance for name, (_, provenance) in loaded.items()}
@@ -131,40 +118,31 @@ class ScrJob(_AblationJob[ScrEvalConfig, scr.PreparedScr]):
         self.pairs = [scr.ScrPair(p.name, self._place_split(p.train), self._place_split(p.test)) for p in pairs]
 
     def _place_split(self, split: Mapping[Quadrant, list[str]]) -> dict[Quadrant, Tensor]:
-        return {quadrant: self._place(split[quadrant]) for quadrant in QUADRANTS}
+        return {quadrant: self.place(split[quadrant]) for quadrant in QUADRANTS}
 
-    def _prepare(self, activations_TD: Tensor) -> scr.PreparedScr:
+    def prepare(self, activations_TD: Tensor) -> scr.PreparedScr:
         return scr.prepare_scr(
             self.pairs, activations_TD, seeds=self.seeds, settings=self.probe_settings, device=self.lm.device
         )
 
-    def _keys(self, n: int) -> list[str]:
+    def paths(self, n: int) -> list[str]:
         return [f"scr_metrics.{scr_key(kind, n)}" for kind in scr.KINDS]
 
-    def _scores(self, prepared: scr.PreparedScr, shifts: Sequence[Tensor], sizes: Sequence[int]) -> Scores:
+    def report(
+        self, prepared: scr.PreparedScr, shifts: Sequence[Tensor], sizes: Sequence[int], reasons: Mapping[str, str]
+    ) -> Scores:
         results = scr.score_scr(prepared, shifts, sizes)
-        per_seed = scr.seed_metrics(results, sizes)
-        means = {key: scr.mean_of([of[key] for of in per_seed.values()]) for key in next(iter(per_seed.values()))}
-        details = [
-            output.ScrResultDetail.model_validate(
-                {
-                    "dataset_name": f"{result.pair.name}_results",
-                    **scr.pair_metrics(result, sizes),
-                    **scr.pair_accuracies(result),
-                }
-            )
-            for result in results
-        ]
-        not_computed, warnings = _undirected(results, sizes)
-        if all(result.metric_direction(seed) is None for result in results for seed in self.seeds):
-            not_computed |= {f"scr_metrics.{scr_key('metric', n)}": _NO_DIRECTION for n in sizes}
-        return Scores(
-            metrics=output.ScrMetricCategories(scr_metrics=output.ScrMetrics.model_validate(means)),
-            details=details,
+        undirected = {f"scr_metrics.{scr_key('metric', n)}": _NO_DIRECTION for n in sizes}
+        detail_reasons, warnings = _undirected(results, sizes)
+        return report(
+            output.ScrMetricCategories,
+            self.seeds,
+            samples=scr_samples(results, sizes, self.text_ids_T),
+            seed_values=columns(scr.seed_metrics(results, sizes).values(), "scr_metrics"),
+            reasons={**undirected, **reasons},
+            details=[output.ScrResultDetail.model_validate(scr.detail_row(result, sizes)) for result in results],
+            detail_reasons=detail_reasons,
             unstructured=scr.unstructured_results(results),
-            not_computed=not_computed,
-            seed_results=_seed_results("scr_metrics", per_seed),
-            samples=scr_samples(results, sizes, self._hashes_T),
             warnings=[*warnings, *_small_denominators(results)],
         )
 
@@ -177,50 +155,35 @@ class TppJob(_AblationJob[TppEvalConfig, tpp.PreparedTpp]):
     ) -> None:
         super().__init__(context, config)
         if labelled is None:
-            labelled = [
-                load_labelled(
-                    name,
-                    train_set_size=config.train_set_size,
-                    test_set_size=config.test_set_size,
-                    seed=config.random_seed,
-                    data_dir=context.data_dir,
-                )
-                for name in config.dataset_names
-            ]
-        self.datasets = {texts.name: texts.provenance for texts in labelled}
-        self.pooled = [
-            PooledDataset(
-                texts.name,
-                texts.classes,
-                {name: self._place(texts.train[name]) for name in texts.classes},
-                {name: self._place(texts.test[name]) for name in texts.classes},
+            labelled = load_sets(
+                config.dataset_names,
+                context,
+                train_set_size=config.train_set_size,
+                test_set_size=config.test_set_size,
+                seed=config.random_seed,
             )
-            for texts in labelled
-        ]
+        self.pooled = [self.place_labelled(texts) for texts in labelled]
 
-    def _prepare(self, activations_TD: Tensor) -> tpp.PreparedTpp:
+    def prepare(self, activations_TD: Tensor) -> tpp.PreparedTpp:
         return tpp.prepare_tpp(
             self.pooled, activations_TD, seeds=self.seeds, settings=self.probe_settings, device=self.lm.device
         )
 
-    def _keys(self, n: int) -> list[str]:
+    def paths(self, n: int) -> list[str]:
         return [f"tpp_metrics.{tpp_key(kind, n)}" for kind in tpp.KINDS]
 
-    def _scores(self, prepared: tpp.PreparedTpp, shifts: Sequence[Tensor], sizes: Sequence[int]) -> Scores:
+    def report(
+        self, prepared: tpp.PreparedTpp, shifts: Sequence[Tensor], sizes: Sequence[int], reasons: Mapping[str, str]
+    ) -> Scores:
         results = tpp.score_tpp(prepared, shifts, sizes)
-        per_seed = tpp.seed_metrics(results)
-        means = {key: scr.mean_of([of[key] for of in per_seed.values()]) for key in next(iter(per_seed.values()))}
-        return Scores(
-            metrics=output.TppMetricCategories(tpp_metrics=output.TppMetrics.model_validate(means)),
-            details=[
-                output.TppResultDetail.model_validate(
-                    {"dataset_name": f"{result.dataset.name}_tpp_results", **tpp.dataset_metrics(result)}
-                )
-                for result in results
-            ],
+        return report(
+            output.TppMetricCategories,
+            self.seeds,
+            samples=tpp_samples(results, self.text_ids_T),
+            seed_values=columns(tpp.seed_metrics(results).values(), "tpp_metrics"),
+            reasons=reasons,
+            details=[output.TppResultDetail.model_validate(tpp.detail_row(result)) for result in results],
             unstructured=tpp.unstructured_results(results),
-            seed_results=_seed_results("tpp_metrics", per_seed),
-            samples=tpp_samples(results, self._hashes_T),
         )
 
 
@@ -229,17 +192,16 @@ _NO_DIRECTION = "the biased probe knows class and second attribute equally well,
 
 def _undirected(results: Sequence[scr.PairScores], sizes: Sequence[int]) -> tuple[dict[str, str], list[str]]:
     """Pairs without a metric direction: null where that is so for every seed, and a warning in any case."""
-    not_computed: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     warnings = []
     for result in results:
         seeds = [seed for seed in result.by_seed if result.metric_direction(seed) is None]
         if len(seeds) == len(result.by_seed):
-            name = f"eval_result_details.{result.pair.name}_results"
-            not_computed |= {f"{name}.{scr_key('metric', n)}": _NO_DIRECTION for n in sizes}
+            reasons |= {f"{result.pair.name}_results.{scr_key('metric', n)}": _NO_DIRECTION for n in sizes}
         if seeds:
             listed = ", ".join(map(str, seeds))
             warnings.append(f"{result.pair.name}: no scr_metric with seed {listed}: {_NO_DIRECTION}")
-    return not_computed, warnings
+    return reasons, warnings
 
 
 def _small_denominators(results: Sequence[scr.PairScores]) -> list[str]:
@@ -265,13 +227,6 @@ def _few_effects(n_ranked: Sequence[int], sizes: Sequence[int]) -> list[str]:
     return [
         f"in {few} of {len(n_ranked)} ablations fewer than {sizes[-1]} latents have an effect (fewest: "
         f"{min(n_ranked)}); those were ablated"
-    ]
-
-
-def _seed_results(category: str, per_seed: Mapping[int, Mapping[str, float | None]]) -> list[SeedResult]:
-    return [
-        SeedResult(seed=seed, metrics={f"{category}.{key}": value for key, value in values.items()})
-        for seed, values in per_seed.items()
     ]
 
 

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae_bench.evals.families.reported import mean_of_known
 from sae_bench.evals.scr_and_tpp.ablation import Ablation, Contrast, logits
 from sae_bench.evals.scr_and_tpp.eval_output import EVAL_TYPE_ID_SCR, scr_key
 from sae_bench.evals.scr_and_tpp.texts import QUADRANTS, Quadrant
@@ -241,7 +242,7 @@ def seed_metrics(results: Sequence[PairScores], sizes: Sequence[int]) -> dict[in
     seeds = list(results[0].by_seed)
     return {
         seed: {
-            scr_key(kind, n): mean_of([result.value(seed, kind, n) for result in results])
+            scr_key(kind, n): mean_of_known([result.value(seed, kind, n) for result in results])
             for n in sizes
             for kind in KINDS
         }
@@ -249,13 +250,14 @@ def seed_metrics(results: Sequence[PairScores], sizes: Sequence[int]) -> dict[in
     }
 
 
-def pair_metrics(result: PairScores, sizes: Sequence[int]) -> dict[str, float | None]:
-    """Field -> score of one pair, mean over the seeds that have a value."""
-    return {
-        scr_key(kind, n): mean_of([result.value(seed, kind, n) for seed in result.by_seed])
+def detail_row(result: PairScores, sizes: Sequence[int]) -> dict[str, str | float | bool | None]:
+    """Scores of one pair, means over the seeds that have a value, and the accuracies behind them."""
+    scores = {
+        scr_key(kind, n): mean_of_known([result.value(seed, kind, n) for seed in result.by_seed])
         for n in sizes
         for kind in KINDS
     }
+    return {"dataset_name": f"{result.pair.name}_results", **scores, **pair_accuracies(result)}
 
 
 def pair_accuracies(result: PairScores) -> dict[str, float | bool]:
@@ -292,9 +294,3 @@ def unstructured_results(results: Sequence[PairScores]) -> dict[str, Any]:
         }
         for result in results
     }
-
-
-def mean_of(values: Sequence[float | None]) -> float | None:
-    """Mean of the values that there are."""
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None

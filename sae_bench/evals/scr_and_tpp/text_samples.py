@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae_bench.activations.text_pools import text_key
+from sae_bench.evals.families.reported import of_uneven_units, strata
 from sae_bench.evals.scr_and_tpp.eval_output import scr_key, tpp_key
 from sae_bench.evals.scr_and_tpp.scr import PairScores, balanced
 from sae_bench.evals.scr_and_tpp.texts import QUADRANTS
@@ -19,7 +18,9 @@ from sae_bench.results.samples import Samples, units_key
 UNIT = "test text"
 
 
-def scr_samples(results: Sequence[PairScores], sizes: Sequence[int], hashes_T: Int[Tensor, " T"]) -> dict[str, Samples]:
+def scr_samples(
+    results: Sequence[PairScores], sizes: Sequence[int], text_ids_T: Int[Tensor, " T"]
+) -> dict[str, Samples]:
     """Path of every `scr_metric_threshold_<N>` -> its samples: the balanced test texts of all pairs.
 
     Strata are the quadrants. A ratio is linearised: the score of a pair is the mean of its texts' values; a pair
@@ -27,16 +28,12 @@ def scr_samples(results: Sequence[PairScores], sizes: Sequence[int], hashes_T: I
     """
     rows = [balanced(result.pair.test) for result in results]
     weights_U = torch.cat([torch.full((len(rows_U),), 1.0 / len(rows_U)) for rows_U in rows])
-    groups = [
-        pair * len(QUADRANTS) + place * len(QUADRANTS) // len(rows_U)
-        for pair, rows_U in enumerate(rows)
-        for place in range(len(rows_U))
-    ]
-    ids_U = hashes_T[torch.cat(rows)]
+    groups = strata(len(rows_U) // len(QUADRANTS) for rows_U in rows for _ in QUADRANTS)
+    ids_U = text_ids_T[torch.cat(rows)]
     key = units_key("scr", [*(result.pair.name for result in results), *map(str, ids_U.tolist())])
     return {
         f"scr_metrics.{scr_key('metric', n)}": Samples(
-            _scr_values(results, n), weights_U, tuple(groups), UNIT, key, ids_U=ids_U
+            _scr_values(results, n), weights_U, groups, UNIT, key, ids_U=ids_U
         )
         for n in sizes
     }
@@ -55,12 +52,11 @@ def _scr_values(results: Sequence[PairScores], n: int) -> Float[Tensor, "S U"]:
     return torch.stack(rows)
 
 
-def tpp_samples(results: Sequence[DatasetScores], hashes_T: Int[Tensor, " T"]) -> dict[str, Samples]:
+def tpp_samples(results: Sequence[DatasetScores], text_ids_T: Int[Tensor, " T"]) -> dict[str, Samples]:
     """Path of every `tpp_threshold_<N>_total_metric` -> its samples: the test texts of all data sets.
 
     Strata are data set and class. A text is measured by the probe of its own class and, as a negative, by some of the
-    others: with den the share of a seed's metric that its measurements have, num what they add to it, and w the share
-    that a text of its class has on average, its value is metric + (num - metric * den) / w.
+    others, as `of_uneven_units` says.
     """
     n_sets = len(results)
     of_class = [rows_T for result in results for rows_T in _rows_by_class(result)]
@@ -69,8 +65,8 @@ def tpp_samples(results: Sequence[DatasetScores], hashes_T: Int[Tensor, " T"]) -
         torch.full((len(r),), 1.0 / (n_sets * c * len(r)), dtype=torch.float64)
         for r, c in zip(of_class, n_classes, strict=True)
     ]
-    groups = tuple(group for group, rows_T in enumerate(of_class) for _ in range(len(rows_T)))
-    ids_U = hashes_T[torch.cat(of_class)]
+    groups = strata(map(len, of_class))
+    ids_U = text_ids_T[torch.cat(of_class)]
     names = [part for result in results for part in (result.dataset.name, *result.dataset.classes)]
     key = units_key("tpp", [*names, *map(str, ids_U.tolist())])
     weights_U = torch.cat(weights)
@@ -83,7 +79,7 @@ def tpp_samples(results: Sequence[DatasetScores], hashes_T: Int[Tensor, " T"]) -
 
 
 def _tpp_values(results: Sequence[DatasetScores], n: int, weights_U: Float[Tensor, " U"]) -> Float[Tensor, "S U"]:
-    rows = []
+    num_rows, den_rows = [], []
     for seed in results[0].units:
         added, shares = [], []
         for result in results:
@@ -93,17 +89,10 @@ def _tpp_values(results: Sequence[DatasetScores], n: int, weights_U: Float[Tenso
             empty_U = torch.zeros(n_texts, dtype=torch.float64)
             added.append(empty_U.index_add(0, places_CV.flatten(), share * values_CV.flatten()))
             shares.append(empty_U.index_add(0, places_CV.flatten(), torch.full_like(values_CV.flatten(), share)))
-        num_U, den_U = torch.cat(added), torch.cat(shares)
-        metric = num_U.sum()
-        rows.append(metric + (num_U - metric * den_U) / weights_U)
-    return torch.stack(rows)
+        num_rows.append(torch.cat(added))
+        den_rows.append(torch.cat(shares))
+    return of_uneven_units(torch.stack(num_rows), torch.stack(den_rows), weights_U)
 
 
 def _rows_by_class(result: DatasetScores) -> list[Tensor]:
     return [result.dataset.test_rows[name] for name in result.dataset.classes]
-
-
-def text_hashes(token_ids: Sequence[Sequence[int]]) -> Int[Tensor, " T"]:
-    """A hash of each text's tokens."""
-    digests = (hashlib.sha256(text_key(ids)).digest() for ids in token_ids)
-    return torch.tensor([int.from_bytes(digest[:8], "little", signed=True) for digest in digests], dtype=torch.int64)

@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae_bench.evals.families.labelled import PooledDataset, one_vs_rest
 from sae_bench.evals.scr_and_tpp.ablation import Ablation, Contrast, logits
 from sae_bench.evals.scr_and_tpp.eval_output import EVAL_TYPE_ID_TPP, tpp_key
-from sae_bench.evals.sparse_probing.probing import PooledDataset, one_vs_rest
 from sae_bench.probes import AdamWProbes, AdamWSettings, DenseFeatures, ProbeProblem, train_adamw_probes
 from sae_bench.seeding import named_generator
 
@@ -198,10 +198,11 @@ def seed_metrics(results: Sequence[DatasetScores]) -> dict[int, dict[str, float]
     return per_seed
 
 
-def dataset_metrics(result: DatasetScores) -> dict[str, float]:
+def detail_row(result: DatasetScores) -> dict[str, str | float]:
     """Field -> value of one data set, mean over seeds."""
     of_seeds = [result.metrics(seed) for seed in result.drops]
-    return {key: fmean(of[key] for of in of_seeds) for key in of_seeds[0]}
+    means = {key: fmean(of[key] for of in of_seeds) for key in of_seeds[0]}
+    return {"dataset_name": f"{result.dataset.name}_tpp_results", **means}
 
 
 def unstructured_results(results: Sequence[DatasetScores]) -> dict[str, dict[str, dict[str, float]]]:

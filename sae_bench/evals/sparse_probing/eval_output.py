@@ -36,6 +36,11 @@ def top_k_key(source: Source, k: int) -> str:
     return f"{source}_top_{k}_test_accuracy"
 
 
+def metric_path(key: str) -> str:
+    """Path of the headline metric of this name."""
+    return f"{key.split('_', 1)[0]}.{key}"
+
+
 def _all_features_field(source: Source, *, shown: bool = True, **kwargs: Any) -> Any:
     label, features = _FEATURES[source]
     return Field(

@@ -8,7 +8,6 @@ same draw serves the residual stream, every SAE and every k, so that differences
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -17,7 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sae_bench.errors import DatasetError, UsageError
+from sae_bench.errors import UsageError
+from sae_bench.evals.families.labelled import PooledDataset, one_vs_rest
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.evals.sparse_probing.eval_output import (
     EVAL_TYPE_ID_SPARSE_PROBING,
@@ -38,16 +38,6 @@ from sae_bench.seeding import named_generator
 
 DENSE_BYTES = 2 << 30
 """Codes up to this size are made dense once before the probe on all latents reads them batch by batch."""
-
-
-@dataclass(frozen=True)
-class PooledDataset:
-    """Where the texts of each class stand in the pooled (T, ...) matrices."""
-
-    name: str
-    classes: tuple[str, ...]
-    train_rows: Mapping[str, Tensor]
-    test_rows: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -157,44 +147,11 @@ def score_sae(
 
 
 def draw_texts(dataset: PooledDataset, class_name: str, seed: int) -> Draw:
-    """The balanced one-vs-rest texts of one class: all of its texts, and as many drawn from the other classes.
-
-    From each of the C - 1 other classes ceil(n / (C - 1)) texts are drawn, and n of those at random.
-    """
+    """The balanced one-vs-rest texts of one class: all of its texts, and as many drawn from the other classes."""
     generator = named_generator(EVAL_TYPE_ID_SPARSE_PROBING, dataset.name, class_name, seed, "texts")
     train = one_vs_rest(dataset, "training", dataset.train_rows, class_name, generator)
     test = one_vs_rest(dataset, "test", dataset.test_rows, class_name, generator)
     return Draw(class_name, seed, *train, *test)
-
-
-def one_vs_rest(
-    dataset: PooledDataset,
-    split: str,
-    rows: Mapping[str, Tensor],
-    class_name: str,
-    generator: torch.Generator,
-) -> tuple[Int[Tensor, " N"], Int[Tensor, " N"]]:
-    """Rows of all n texts of a class and of n others in one split, and labels 1 and 0.
-
-    Raises:
-        DatasetError: there is no other class, or too few texts.
-    """
-    others = [name for name in dataset.classes if name != class_name]
-    if not others:
-        raise DatasetError(f"'{dataset.name}' has the classes {dataset.classes}; one-vs-rest probes need at least two.")
-    positive = rows[class_name].cpu()
-    n = len(positive)
-    share = math.ceil(n / len(others))
-    parts = [rows[name].cpu()[torch.randperm(len(rows[name]), generator=generator)[:share]] for name in others]
-    pool = torch.cat(parts)
-    if n == 0 or len(pool) < n:
-        raise DatasetError(
-            f"'{dataset.name}': the {split} texts of class '{class_name}' number {n}, and its negatives, {share} from "
-            f"each other class, only {len(pool)}; there must be at least one, and as many negatives."
-        )
-    negative = pool[torch.randperm(len(pool), generator=generator)[:n]]
-    labels = torch.cat([torch.ones(n, dtype=torch.long), torch.zeros(n, dtype=torch.long)])
-    return torch.cat([positive, negative]), labels
 
 
 def top_features(features: FeatureMatrix, draw: Draw, k: int) -> Int[Tensor, " K"]:
@@ -354,9 +311,10 @@ def mean_over_seeds(per_seed: Mapping[int, Mapping[str, float]]) -> dict[str, fl
     return {key: fmean(values[key] for values in per_seed.values()) for key in first}
 
 
-def dataset_metrics(result: Accuracies) -> dict[str, float]:
-    """Field name -> accuracy on one data set, averaged over classes and seeds: a row of the details."""
-    return mean_over_seeds({seed: result.means(seed) for seed in result.seeds()})
+def detail_row(result: Accuracies) -> dict[str, str | float]:
+    """A row of the details: the data set, and field name -> accuracy, averaged over classes and seeds."""
+    means = mean_over_seeds({seed: result.means(seed) for seed in result.seeds()})
+    return {"dataset_name": published_dataset_key(result.dataset_name), **means}
 
 
 def unstructured_results(results: Sequence[Accuracies]) -> dict[str, dict[str, dict[str, float]]]:

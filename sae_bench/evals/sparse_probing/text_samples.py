@@ -1,14 +1,7 @@
-"""The test texts behind the accuracies: what each of them adds to every headline number, seed by seed.
-
-A text is tested for its own class and, as a negative, for some of the others, so it enters several accuracies. With
-den the share of a seed's metric that its tests have, num the share of those that were right, and w the share that a
-text of its class has on average, its value is metric + (num - metric * den) / w: the weighted mean of these is the
-metric, and a text that happened to be drawn more often weighs more in that seed.
-"""
+"""The test texts behind the accuracies: what each of them adds to every headline number, seed by seed."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +10,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from sae_bench.datasets import LabelledTexts
+from sae_bench.evals.families.reported import of_uneven_units, strata, unit_ids
 from sae_bench.evals.sparse_probing import probing
-from sae_bench.evals.sparse_probing.eval_output import all_features_key
+from sae_bench.evals.sparse_probing.eval_output import all_features_key, metric_path
 from sae_bench.evals.sparse_probing.probing import Accuracies, PreparedDataset
 from sae_bench.results.samples import Samples, units_key
 
@@ -37,8 +31,9 @@ class ProbedTexts:
         """The units of these data sets."""
         places = [(texts, name) for texts in labelled for name in texts.classes]
         parts = (part for texts, name in places for part in (texts.name, name, *texts.test[name]))
-        hashes = [_hash(text) for texts, name in places for text in texts.test[name]]
-        return cls(units_key("sparse_probing", parts), torch.tensor(hashes, dtype=torch.int64))
+        return cls(
+            units_key("sparse_probing", parts), unit_ids(text for texts, name in places for text in texts.test[name])
+        )
 
 
 def text_samples(
@@ -46,13 +41,15 @@ def text_samples(
 ) -> dict[str, Samples]:
     """Path of a metric -> its samples, for the probes on latents and the one on the whole residual stream."""
     per_seed = probing.seed_metrics(results)
-    weights_U, groups = _weights(prepared)
+    of_class = [(one, len(one.dataset.test_rows[name])) for one in prepared for name in one.dataset.classes]
+    shares = [1.0 / (len(prepared) * len(one.dataset.classes) * n) for one, n in of_class for _ in range(n)]
+    weights_U, groups = torch.tensor(shares, dtype=torch.float64), strata(n for _, n in of_class)
     samples: dict[str, Samples] = {}
     for key in next(iter(per_seed.values()), {}):
         if key.startswith("sae_") or key == all_features_key("llm"):
             metric_S = torch.tensor([values[key] for values in per_seed.values()], dtype=torch.float64)
             values_SU = _values(prepared, results, key, metric_S, weights_U)
-            samples[f"{key.split('_', 1)[0]}.{key}"] = Samples(
+            samples[metric_path(key)] = Samples(
                 values_SU.float(), weights_U.float(), groups, UNIT, units.key, ids_U=units.ids_U
             )
     return samples
@@ -76,21 +73,4 @@ def _values(
             share_SU[seed, places] += share
             right_SU[seed, places] += share * correct_N
         start += len(order)
-    counted_S1 = right_SU.sum(dim=1, keepdim=True)  # the metric, up to the rounding of a decision at zero
-    return metric_S[:, None] + (right_SU - counted_S1 * share_SU) / weights_U
-
-
-def _weights(prepared: Sequence[PreparedDataset]) -> tuple[Tensor, tuple[int, ...]]:
-    """Weight and stratum (data set, class) of every test text."""
-    weights: list[float] = []
-    groups: list[int] = []
-    for one in prepared:
-        for name in one.dataset.classes:
-            n_texts = len(one.dataset.test_rows[name])
-            groups += [groups[-1] + 1 if groups else 0] * n_texts
-            weights += [1.0 / (len(prepared) * len(one.dataset.classes) * n_texts)] * n_texts
-    return torch.tensor(weights, dtype=torch.float64), tuple(groups)
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little", signed=True)
+    return of_uneven_units(right_SU, share_SU, weights_U, metric_S)  # a decision at zero may be rounded otherwise

@@ -35,6 +35,11 @@ def llm_key(metric: str) -> str:
     return f"llm_{metric}"
 
 
+def metric_path(key: str) -> str:
+    """Path of the headline metric of this name."""
+    return f"{key.split('_', 1)[0]}.{key}"
+
+
 def metrics_by_k(values: dict[str, Any], ks: list[int]) -> dict[int, dict[str, float]]:
     """k -> metric -> score, of those that there are."""
     found = {k: {m: v for m in METRICS if (v := values.get(top_k_key(k, m))) is not None} for k in ks}

@@ -4,35 +4,44 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
-from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, only
+from sae_bench.activations.pooled import CodeMatrix
 from sae_bench.activations.text_pools import text_key
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import DatasetError
 from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.families.reported import report, unit_ids
+from sae_bench.evals.families.texts import TextsJob
 from sae_bench.evals.sparse_probing_sae_probes import probing
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import QUICK_TASKS, SparseProbingSaeProbesEvalConfig
 from sae_bench.evals.sparse_probing_sae_probes.eval_output import (
     METRICS,
-    SaeProbesLlmMetrics,
+    PUBLISHED_K_VALUES,
     SaeProbesMetricCategories,
     SaeProbesResultDetail,
-    SaeProbesSaeMetrics,
     SparseProbingSaeProbesEvalOutput,
     llm_key,
+    metric_path,
     metrics_by_k,
     top_k_key,
 )
 from sae_bench.evals.sparse_probing_sae_probes.probing import Draw, ScoreTable
-from sae_bench.evals.sparse_probing_sae_probes.tasks import BinaryTask, choose_tasks, load_task, provenance
+from sae_bench.evals.sparse_probing_sae_probes.tasks import (
+    BinaryTask,
+    choose_tasks,
+    load_task,
+    provenance,
+    sharing_texts,
+)
 from sae_bench.language_models import LanguageModel
-from sae_bench.results.model import SeedResult
 from sae_bench.results.samples import Samples, units_key
 
 _ATTRIBUTES = {"test_accuracy": "accuracy", "test_auc": "auc", "test_f1": "f1"}
@@ -40,8 +49,10 @@ ALL_LATENTS = "the published package declares this field and never fills it; see
 _SEEN_SHARE = 0.01
 
 
-class SaeProbesJob:
+class SaeProbesJob(TextsJob[SparseProbingSaeProbesEvalConfig, ScoreTable]):
     """The tasks of one model: texts tokenised and splits drawn once, the residual stream probed once per hook."""
+
+    tokens = "last"
 
     def __init__(
         self,
@@ -49,51 +60,40 @@ class SaeProbesJob:
         config: SparseProbingSaeProbesEvalConfig,
         tasks: Sequence[BinaryTask] | None = None,
     ) -> None:
-        self.lm = context.lm
-        self.config = config
-        self.seeds = context.seeds
+        super().__init__(context, config)
         if tasks is None:
-            names = choose_tasks(config.dataset_names, config.max_tasks)
-            tasks = [load_task(name, max_texts=config.max_texts) for name in names]
+            chosen = choose_tasks(config.dataset_names, config.max_tasks)
+            tasks = [load_task(name, max_texts=config.max_texts) for name in chosen]
         self.datasets = {task.name: provenance(task) for task in tasks}
-        self.task_names = tuple(task.name for task in tasks)
-        self._row_of: dict[bytes, int] = {}
-        self.draws = [draw for task in tasks for draw in self._draws(task)]
-        self._token_ids = [array("i", key) for key in self._row_of]
-        self._unit_key = units_key("sae_probes_tasks", [config.setting, *self._row_of, *self.task_names])
-        self._row_of.clear()
-        self._streams: dict[str, ScoreTable] = {}
+        row_of: dict[bytes, int] = {}  # tokens of a text -> its row: tasks share texts
+        self.draws = [draw for task in tasks for draw in self._draws(task, row_of)]
+        self.token_ids = [array("i", key) for key in row_of]
+        names = [task.name for task in tasks]
+        self._tasks = Tasks(
+            tuple(names),
+            key=units_key("sae_probes_tasks", [config.setting, *row_of, *names]),
+            clusters_U=unit_ids(names[first] for first in sharing_texts(tasks)),
+        )
 
-    def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        return [PooledTexts(self._token_ids, frozenset(member.key for member in members), tokens="last")]
+    def prepare(self, activations_TD: Tensor) -> ScoreTable:
+        if not self.config.include_llm_baseline:
+            return {}
+        device = self.lm.device if self.lm.device.type == "cuda" else None
+        return probing.score_stream(self.draws, activations_TD, device=device)
 
-    def score(self, member: Member, served: Sequence[Served]) -> Scores:
-        pooled = only(served, PooledValues)
-        stream = self._stream(member.hook_name, pooled)
-        codes = pooled.codes[member.key]
+    def score_codes(self, member: Member, codes: CodeMatrix, prepared: ScoreTable) -> Scores:
+        del member
         config = self.config
         by_k = probing.score_codes(self.draws, codes, config.ks, penalty=config.reg_type, binarize=config.binarize)
-        collected = Collected(self.draws, self.task_names, self.seeds, stream, by_k)
-        return collected.scores(config, self._unit_key)
+        return Collected(self.draws, self._tasks, self.seeds, prepared, by_k).scores(config)
 
-    def _draws(self, task: BinaryTask) -> list[Draw]:
+    def _draws(self, task: BinaryTask, row_of: dict[bytes, int]) -> list[Draw]:
         """Tokenise a task, note where each of its texts stands among the distinct ones of the run, draw its splits."""
         ids = tokenize_ends(self.lm, task.texts, self.config.context_length)
         if not all(ids):
             raise DatasetError(f"'{task.name}' has a text without tokens; its last token cannot be read.")
-        rows_T = np.array([self._row_of.setdefault(text_key(text), len(self._row_of)) for text in ids])
+        rows_T = np.array([row_of.setdefault(text_key(text), len(row_of)) for text in ids])
         return probing.draw_all(task, rows_T, self.config.setting, self.seeds)
-
-    def _stream(self, hook: str, pooled: PooledValues) -> ScoreTable:
-        """Scores of the residual stream at a hook; computed once, however many groups of SAEs follow."""
-        activations = pooled.activations.pop(hook, None)  # let go as soon as it has been used
-        if hook not in self._streams:
-            table: ScoreTable = {}
-            if self.config.include_llm_baseline and activations is not None:
-                device = self.lm.device if self.lm.device.type == "cuda" else None
-                table = probing.score_stream(self.draws, activations, device=device)
-            self._streams[hook] = table
-        return self._streams[hook]
 
 
 def tokenize_ends(lm: LanguageModel, texts: Sequence[str], length: int) -> list[list[int]]:
@@ -109,44 +109,53 @@ def tokenize_ends(lm: LanguageModel, texts: Sequence[str], length: int) -> list[
 
 
 @dataclass(frozen=True)
+class Tasks:
+    """The units of the intervals.
+
+    Attributes:
+        key: what tells them, their texts and the setting from any others.
+        clusters_U: tasks that share their texts have one number.
+    """
+
+    names: tuple[str, ...]
+    key: str
+    clusters_U: Int[Tensor, " U"]
+
+
+@dataclass(frozen=True)
 class Collected:
     """The probe scores of one SAE and of the residual stream on all draws."""
 
     draws: Sequence[Draw]
-    tasks: Sequence[str]
+    tasks: Tasks
     seeds: Sequence[int]
     stream: ScoreTable
     by_k: Mapping[int, ScoreTable]
 
-    def scores(self, config: SparseProbingSaeProbesEvalConfig, unit_key: str) -> Scores:
-        """Means over steps, tasks and seeds; each task is a unit of the intervals."""
+    def scores(self, config: SparseProbingSaeProbesEvalConfig) -> Scores:
+        """Means over steps, tasks and seeds."""
+        names, key, clusters_U = self.tasks.names, self.tasks.key, self.tasks.clusters_U
         table = self._table()
-        means = {key: fmean(fmean(by_seed.values()) for by_seed in of.values()) for key, of in table.items()}
-        per_seed = {
-            seed: {key: fmean(of[task][seed] for task in self.tasks) for key, of in table.items()}
-            for seed in self.seeds
-        }
-        samples = {
-            f"{key.split('_', 1)[0]}.{key}": Samples.of_equal_units(
-                torch.tensor([[of[task][seed] for task in self.tasks] for seed in self.seeds]),
-                unit="task",
-                key=unit_key,
-            )
-            for key, of in table.items()
-        }
-        return Scores(
-            metrics=SaeProbesMetricCategories(
-                llm=SaeProbesLlmMetrics.model_validate(_of_source(means, "llm")),
-                sae=SaeProbesSaeMetrics.model_validate(_of_source(means, "sae")),
-            ),
-            details=[self._detail(task, table, config.ks) for task in self.tasks],
-            unstructured={task: self._steps(task) for task in self.tasks},
-            not_computed=self._not_computed(config),
-            seed_results=[
-                SeedResult(seed=seed, metrics={f"{key.split('_', 1)[0]}.{key}": v for key, v in values.items()})
-                for seed, values in per_seed.items()
-            ],
+        samples = {}
+        for field, of in table.items():
+            values_SU = torch.tensor([[of[task][seed] for task in names] for seed in self.seeds])
+            equal = Samples.of_equal_units(values_SU, unit="task", key=key)
+            samples[metric_path(field)] = replace(equal, clusters_U=clusters_U)
+        return report(
+            SaeProbesMetricCategories,
+            self.seeds,
             samples=samples,
+            seed_values={
+                metric_path(field): [fmean(of[task][seed] for task in names) for seed in self.seeds]
+                for field, of in table.items()
+            },
+            values={
+                metric_path(field): fmean(fmean(by_seed.values()) for by_seed in of.values())
+                for field, of in table.items()
+            },
+            reasons=self._reasons(config),
+            details=[self._detail(task, table, config.ks) for task in names],
+            unstructured={task: self._steps(task) for task in names},
             warnings=self._warnings(),
         )
 
@@ -171,7 +180,7 @@ class Collected:
 
     def _steps(self, task: str) -> dict[str, Any]:
         """Step -> sizes, scores averaged over seeds, and the C that each seed chose."""
-        found: dict[str, Any] = {}
+        steps: dict[str, Any] = {}
         for name in dict.fromkeys(draw.step for draw in self.draws if draw.task == task):
             draws = [draw for draw in self.draws if draw.task == task and draw.step == name]
             step: dict[str, Any] = {
@@ -184,17 +193,17 @@ class Collected:
                     step[f"{prefix}_test_{attribute}"] = fmean(getattr(table[draw], attribute) for draw in draws)
                 step[f"{prefix}_val_auc"] = fmean(table[draw].val_auc for draw in draws)
                 step[f"{prefix}_c"] = [table[draw].c for draw in draws]
-            found[name] = step
-        return found
+            steps[name] = step
+        return steps
 
-    def _not_computed(self, config: SparseProbingSaeProbesEvalConfig) -> dict[str, str]:
-        reasons = {"sae.sae_test_accuracy": ALL_LATENTS}
-        for k in config.ks:
-            if k not in self.by_k:
-                reasons |= {f"sae.{top_k_key(k, m)}": f"k = {k} is more than the SAE's latents." for m in METRICS}
-        if not self.stream:
-            reasons |= {f"llm.{llm_key(m)}": "left out: include_llm_baseline is off." for m in METRICS}
-        return reasons
+    def _reasons(self, config: SparseProbingSaeProbesEvalConfig) -> dict[str, str]:
+        """Path of a metric -> why it may be null."""
+        reasons = {"sae_test_accuracy": ALL_LATENTS}
+        for k in (*PUBLISHED_K_VALUES, *config.ks):
+            why = f"k = {k} is more than the SAE's latents." if k in config.ks else f"k = {k} is not among ks."
+            reasons |= {top_k_key(k, metric): why for metric in METRICS}
+        reasons |= {llm_key(metric): "left out: include_llm_baseline is off." for metric in METRICS}
+        return {metric_path(field): why for field, why in reasons.items()}
 
     def _warnings(self) -> list[str]:
         warnings: list[str] = []
@@ -209,10 +218,6 @@ class Collected:
                 "duplicates, which are kept as published (shares per task: test_texts_seen_in_training)."
             )
         return warnings
-
-
-def _of_source(means: Mapping[str, float], source: str) -> dict[str, float]:
-    return {key: value for key, value in means.items() if key.startswith(f"{source}_")}
 
 
 SPEC = EvalSpec(

@@ -16,6 +16,9 @@ from sae_bench.errors import DatasetError, PrerequisiteError, UnknownNameError
 MAX_ROWS = 5000
 """The package probes the first so many rows of a file (none of its files has more)."""
 
+SHARED_TEXTS = 0.1
+"""Tasks that have more than this share of the smaller one's texts in common are made of one set of texts."""
+
 
 @dataclass(frozen=True)
 class BinaryTask:
@@ -98,3 +101,15 @@ def provenance(task: BinaryTask) -> dict[str, str]:
         "classes": " / ".join(task.classes),
         "texts": f"{len(task.texts) - n_positive} / {n_positive}",
     }
+
+
+def sharing_texts(tasks: Sequence[BinaryTask]) -> list[int]:
+    """Of every task, the first one that is made of the same set of texts, by way of others or directly."""
+    texts = [frozenset(task.texts) for task in tasks]
+    first = list(range(len(tasks)))
+    for i, own in enumerate(texts):
+        alike = {first[j] for j in range(i) if len(own & texts[j]) > SHARED_TEXTS * min(len(own), len(texts[j]))}
+        if alike:
+            first[i] = min(alike)
+            first = [min(alike) if number in alike else number for number in first]
+    return first

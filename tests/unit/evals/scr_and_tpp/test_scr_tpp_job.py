@@ -42,7 +42,7 @@ def plain_accuracy(probe, x_TD, labels):
 @pytest.mark.parametrize("sae", [tiny_sae("jumprelu"), PerTokenScaleSAE(tiny_sae("relu"))])
 def test_scr_is_the_plain_computation(lm, times, sae):
     job, scores = scored(lm, SCR_SPEC, sae)
-    tokens = token_activations(lm, HOOK, job._token_ids)
+    tokens = token_activations(lm, HOOK, job.token_ids)
     x_TD = torch.stack([x_LD.mean(dim=0) for x_LD in tokens])
     for pair in job.pairs:
         for seed in SEEDS:
@@ -63,7 +63,7 @@ def test_scr_is_the_plain_computation(lm, times, sae):
 @pytest.mark.parametrize("sae", [tiny_sae("topk")])
 def test_tpp_is_the_plain_computation(lm, words, sae):
     job, scores = scored(lm, TPP_SPEC, sae, dataset_names=["tiny/words"], train_set_size=16, test_set_size=8)
-    tokens = token_activations(lm, HOOK, job._token_ids)
+    tokens = token_activations(lm, HOOK, job.token_ids)
     x_TD = torch.stack([x_LD.mean(dim=0) for x_LD in tokens])
     (dataset,) = job.pooled
     rows = torch.cat([dataset.test_rows[name] for name in dataset.classes])
@@ -158,7 +158,7 @@ def test_every_distinct_text_runs_once_and_seeds_share_texts(lm, times):
     counts = {}
     for seeds in ((1,), (1, 2, 3)):
         job = ScrJob(EvalContext(lm, (HOOK,), seeds), make_config(SCR_SPEC, TINY))
-        counts[seeds] = len(job._token_ids)
+        counts[seeds] = len(job.token_ids)
         report = run_pass(lm, job.requests([]), [])
         assert report.n_texts == 0  # nothing to encode
     assert counts[1,] == counts[1, 2, 3] == 2 * (6 * 6 + 6 * 3)  # the published code runs 12 instead of 6 quarters
@@ -171,10 +171,10 @@ def test_tpp_asks_for_the_texts_of_sparse_probing(lm, times):
     job = TppJob(context, make_config(TPP_SPEC, TINY))
     settings = {"probe_train_set_size": 24, "probe_test_set_size": 12, "context_length": 16}
     probing = SparseProbingJob(context, make_config(SPEC, {"dataset_names": ["tiny/times"], **settings}))
-    assert sorted(job._token_ids) == sorted(probing._token_ids)
+    assert sorted(job.token_ids) == sorted(probing.token_ids)
     member = Member("tiny", "sae", tiny_sae("topk"), HOOK)
     report = run_pass(lm, [*job.requests([member]), *probing.requests([member])], [member])
-    assert report.n_texts == len({tuple(ids) for ids in job._token_ids})
+    assert report.n_texts == len({tuple(ids) for ids in job.token_ids})
 
 
 def test_more_latents_than_there_are_give_null_and_a_reason(lm, times):

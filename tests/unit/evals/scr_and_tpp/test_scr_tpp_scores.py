@@ -5,11 +5,11 @@ import torch
 from torch.nn.functional import one_hot
 
 from sae_bench.activations.pooled import CodeMatrix
+from sae_bench.evals.families.labelled import PooledDataset
 from sae_bench.evals.scr_and_tpp import scr, tpp
 from sae_bench.evals.scr_and_tpp.ablation import TokenSource, all_shifts
 from sae_bench.evals.scr_and_tpp.text_samples import scr_samples, tpp_samples
 from sae_bench.evals.scr_and_tpp.texts import QUADRANTS
-from sae_bench.evals.sparse_probing.probing import PooledDataset
 from sae_bench.probes import AdamWSettings
 from sae_bench.testing.tiny_models import tiny_sae
 
@@ -192,7 +192,7 @@ def test_the_direction_is_what_the_biased_probe_knows_less_well():
     assert scores.value(0, "metric", 10) == scores.value(0, "dir1", 10) == pytest.approx(0.5)
     assert scores.value(1, "metric", 10) == scores.value(1, "dir2", 10) == pytest.approx(1 / 3)
     assert scores.value(2, "metric", 10) is None
-    assert scr.pair_metrics(scores, [10])["scr_metric_threshold_10"] == pytest.approx((1 / 2 + 1 / 3) / 2)
+    assert scr.detail_row(scores, [10])["scr_metric_threshold_10"] == pytest.approx((1 / 2 + 1 / 3) / 2)
 
 
 def test_pairs_without_a_direction_are_left_out_of_the_mean():

@@ -10,11 +10,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from sae_bench.errors import DatasetError, UsageError
+from sae_bench.evals.families.labelled import PooledDataset
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.evals.sparse_probing.probing import (
     Accuracies,
-    PooledDataset,
-    dataset_metrics,
+    detail_row,
     draw_texts,
     mean_over_seeds,
     prepare_dataset,
@@ -311,7 +311,7 @@ def test_averages_run_over_classes_then_data_sets_then_seeds():
     assert per_seed[0] == {"llm_test_accuracy": pytest.approx(0.7)}
     assert per_seed[1] == {"llm_test_accuracy": pytest.approx(0.8)}
     assert mean_over_seeds(per_seed) == {"llm_test_accuracy": pytest.approx(0.75)}
-    assert dataset_metrics(results[1])["llm_test_accuracy"] == pytest.approx(0.85)
+    assert detail_row(results[1])["llm_test_accuracy"] == pytest.approx(0.85)
     unstructured = unstructured_results(results)
     assert list(unstructured) == ["x_results", "y_results"]
     assert unstructured["x_results"]["llm_test_accuracy"] == {"a": pytest.approx(0.55), "b": pytest.approx(0.75)}

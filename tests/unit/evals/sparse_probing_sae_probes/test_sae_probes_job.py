@@ -119,7 +119,7 @@ def test_a_run_writes_the_published_fields(plan_of, tmp_path):
     assert llm["llm_test_auc"] > 0.9, "the class stands in the last word"
     assert sae["sae_top_5_test_auc"] is None
     assert [row.dataset_name for row in output.eval_result_details] == list(TASKS)
-    assert "never fills it" in output.not_computed["sae.sae_test_accuracy"]
+    assert "never fills it" in output.not_computed["eval_result_metrics.sae.sae_test_accuracy"]
     assert output.provenance.datasets["1_words"]["file"] == "1_words.csv.zst"
     assert output.provenance.warnings == []
 
@@ -158,13 +158,13 @@ def test_more_than_the_published_k_and_k_above_the_width(lm):
     (scores,) = scored(lm, job_of(lm, ks=[3, 500]), member(d_sae=64))
     assert scores.metrics.sae.model_dump()["sae_top_3_test_auc"] > 0.4
     assert scores.details[0].sae_metrics_by_k.keys() == {3}
-    assert "k = 500 is more than" in scores.not_computed["sae.sae_top_500_test_auc"]
+    assert "k = 500 is more than" in scores.not_computed["eval_result_metrics.sae.sae_top_500_test_auc"]
 
 
 def test_without_the_residual_stream(lm):
     (scores,) = scored(lm, job_of(lm, include_llm_baseline=False), member())
     assert scores.metrics.llm.llm_test_auc is None
-    assert scores.not_computed["llm.llm_test_auc"] == "left out: include_llm_baseline is off."
+    assert scores.not_computed["eval_result_metrics.llm.llm_test_auc"] == "left out: include_llm_baseline is off."
 
 
 def test_the_residual_stream_is_probed_once_per_hook(lm, monkeypatch):
@@ -210,7 +210,7 @@ def test_codes_are_those_of_the_last_token(lm):
     ids = lm.tokenize(task.texts)
     for row in draw.train_rows[:5]:
         codes = pooled.codes[m.key].rows(torch.tensor([int(row)]))
-        text = next(text for text in ids if np.array_equal(text, job._token_ids[row]))
+        text = next(text for text in ids if np.array_equal(text, job.token_ids[row]))
         x = lm.capture(torch.tensor([text]), [HOOK])[HOOK][0, -1:]
         torch.testing.assert_close(codes, m.sae.encode(x), atol=2e-5, rtol=0)
 
@@ -218,7 +218,7 @@ def test_codes_are_those_of_the_last_token(lm):
 def test_labels_belong_to_their_texts(lm):
     job = job_of(lm)
     for draw in job.draws:
-        texts = lm.tokenizer.batch_decode([list(job._token_ids[row]) for row in draw.test_rows])
+        texts = lm.tokenizer.batch_decode([list(job.token_ids[row]) for row in draw.test_rows])
         says_code = [text.split()[-1] in WORDS[1] for text in texts]
         assert says_code == draw.test_labels.astype(bool).tolist()
 
@@ -236,7 +236,7 @@ def test_long_texts_keep_bos_and_their_end(lm):
 def test_no_tokens_are_kept_twice(lm):
     same = [make_task("1_words"), make_task("2_more_words")]
     job = job_of(lm, tasks=same)
-    assert len(job._token_ids) == 220
+    assert len(job.token_ids) == 220
     first, second = (draw for draw in job.draws)
     assert np.array_equal(first.train_rows, second.train_rows)
 

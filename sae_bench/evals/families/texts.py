@@ -1,0 +1,97 @@
+"""Evals that read a vector per text: texts are placed once, what no SAE changes is prepared once per hook."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sae_bench.activations.pooled import CodeMatrix
+from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, Tokens, only
+from sae_bench.custom_saes.loading import Member
+from sae_bench.datasets import LabelledTexts
+from sae_bench.errors import UsageError
+from sae_bench.evals.base import EvalContext, Scores
+from sae_bench.evals.families.labelled import PooledDataset
+
+SILENT = (
+    "no latent of this SAE is active on any of the texts: its numbers are those of guessing, and no sign of quality"
+)
+TEXTS_AT_ONCE = 512
+
+ConfigT = TypeVar("ConfigT", bound=Any)
+PreparedT = TypeVar("PreparedT")
+
+
+class TextsJob(ABC, Generic[ConfigT, PreparedT]):
+    """A job whose problems are made of texts.
+
+    A subclass places its texts when it starts, says what it prepares at a hook, and scores the codes of one SAE.
+
+    Attributes:
+        tokens: what the vector of a text is made of.
+        token_ids: all texts of the request, in the order of the rows that `place` gave them.
+    """
+
+    tokens: Tokens = "all"
+
+    def __init__(self, context: EvalContext, config: ConfigT) -> None:
+        if not context.seeds or len(set(context.seeds)) < len(context.seeds):
+            raise UsageError(f"seeds must be one or more and differ, got {list(context.seeds)}.")
+        self.lm = context.lm
+        self.config = config
+        self.seeds = context.seeds
+        self.datasets: dict[str, dict[str, str]] = {}
+        self.token_ids: list[Sequence[int]] = []
+        self._prepared: dict[str, PreparedT] = {}
+
+    @abstractmethod
+    def prepare(self, activations_TD: Float[Tensor, "T D"]) -> PreparedT:
+        """What all SAEs at a hook share: probes and scores of its activations."""
+
+    @abstractmethod
+    def score_codes(self, member: Member, codes: CodeMatrix, prepared: PreparedT) -> Scores:
+        """The result of one SAE.
+
+        Args:
+            member: the SAE.
+            codes: its pooled codes, (T, F), rows as `place` gave them.
+            prepared: what `prepare` made at its hook.
+        """
+
+    def requests(self, members: Sequence[Member]) -> Sequence[Request]:
+        return [PooledTexts(self.token_ids, frozenset(member.key for member in members), self.tokens)]
+
+    def score(self, member: Member, served: Sequence[Served]) -> Scores:
+        pooled, hook = only(served, PooledValues), member.hook_name
+        if hook not in self._prepared:
+            self._prepared[hook] = self.prepare(pooled.activations[hook])
+        pooled.activations.pop(hook, None)  # let go as soon as it has been used
+        codes = pooled.codes[member.key]
+        scores = self.score_codes(member, codes, self._prepared[hook])
+        if is_silent(codes):
+            scores.warnings.append(SILENT)
+        return scores
+
+    def place(self, texts: Sequence[str]) -> Int[Tensor, " N"]:
+        """Tokenise texts; returns their rows among all texts of the request."""
+        first = len(self.token_ids)
+        self.token_ids.extend(self.lm.tokenize(texts, max_length=self.config.context_length))
+        return torch.arange(first, len(self.token_ids))
+
+    def place_labelled(self, labelled: LabelledTexts) -> PooledDataset:
+        """Place a data set, training texts class by class, then test texts."""
+        self.datasets[labelled.name] = labelled.provenance
+        train, test = (
+            {name: self.place(texts[name]) for name in labelled.classes} for texts in (labelled.train, labelled.test)
+        )
+        return PooledDataset(labelled.name, labelled.classes, train, test)
+
+
+def is_silent(codes: CodeMatrix) -> bool:
+    """Whether no latent is active on any text."""
+    return not any(bool(codes.rows(rows_N).any()) for rows_N in torch.arange(codes.shape[0]).split(TEXTS_AT_ONCE))
