@@ -64,7 +64,7 @@ class _AblationJob(TextsJob[ConfigT, PreparedT]):
         for n in sorted({*PUBLISHED_N_VALUES, *config.n_values} - {*sizes}):
             asked = n in config.n_values
             why = f"more than the {n_latents} latents there are" if asked else "not among n_values"
-            reasons |= {path: f"N = {n} is {why}." for path in self.paths(n)}
+            reasons |= dict.fromkeys(self.paths(n), f"N = {n} is {why}.")
         scores = self.report(prepared, shifts, sizes, reasons)
         scores.warnings[:0] = [AUDIT, *([TEST_SELECTED] if config.probe_selection == "test" else [])]
         scores.warnings += _few_effects(n_ranked, sizes)
