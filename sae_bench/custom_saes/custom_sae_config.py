@@ -44,3 +44,7 @@ class CustomSAEConfig:
 
     sae_lens_training_version: str | None = None
     neuronpedia_id: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values by name, those that were added too."""
+        return dict(vars(self))
