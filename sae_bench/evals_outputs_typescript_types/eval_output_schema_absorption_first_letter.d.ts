@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_absorption_first_letter.json, schema sha256 0738e5fe40ac14df97c6b32a3b6f75b3f92377729aa7b78dad769682f00b4e2e */
+   eval_output_schema_absorption_first_letter.json, schema sha256 05b73c54b795717b0664d8700fd66acab6ff6584c49c811bbf64deb0a3f866b3 */
 /**
  * Name of the eval.
  */
@@ -32,9 +32,9 @@ export type PromptTokenPosition = number;
 /**
  * Largest number of prompts that the language model reads at once; null chooses by device.
  */
-export type LLMBatchSize = number | null;
+export type LLMBatchSize = number;
 /**
- * dtype of the language model.
+ * dtype of the language model, such as bfloat16; empty chooses by model.
  */
 export type LLMDataType = string;
 /**

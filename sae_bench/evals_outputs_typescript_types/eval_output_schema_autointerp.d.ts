@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_autointerp.json, schema sha256 2510b19eddfcf6c3e68f9c8106c21e63eb2a149ffce1540b8fab80c083500d17 */
+   eval_output_schema_autointerp.json, schema sha256 bceb4d8c6522d3d445883cb8fbfafd706833d0dee6b6a5c333dd8013e5c42c29 */
 /**
  * Name of the eval.
  */
@@ -36,9 +36,9 @@ export type LLMContextSize = number;
 /**
  * Rows read at once; null chooses by size of a row.
  */
-export type LLMBatchSize = number | null;
+export type LLMBatchSize = number;
 /**
- * dtype of the language model, such as bfloat16; empty chooses by hardware.
+ * dtype of the language model, such as bfloat16; empty chooses by model.
  */
 export type LLMDataType = string;
 /**

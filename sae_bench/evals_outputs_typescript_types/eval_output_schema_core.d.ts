@@ -1,16 +1,16 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_core.json, schema sha256 788b139677953227b19d074baedb6ea74cdd2edeb1e8f2c8fcfdf26a8190a74f */
+   eval_output_schema_core.json, schema sha256 b0cb939d213590233fb3ac96f39ab1ea2c5dd942baab6b2385460a9e552aae11 */
 /**
  * Name of the eval.
  */
 export type EvalTypeID = string;
 /**
- * Language model.
+ * Language model; filled in by the run.
  */
 export type ModelName = string;
 /**
- * dtype of the language model.
+ * dtype of the language model, such as bfloat16; empty chooses by model.
  */
 export type LLMDataType = string;
 /**

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_mdl.json, schema sha256 bf07edddef0a5db5bf30bd527102f09db9fd5c491b5646d9397b34800a8ee947 */
+   eval_output_schema_mdl.json, schema sha256 65f8ed7f480180ee1747113f2d6024060428d2e04f43ddec916fa26fd7e5dd17 */
 /**
  * Name of the eval.
  */
@@ -34,11 +34,11 @@ export type LLMContextLength = number;
  */
 export type SAEBatchSize = number;
 /**
- * Language model.
+ * Language model; filled in by the run.
  */
 export type ModelName = string;
 /**
- * dtype of the language model.
+ * dtype of the language model, such as bfloat16; empty chooses by model.
  */
 export type LLMDataType = string;
 /**
@@ -52,7 +52,7 @@ export type Rows = number;
 /**
  * Largest number of rows the language model reads at once; null leaves it to the pass.
  */
-export type LLMBatchSize = number | null;
+export type LLMBatchSize = number;
 /**
  * If set, a number of bins reconstructs only if it also keeps this share of the explained variance that the codes have without bins.
  */

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ravel.json, schema sha256 911b7c9d89833b0f9df075f48c7be53e5849943050018f6d07119b1034936f28 */
+   eval_output_schema_ravel.json, schema sha256 a7dc2204aca0e29f0058fc39fc46b633f2826b70f4e076da447d1ea2f754f6d4 */
 /**
  * Name of the eval.
  */
@@ -40,7 +40,7 @@ export type LLMDataType = string;
 /**
  * Pairs of one training step, which decides the number of steps; null takes those of the published command: 8 for Gemma 2, 128 and 64 for Pythia 70M and 160M, 16 for other models.
  */
-export type LLMBatchSize = number | null;
+export type LLMBatchSize = number;
 /**
  * Learning rate of the mask (Adam).
  */

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_scr.json, schema sha256 ccd19232b0988459fca3ca461cb8e6c4ea7a212bede729f0c915a3e771175c3a */
+   eval_output_schema_scr.json, schema sha256 078b8cc2fc3551024237acd57f250aabb06f813d5b8d533831a0f0a1f95cdb76 */
 /**
  * Name of the eval.
  */
@@ -60,7 +60,7 @@ export type SAEBatchSize = number;
 /**
  * Largest number of texts the language model reads at once; null leaves it to the pass.
  */
-export type LLMBatchSize = number | null;
+export type LLMBatchSize = number;
 /**
  * dtype of the language model, such as bfloat16; empty chooses by model.
  */

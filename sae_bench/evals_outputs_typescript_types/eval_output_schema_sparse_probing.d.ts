@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing.json, schema sha256 3ec5e175ff19ca217189e55de795c4583e43cc5ee51fd8cb67181b9b6e496f6f */
+   eval_output_schema_sparse_probing.json, schema sha256 ccadd95004bc7c5b9b257023a6c119595bf6d42d13787654aef9aef96acbdd0f */
 /**
  * Name of the eval.
  */
@@ -32,7 +32,7 @@ export type SAEBatchSize = number;
 /**
  * Largest number of texts the language model reads at once; null leaves it to the pass.
  */
-export type LLMBatchSize = number | null;
+export type LLMBatchSize = number;
 /**
  * dtype of the language model, such as bfloat16; empty chooses by model.
  */

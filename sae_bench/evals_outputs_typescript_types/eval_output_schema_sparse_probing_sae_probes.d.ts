@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 51daf32acf4c177223ee9f6f4441b4d8b612ae9eeec80d8281280802ef7675b4 */
+   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 b05620e521b5904027327d0fe7b04be650b41f7f6679e9f447fb34081c20a5ff */
 /**
  * Name of the eval.
  */
@@ -58,7 +58,7 @@ export type LLMContextLength = number;
 /**
  * Largest number of texts the language model reads at once; null leaves it to the pass.
  */
-export type LLMBatchSize = number | null;
+export type LLMBatchSize = number;
 /**
  * dtype of the language model, such as bfloat16; empty chooses by model.
  */

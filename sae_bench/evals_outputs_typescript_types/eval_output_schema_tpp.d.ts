@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_tpp.json, schema sha256 6b2f8255f8cbe88110bcfbc679abd3d271ca057f6060686e8b76ce89f8ea7671 */
+   eval_output_schema_tpp.json, schema sha256 31e32cf381186a8a6fc27f2b6d59085d0fdeee49edb4682ba05130711455ce29 */
 /**
  * Name of the eval.
  */
@@ -60,7 +60,7 @@ export type SAEBatchSize = number;
 /**
  * Largest number of texts the language model reads at once; null leaves it to the pass.
  */
-export type LLMBatchSize = number | null;
+export type LLMBatchSize = number;
 /**
  * dtype of the language model, such as bfloat16; empty chooses by model.
  */

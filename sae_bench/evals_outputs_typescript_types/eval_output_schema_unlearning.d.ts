@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_unlearning.json, schema sha256 12bc6ef84deae9101f450f8bb8bc79a0914c59bc660811563a10fb6bfc8179bb */
+   eval_output_schema_unlearning.json, schema sha256 892ed3c1357c13fd07d63b85bea079aeba9cd12675ef6913a450dde184c59c82 */
 /**
  * Name of the eval.
  */
@@ -64,7 +64,7 @@ export type ModelName = string;
 /**
  * Rows of a corpus, and half the number of questions, that the language model reads at once; null chooses by device.
  */
-export type LLMBatchSize = number | null;
+export type LLMBatchSize = number;
 /**
  * dtype of the language model, such as bfloat16; empty chooses by model.
  */

@@ -54,6 +54,10 @@ class BaseEvalConfig:
             raise UnknownNameError(f"setting of {type(self).__name__}", name, known)
         object.__setattr__(self, name, value)
 
+    def batch_taken(self, limit_of_pass: int) -> int:
+        """Texts that the model reads at once where `llm_batch_size` leaves it open: the pass's, or the eval's own."""
+        return limit_of_pass
+
     def _take(self, checked: BaseEvalConfig) -> None:
         """Take over the values that checking has changed; the others stay the objects that they are."""
         for name in config_fields(type(checked)):
@@ -96,6 +100,14 @@ def config_values(config: BaseEvalConfig) -> dict[str, Any]:
     """The settings as they stand in a result file."""
     checked = _checked_class(type(config))
     return TypeAdapter(checked).dump_python(checked(**_inherited_values(config, checked)), mode="json")
+
+
+def as_taken(config: ConfigT, limit_of_pass: int) -> ConfigT:
+    """The settings as a run took them, which is what its result files hold: no batch size is left open."""
+    if getattr(config, "llm_batch_size", 0) is not None:
+        return config
+    taken: dict[str, Any] = {"llm_batch_size": config.batch_taken(limit_of_pass)}
+    return dataclasses.replace(config, **taken)
 
 
 def own_copy(config: ConfigT) -> ConfigT:

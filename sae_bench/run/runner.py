@@ -27,7 +27,7 @@ from sae_bench.evals.base import EvalContext, EvalSpec, Job, Metric, Scores
 from sae_bench.language_models import LanguageModel
 from sae_bench.results import files
 from sae_bench.results.metric_statistics import describe_metrics
-from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, MetricStatistics, Provenance, own_copy
+from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, MetricStatistics, Provenance, as_taken, own_copy
 from sae_bench.results.provenance import config_as_dict, describe_run, package_commit, sae_lens_version
 from sae_bench.results.sample_files import samples_path, write_samples
 from sae_bench.run.resampled import start_resampled
@@ -321,7 +321,7 @@ class _Run:
     def _output(self, request: EvalRequest, member: Member, scores: Scores, provenance: Provenance) -> BaseEvalOutput:
         return request.spec.output(
             eval_type_id=request.spec.type_id,
-            eval_config=request.config,
+            eval_config=as_taken(request.config, self.plan.pass_options.max_texts),
             eval_id=self.run_id,
             datetime_epoch_millis=int(time.time() * 1000),
             eval_result_metrics=scores.metrics,

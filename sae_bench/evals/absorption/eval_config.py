@@ -5,23 +5,22 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
+from sae_bench.evals.families.settings import LLMBatchSize, LLMDtype, ModelName, RandomSeed
 from sae_bench.results.model import BaseEvalConfig
 
 WORD = "{word}"
+PROMPTS_AT_ONCE = 256
 
 
 @dataclass
 class AbsorptionEvalConfig(BaseEvalConfig):
     """Settings of absorption; the defaults are the published ones."""
 
-    model_name: str = Field(
-        default="",
-        title="Model Name",
-        description="Language model; filled in by the run. Models below 2B parameters may know few letters.",
+    model_name: ModelName = Field(
+        default="", description="Language model; filled in by the run. Models below 2B parameters may know few letters."
     )
-    random_seed: int = Field(
+    random_seed: RandomSeed = Field(
         default=42,
-        title="Random Seed",
         description="Seed of the words and in-context examples, and of splits and probes where a run names no seeds.",
     )
     f1_jump_threshold: float = Field(
@@ -42,13 +41,11 @@ class AbsorptionEvalConfig(BaseEvalConfig):
         title="Prompt Token Position",
         description="Kept for published scripts; the word's token is found by the tokenizer's offsets.",
     )
-    llm_batch_size: int | None = Field(
+    llm_batch_size: LLMBatchSize = Field(
         default=None,
-        title="LLM Batch Size",
         description="Largest number of prompts that the language model reads at once; null chooses by device.",
-        ge=1,
     )
-    llm_dtype: str = Field(default="float32", title="LLM Data Type", description="dtype of the language model.")
+    llm_dtype: LLMDtype = "float32"
     k_sparse_probe_l1_decay: float = Field(
         default=0.01,
         title="K-Sparse Probe L1 Decay",
@@ -126,3 +123,8 @@ class AbsorptionEvalConfig(BaseEvalConfig):
         if template.count(WORD) != 1 or template.replace(WORD, "").count("{"):
             raise ValueError(f"prompt_template must hold {WORD} once and no other brace, got {template!r}.")
         return template
+
+    def batch_taken(self, limit_of_pass: int) -> int:
+        """Prompts have a limit of their own."""
+        del limit_of_pass
+        return PROMPTS_AT_ONCE

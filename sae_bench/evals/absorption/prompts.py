@@ -18,13 +18,11 @@ from torch import Tensor
 from sae_bench.activations.batches import bucket_by_length, pad
 from sae_bench.activations.one_pass import TOKENS_ON_ACCELERATOR, TOKENS_ON_CPU, capture_with_halving
 from sae_bench.errors import ModelError
-from sae_bench.evals.absorption.eval_config import WORD, AbsorptionEvalConfig
+from sae_bench.evals.absorption.eval_config import PROMPTS_AT_ONCE, WORD, AbsorptionEvalConfig
 from sae_bench.evals.absorption.words import LETTERS, SEPARATOR, TEXTS_AT_ONCE, last_token_within, letter_of
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.layout import TokenTree, attention_window, lay_out
 from sae_bench.seeding import named_generator
-
-MAX_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ def _captured(
     max_tokens = TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
     if batch_size is not None:
         max_tokens = batch_size * max(lengths)
-    for rows in bucket_by_length(lengths, max_tokens=max_tokens, max_texts=batch_size or MAX_ROWS):
+    for rows in bucket_by_length(lengths, max_tokens=max_tokens, max_texts=batch_size or PROMPTS_AT_ONCE):
         ids_BL, _ = pad([trees[row].ids for row in rows], lm)
         layout = lay_out([trees[row] for row in rows]) if share else None
         values = capture_with_halving(lm, ids_BL, hooks, layout=layout)

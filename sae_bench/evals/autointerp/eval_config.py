@@ -7,19 +7,22 @@ from typing import Literal
 from pydantic import ConfigDict, Field, field_serializer, model_validator
 from pydantic.dataclasses import dataclass
 
+from sae_bench.evals.families.settings import CorpusName, LLMBatchSize, LLMDtype, ModelName, RandomSeed
 from sae_bench.judges.credentials import public_address
 from sae_bench.results.model import BaseEvalConfig
 
 JudgeKind = Literal["openai", "local", "none"]
 JudgeScoring = Literal["list", "logprob"]
 Embeddings = Literal["minilm", "none"]
+ROW_TOKENS = 4096
+"""Tokens that are encoded at once, where no batch size is given."""
 
 
 @dataclass(config=ConfigDict(extra="forbid", hide_input_in_errors=True))
 class AutoInterpEvalConfig(BaseEvalConfig):
     """Settings of autointerp; the defaults are the published ones."""
 
-    model_name: str = Field(default="", title="Model Name", description="Language model; filled in by the run.")
+    model_name: ModelName = ""
     n_latents: int | None = Field(
         default=1000,
         title="Number of Latents",
@@ -38,25 +41,17 @@ class AutoInterpEvalConfig(BaseEvalConfig):
         description="A latent is live if it is active on more tokens than this, counted per total_tokens tokens.",
         ge=0,
     )
-    random_seed: int = Field(
-        default=42,
-        title="Random Seed",
-        description="Seed that draws the latents, and everything else where a run names no other seeds.",
+    random_seed: RandomSeed = Field(
+        default=42, description="Seed that draws the latents, and everything else where a run names no other seeds."
     )
-    dataset_name: str = Field(
-        default="monology/pile-uncopyrighted", title="Dataset Name", description="Corpus that examples come from."
+    dataset_name: CorpusName = Field(
+        default="monology/pile-uncopyrighted", description="Corpus that examples come from."
     )
     llm_context_size: int = Field(
         default=128, title="LLM Context Size", description="Tokens of a packed row of the corpus.", ge=3
     )
-    llm_batch_size: int | None = Field(
-        default=None, title="LLM Batch Size", description="Rows read at once; null chooses by size of a row.", ge=1
-    )
-    llm_dtype: str = Field(
-        default="",
-        title="LLM Data Type",
-        description="dtype of the language model, such as bfloat16; empty chooses by hardware.",
-    )
+    llm_batch_size: LLMBatchSize = Field(default=None, description="Rows read at once; null chooses by size of a row.")
+    llm_dtype: LLMDtype = ""
     buffer: int = Field(
         default=10,
         title="Buffer Size",
@@ -274,3 +269,13 @@ class AutoInterpEvalConfig(BaseEvalConfig):
     def n_rows(self) -> int:
         """Rows of the corpus: the published count, which reads a little more than `total_tokens`."""
         return (self.total_tokens + self.llm_context_size + 1) // self.llm_context_size
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of the corpus that the language model reads at once."""
+        return self.llm_batch_size or max(1, ROW_TOKENS // self.llm_context_size)
+
+    def batch_taken(self, limit_of_pass: int) -> int:
+        """Rows have a size of their own."""
+        del limit_of_pass
+        return self.rows_at_once

@@ -28,9 +28,6 @@ from sae_bench.language_models import LanguageModel
 
 logger = logging.getLogger(__name__)
 
-ROW_TOKENS = 4096
-"""Tokens that are encoded at once, where no batch size is given."""
-
 
 class AutoInterpJob:
     """AutoInterp on one model and corpus.
@@ -81,7 +78,7 @@ class AutoInterpJob:
             n_rows=self.corpus.n_rows,
             n_valid_tokens=int((~torch.isin(rows_RL, special)).sum()),
         )
-        batch_rows = self.config.llm_batch_size or max(1, ROW_TOKENS // self.config.llm_context_size)
+        batch_rows = self.config.rows_at_once
         return [TokenRows(rows_RL, batch_rows, gatherer)]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:

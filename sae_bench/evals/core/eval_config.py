@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from sae_bench.evals.families.settings import LLMDtype, ModelName
 from sae_bench.results.model import BaseEvalConfig
 
 
@@ -16,8 +17,8 @@ class CoreEvalConfig(BaseEvalConfig):
     `0 .. n_eval_sparsity_variance_batches` all others: the two share their rows, so the shorter is free.
     """
 
-    model_name: str = Field(default="", title="Model Name", description="Language model.")
-    llm_dtype: str = Field(default="float32", title="LLM Data Type", description="dtype of the language model.")
+    model_name: ModelName = ""
+    llm_dtype: LLMDtype = "float32"
     batch_size_prompts: int = Field(
         default=16, gt=0, title="Batch Size Prompts", description="Rows per batch; `mse` depends on it."
     )

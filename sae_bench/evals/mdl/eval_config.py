@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 from pydantic.dataclasses import dataclass
 
+from sae_bench.evals.families.settings import (
+    CorpusName,
+    Counts,
+    LLMBatchSize,
+    LLMDtype,
+    ModelName,
+    RandomSeed,
+    distinct,
+)
 from sae_bench.results.model import BaseEvalConfig
 
 PUBLISHED_RUN: dict[str, Any] = {
@@ -21,30 +30,27 @@ PUBLISHED_RUN: dict[str, Any] = {
 class MDLEvalConfig(BaseEvalConfig):
     """Settings of mdl; the defaults are those of the published configuration class."""
 
-    k_values: list[int | None] = Field(
+    k_values: Annotated[list[int | None], AfterValidator(distinct)] = Field(
         default=[16, 24, 32],
         title="K Values",
         description="Largest codes that a token keeps; null (or 'none') keeps all. One sweep over bins per value.",
         min_length=1,
     )
-    num_bins_values: list[int] = Field(
+    num_bins_values: Counts = Field(
         default=[4, 6, 8, 12, 16, 32],
         title="Numbers of Bins",
         description="Numbers of equal bins between the smallest and the largest active code of a latent.",
-        min_length=1,
     )
-    random_seed: int = Field(
-        default=42, title="Random Seed", description="Shuffles the documents of the corpus before they are packed."
+    random_seed: RandomSeed = Field(
+        default=42, description="Shuffles the documents of the corpus before they are packed."
     )
-    dataset_name: str = Field(
-        default="HuggingFaceFW/fineweb", title="Dataset Name", description="Corpus of the packed rows."
-    )
+    dataset_name: CorpusName = "HuggingFaceFW/fineweb"
     context_length: int = Field(default=128, title="LLM Context Length", description="Tokens per row.", gt=1)
     sae_batch_size: int = Field(
         default=64, title="SAE Batch Size", description="Rows that are encoded at once; changes no number.", gt=0
     )
-    model_name: str = Field(default="pythia-70m-deduped", title="Model Name", description="Language model.")
-    llm_dtype: str = Field(default="float32", title="LLM Data Type", description="dtype of the language model.")
+    model_name: ModelName = "pythia-70m-deduped"
+    llm_dtype: LLMDtype = "float32"
     mse_epsilon_threshold: float = Field(
         default=0.01,
         title="MSE Threshold",
@@ -58,11 +64,8 @@ class MDLEvalConfig(BaseEvalConfig):
         description="Packed rows that are read; ranges, histograms and reconstructions are of the same tokens.",
         gt=0,
     )
-    llm_batch_size: int | None = Field(
-        default=None,
-        title="LLM Batch Size",
-        description="Largest number of rows the language model reads at once; null leaves it to the pass.",
-        ge=1,
+    llm_batch_size: LLMBatchSize = Field(
+        default=None, description="Largest number of rows the language model reads at once; null leaves it to the pass."
     )
     min_explained_variance_kept: float | None = Field(
         default=None,
@@ -87,17 +90,4 @@ class MDLEvalConfig(BaseEvalConfig):
     def _check_k_values(cls, values: list[int | None]) -> list[int | None]:
         if any(k is not None and k < 1 for k in values):
             raise ValueError(f"k_values must be 1 or more, or null for all codes, got {values}.")
-        return _distinct("k_values", values)
-
-    @field_validator("num_bins_values")
-    @classmethod
-    def _check_num_bins(cls, values: list[int]) -> list[int]:
-        if any(n < 1 for n in values):
-            raise ValueError(f"num_bins_values must be 1 or more, got {values}.")
-        return _distinct("num_bins_values", values)
-
-
-def _distinct(name: str, values: list[Any]) -> list[Any]:
-    if len(set(values)) < len(values):
-        raise ValueError(f"{name} must differ from one another, got {values}.")
-    return values
+        return values

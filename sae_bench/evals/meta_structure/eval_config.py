@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
+from sae_bench.evals.families.settings import LLMDtype, ModelName, RandomSeed
 from sae_bench.language_models.load import DTYPES
 from sae_bench.results.model import BaseEvalConfig
 
@@ -13,10 +14,8 @@ from sae_bench.results.model import BaseEvalConfig
 class MetaStructureEvalConfig(BaseEvalConfig):
     """Settings of meta_structure; the defaults are the published ones."""
 
-    random_seed: int = Field(
-        default=42,
-        title="Random Seed",
-        description="Seed of the meta-SAE's start and batches where a run names no other seeds.",
+    random_seed: RandomSeed = Field(
+        default=42, description="Seed of the meta-SAE's start and batches where a run names no other seeds."
     )
     width_ratio: float = Field(
         default=0.25,
@@ -56,10 +55,8 @@ class MetaStructureEvalConfig(BaseEvalConfig):
         ge=1,
     )
     dtype: str = Field(default="float32", title="Meta-Structure DType", description="dtype of the meta-SAE.")
-    model_name: str = Field(
-        default="", title="Model Name", description="Language model that the SAE belongs to; it is not run."
-    )
-    llm_dtype: str = Field(default="", title="LLM Data Type", description="dtype of that model; changes no number.")
+    model_name: ModelName = Field(default="", description="Language model that the SAE belongs to; it is not run.")
+    llm_dtype: LLMDtype = Field(default="", description="dtype of that model; changes no number.")
 
     @field_validator("dtype")
     @classmethod

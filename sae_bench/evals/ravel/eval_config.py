@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sae_bench.datasets.entities import RAVEL
+from sae_bench.evals.families.settings import LLMBatchSize, LLMDtype, ModelName, RandomSeed
 from sae_bench.results.model import BaseEvalConfig
 
 PAIRS_PER_STEP = {"gemma-2": 8, "pythia-70m": 128, "pythia-160m": 64}
@@ -64,18 +65,12 @@ class RAVELEvalConfig(BaseEvalConfig):
         title="Force Dataset Recompute",
         description="Complete the prompts again, even if the completions of this model are there.",
     )
-    model_name: str = Field(default="", title="Model Name", description="Language model; filled in by the run.")
-    llm_dtype: str = Field(
-        default="",
-        title="LLM Data Type",
-        description="dtype of the language model, such as bfloat16; empty chooses by model.",
-    )
-    llm_batch_size: int | None = Field(
+    model_name: ModelName = ""
+    llm_dtype: LLMDtype = ""
+    llm_batch_size: LLMBatchSize = Field(
         default=None,
-        title="LLM Batch Size",
         description="Pairs of one training step, which decides the number of steps; null takes those of the published "
         "command: 8 for Gemma 2, 128 and 64 for Pythia 70M and 160M, 16 for other models.",
-        ge=1,
     )
     learning_rate: float = Field(
         default=1e-3, title="Learning Rate", description="Learning rate of the mask (Adam).", gt=0
@@ -93,9 +88,8 @@ class RAVELEvalConfig(BaseEvalConfig):
         description="Tokens of a completion; the RAVEL paper takes 8.",
         ge=1,
     )
-    random_seed: int = Field(
+    random_seed: RandomSeed = Field(
         default=42,
-        title="Random Seed",
         description="Seed of the prompts that are sampled, and of the pairs where a run names no other seeds.",
     )
     artifact_dir: str = Field(
@@ -138,3 +132,8 @@ class RAVELEvalConfig(BaseEvalConfig):
             return self.llm_batch_size
         name = self.model_name.split("/")[-1].lower()
         return next((n for start, n in PAIRS_PER_STEP.items() if name.startswith(start)), DEFAULT_PAIRS_PER_STEP)
+
+    def batch_taken(self, limit_of_pass: int) -> int:
+        """Here it is the pairs of a training step."""
+        del limit_of_pass
+        return self.pairs_per_step

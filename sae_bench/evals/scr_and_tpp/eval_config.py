@@ -8,6 +8,18 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
+from sae_bench.evals.families.settings import (
+    ContextLength,
+    Counts,
+    LLMBatchSize,
+    LLMDtype,
+    ModelName,
+    ProbeTestTexts,
+    ProbeTrainTexts,
+    RandomSeed,
+    SAEBatchSize,
+    SomeDatasetNames,
+)
 from sae_bench.results.model import BaseEvalConfig
 
 MAX_PROBE_TEST_BATCH = 500
@@ -39,14 +51,9 @@ PUBLISHED_N_VALUES: tuple[int, ...] = (2, 5, 10, 20, 50, 100, 500)
 class ScrAndTppEvalConfig(BaseEvalConfig):
     """Settings that scr and tpp share; the defaults are the published ones."""
 
-    random_seed: int = Field(
-        default=42,
-        title="Random Seed",
-        description="Seed of the texts that are sampled, and of the probes where a run names no other seeds.",
-    )
-    dataset_names: list[str] = Field(
+    random_seed: RandomSeed = 42
+    dataset_names: SomeDatasetNames = Field(
         default=list(PUBLISHED_PAIRS),
-        title="Dataset Names",
         description="Labelled text data sets; scr needs a second attribute with two values (gender, rating).",
     )
     perform_scr: bool = Field(
@@ -60,24 +67,9 @@ class ScrAndTppEvalConfig(BaseEvalConfig):
         description="Epochs without a better accuracy after which a probe stops; as many as probe_epochs: never.",
         ge=1,
     )
-    train_set_size: int = Field(
-        default=4000,
-        title="Train Set Size",
-        description="Training texts of one probe; half of them are of its class.",
-        ge=4,
-    )
-    test_set_size: int = Field(
-        default=1000,
-        title="Test Set Size",
-        description="Test texts of one probe; half of them are of its class.",
-        ge=4,
-    )
-    context_length: int = Field(
-        default=128,
-        title="LLM Context Length",
-        description="Tokens of a text that the language model reads; what comes after them is cut off.",
-        ge=1,
-    )
+    train_set_size: ProbeTrainTexts = Field(default=4000, title="Train Set Size", ge=4)
+    test_set_size: ProbeTestTexts = Field(default=1000, title="Test Set Size", ge=4)
+    context_length: ContextLength = 128
     probe_train_batch_size: int = Field(
         default=16,
         title="Probe Train Batch Size",
@@ -104,34 +96,19 @@ class ScrAndTppEvalConfig(BaseEvalConfig):
         description="Weight of the sum of a probe's absolute weights in its loss.",
         ge=0,
     )
-    sae_batch_size: int = Field(
-        default=125,
-        title="SAE Batch Size",
-        description="Kept for published scripts; the shared pass encodes each of its batches at once.",
-        ge=1,
-    )
-    llm_batch_size: int | None = Field(
-        default=None,
-        title="LLM Batch Size",
-        description="Largest number of texts the language model reads at once; null leaves it to the pass.",
-        ge=1,
-    )
-    llm_dtype: str = Field(
-        default="",
-        title="LLM Data Type",
-        description="dtype of the language model, such as bfloat16; empty chooses by model.",
-    )
+    sae_batch_size: SAEBatchSize = 125
+    llm_batch_size: LLMBatchSize = None
+    llm_dtype: LLMDtype = ""
     lower_vram_usage: bool = Field(
         default=False,
         title="Lower Memory Usage",
         description="Kept for published scripts; pooled codes stay in main memory in any case.",
     )
-    model_name: str = Field(default="", title="Model Name", description="Language model; filled in by the run.")
-    n_values: list[int] = Field(
+    model_name: ModelName = ""
+    n_values: Counts = Field(
         default=list(PUBLISHED_N_VALUES),
         title="N Values",
         description="How many latents are set to zero; one score per value.",
-        min_length=1,
     )
     column1_vals_lookup: Pairs = Field(
         default_factory=lambda: {name: list(pairs) for name, pairs in PUBLISHED_PAIRS.items()},
@@ -152,24 +129,6 @@ class ScrAndTppEvalConfig(BaseEvalConfig):
     @classmethod
     def _at_most_500(cls, value: int) -> int:
         return min(value, MAX_PROBE_TEST_BATCH)
-
-    @field_validator("n_values")
-    @classmethod
-    def _check_n_values(cls, values: list[int]) -> list[int]:
-        if any(n < 1 for n in values):
-            raise ValueError(f"n_values must be 1 or more, got {values}.")
-        if len(set(values)) < len(values):
-            raise ValueError(f"n_values must differ from one another, got {values}.")
-        return values
-
-    @field_validator("dataset_names")
-    @classmethod
-    def _check_dataset_names(cls, names: list[str]) -> list[str]:
-        if not names:
-            raise ValueError("dataset_names is empty; name at least one data set.")
-        if len(set(names)) < len(names):
-            raise ValueError(f"dataset_names holds a name twice: {names}.")
-        return names
 
     @field_validator("column1_vals_lookup", mode="before")
     @classmethod

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from sae_bench.evals.families.settings import (
+    ContextLength,
+    Counts,
+    LLMBatchSize,
+    LLMDtype,
+    ModelName,
+    ProbeTestTexts,
+    ProbeTrainTexts,
+    RandomSeed,
+    SAEBatchSize,
+    SomeDatasetNames,
+)
 from sae_bench.results.model import BaseEvalConfig
 
 DEFAULT_DATASETS: tuple[str, ...] = (
@@ -22,61 +34,22 @@ DEFAULT_DATASETS: tuple[str, ...] = (
 class SparseProbingEvalConfig(BaseEvalConfig):
     """Settings of sparse probing; the defaults are the published ones."""
 
-    random_seed: int = Field(
-        default=42,
-        title="Random Seed",
-        description="Seed of the texts that are sampled, and of the probes where a run names no other seeds.",
-    )
-    dataset_names: list[str] = Field(
+    random_seed: RandomSeed = 42
+    dataset_names: SomeDatasetNames = Field(
         default=list(DEFAULT_DATASETS),
-        title="Dataset Names",
         description="Labelled text data sets to probe; a large one is split into sets of at most five classes.",
     )
-    probe_train_set_size: int = Field(
-        default=4000,
-        title="Probe Train Set Size",
-        description="Training texts of one probe; half of them are of its class.",
-        ge=2,
-    )
-    probe_test_set_size: int = Field(
-        default=1000,
-        title="Probe Test Set Size",
-        description="Test texts of one probe; half of them are of its class.",
-        ge=2,
-    )
-    context_length: int = Field(
-        default=128,
-        title="LLM Context Length",
-        description="Tokens of a text that the language model reads; what comes after them is cut off.",
-        ge=1,
-    )
-    sae_batch_size: int = Field(
-        default=125,
-        title="SAE Batch Size",
-        description="Kept for published scripts; the shared pass encodes each of its batches at once.",
-        ge=1,
-    )
-    llm_batch_size: int | None = Field(
-        default=None,
-        title="LLM Batch Size",
-        description="Largest number of texts the language model reads at once; null leaves it to the pass.",
-        ge=1,
-    )
-    llm_dtype: str = Field(
-        default="",
-        title="LLM Data Type",
-        description="dtype of the language model, such as bfloat16; empty chooses by model.",
-    )
-    model_name: str = Field(
-        default="",
-        title="Model Name",
-        description="Language model; filled in by the run.",
-    )
-    k_values: list[int] = Field(
+    probe_train_set_size: ProbeTrainTexts = Field(default=4000, title="Probe Train Set Size", ge=2)
+    probe_test_set_size: ProbeTestTexts = Field(default=1000, title="Probe Test Set Size", ge=2)
+    context_length: ContextLength = 128
+    sae_batch_size: SAEBatchSize = 125
+    llm_batch_size: LLMBatchSize = None
+    llm_dtype: LLMDtype = ""
+    model_name: ModelName = ""
+    k_values: Counts = Field(
         default=[1, 2, 5],
         title="K Values",
         description="How many latents, or channels of the residual stream, a sparse probe reads; one probe per value.",
-        min_length=1,
     )
     lower_vram_usage: bool = Field(
         default=False,
@@ -97,24 +70,6 @@ class SparseProbingEvalConfig(BaseEvalConfig):
         title="Compute All-Latents Probe",
         description="Train the probe on all latents (sae_test_accuracy), the slowest part on wide SAEs.",
     )
-
-    @field_validator("k_values")
-    @classmethod
-    def _check_k_values(cls, values: list[int]) -> list[int]:
-        if any(k < 1 for k in values):
-            raise ValueError(f"k_values must be 1 or more, got {values}.")
-        if len(set(values)) < len(values):
-            raise ValueError(f"k_values must differ from one another, got {values}.")
-        return values
-
-    @field_validator("dataset_names")
-    @classmethod
-    def _check_dataset_names(cls, names: list[str]) -> list[str]:
-        if not names:
-            raise ValueError("dataset_names is empty; name at least one data set.")
-        if len(set(names)) < len(names):
-            raise ValueError(f"dataset_names holds a name twice: {names}.")
-        return names
 
     @property
     def wants_all_latents_probe(self) -> bool:

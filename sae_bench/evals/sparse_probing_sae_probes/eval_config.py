@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from sae_bench.evals.families.settings import (
+    Counts,
+    DatasetNames,
+    LLMBatchSize,
+    LLMDtype,
+    ModelName,
+    RandomSeed,
+)
 from sae_bench.results.model import BaseEvalConfig
 
 Penalty = Literal["l1", "l2"]
@@ -25,20 +33,12 @@ QUICK_TASKS: tuple[str, ...] = (
 class SparseProbingSaeProbesEvalConfig(BaseEvalConfig):
     """Settings of sparse probing on the tasks of sae-probes; the defaults are the published ones."""
 
-    model_name: str = Field(
-        default="",
-        title="Model Name",
-        description="Language model; filled in by the run.",
+    model_name: ModelName = ""
+    random_seed: RandomSeed = Field(
+        default=42, description="Seed of splits and folds where a run names no other seeds."
     )
-    random_seed: int = Field(
-        default=42,
-        title="Random Seed",
-        description="Seed of splits and folds where a run names no other seeds.",
-    )
-    dataset_names: list[str] = Field(
-        default=[],
-        title="Dataset Names",
-        description="Tasks such as 87_glue_cola; empty takes all 113 binary tasks of the package.",
+    dataset_names: DatasetNames = Field(
+        default=[], description="Tasks such as 87_glue_cola; empty takes all 113 binary tasks of the package."
     )
     reg_type: Penalty = Field(
         default="l1",
@@ -53,11 +53,8 @@ class SparseProbingSaeProbesEvalConfig(BaseEvalConfig):
             "5 to 95 per cent of them positive, in 19 steps. Scores are means over the steps."
         ),
     )
-    ks: list[int] = Field(
-        default=[1, 2, 5],
-        title="K Values",
-        description="How many latents a sparse probe reads; one probe per value.",
-        min_length=1,
+    ks: Counts = Field(
+        default=[1, 2, 5], title="K Values", description="How many latents a sparse probe reads; one probe per value."
     )
     binarize: bool = Field(
         default=False,
@@ -90,17 +87,8 @@ class SparseProbingSaeProbesEvalConfig(BaseEvalConfig):
         description="The last so many tokens of a text are read; fewer where the model has fewer positions.",
         ge=2,
     )
-    llm_batch_size: int | None = Field(
-        default=None,
-        title="LLM Batch Size",
-        description="Largest number of texts the language model reads at once; null leaves it to the pass.",
-        ge=1,
-    )
-    llm_dtype: str = Field(
-        default="",
-        title="LLM Data Type",
-        description="dtype of the language model, such as bfloat16; empty chooses by model.",
-    )
+    llm_batch_size: LLMBatchSize = None
+    llm_dtype: LLMDtype = ""
     max_tasks: int | None = Field(
         default=None,
         title="Max Tasks",
@@ -113,22 +101,6 @@ class SparseProbingSaeProbesEvalConfig(BaseEvalConfig):
         description="Only the first so many texts of a task, half of each class; null takes all. For quick runs.",
         ge=104,
     )
-
-    @field_validator("ks")
-    @classmethod
-    def _check_ks(cls, values: list[int]) -> list[int]:
-        if any(k < 1 for k in values):
-            raise ValueError(f"ks must be 1 or more, got {values}.")
-        if len(set(values)) < len(values):
-            raise ValueError(f"ks must differ from one another, got {values}.")
-        return values
-
-    @field_validator("dataset_names")
-    @classmethod
-    def _check_dataset_names(cls, names: list[str]) -> list[str]:
-        if len(set(names)) < len(names):
-            raise ValueError(f"dataset_names holds a name twice: {names}.")
-        return names
 
     @model_validator(mode="after")
     def _check_binarize(self) -> SparseProbingSaeProbesEvalConfig:

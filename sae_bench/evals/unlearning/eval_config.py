@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from sae_bench.evals.families.settings import (
+    Counts,
+    DatasetNames,
+    LLMBatchSize,
+    LLMDtype,
+    ModelName,
+    RandomSeed,
+    distinct,
+    positive,
+)
 from sae_bench.results.model import BaseEvalConfig
 
 TargetMetric = Literal["correct", "correct-iff-question", "correct-no-tricks"]
@@ -15,20 +25,20 @@ PromptFormat = Literal["auto", "chat", "plain"]
 
 PUBLISHED_SUBJECTS = ("high_school_us_history", "college_computer_science", "high_school_geography", "human_aging")
 """Subjects of MMLU that are to be kept."""
+ROW_TOKENS = 4096
+"""Tokens of the packed rows that are encoded at once, where no batch size is given."""
 
 
 @dataclass
 class UnlearningEvalConfig(BaseEvalConfig):
     """Settings of unlearning; the defaults are the published ones."""
 
-    random_seed: int = Field(
+    random_seed: RandomSeed = Field(
         default=42,
-        title="Random Seed",
         description="Seed of the forget texts and questions that are sampled, and of the halves of the held-out score.",
     )
-    dataset_names: list[str] = Field(
+    dataset_names: DatasetNames = Field(
         default=["wmdp-bio", *PUBLISHED_SUBJECTS],
-        title="Dataset Names",
         description="Sets of multiple-choice questions: wmdp-bio, subjects of MMLU, embedded/geography, "
         "embedded/everyday, or the path of a file. forget_dataset is to be unlearned, the others are to be kept.",
         min_length=2,
@@ -38,23 +48,21 @@ class UnlearningEvalConfig(BaseEvalConfig):
         title="Intervention Method",
         description="How latents are changed: where one is active it is set to minus the multiplier.",
     )
-    retain_thresholds: list[float] = Field(
+    retain_thresholds: Annotated[list[float], AfterValidator(positive), AfterValidator(distinct)] = Field(
         default=[0.001, 0.01],
         title="Retain Thresholds",
         description="A latent that is active on this share of the retain tokens or more is not clamped.",
         min_length=1,
     )
-    n_features_list: list[int] = Field(
+    n_features_list: Counts = Field(
         default=[10, 20],
         title="N Features List",
         description="How many latents are clamped: those active on most forget tokens.",
-        min_length=1,
     )
-    multipliers: list[int] = Field(
+    multipliers: Counts = Field(
         default=[25, 50, 100, 200],
         title="Multipliers",
         description="Active latents of the selection are set to minus this value.",
-        min_length=1,
     )
     dataset_size: int = Field(
         default=1024,
@@ -83,25 +91,19 @@ class UnlearningEvalConfig(BaseEvalConfig):
         title="Save Metrics Flag",
         description="Kept for published configurations; the result file always holds the accuracies of every setting.",
     )
-    model_name: str = Field(default="", title="Model Name", description="Language model; filled in by the run.")
-    llm_batch_size: int | None = Field(
+    model_name: ModelName = ""
+    llm_batch_size: LLMBatchSize = Field(
         default=None,
-        title="LLM Batch Size",
         description="Rows of a corpus, and half the number of questions, that the language model reads at once; null "
         "chooses by device.",
-        ge=1,
     )
-    llm_dtype: str = Field(
-        default="",
-        title="LLM Data Type",
-        description="dtype of the language model, such as bfloat16; empty chooses by model.",
-    )
+    llm_dtype: LLMDtype = ""
     forget_dataset: str = Field(
         default="wmdp-bio",
         title="Forget Dataset",
         description="The one of dataset_names that is to be unlearned.",
     )
-    not_side_effects: list[str] = Field(
+    not_side_effects: DatasetNames = Field(
         default=["college_biology"],
         title="Not Side Effects",
         description="Sets of dataset_names that count neither as forgotten nor as side effects, being of one topic "
@@ -158,20 +160,6 @@ class UnlearningEvalConfig(BaseEvalConfig):
         ge=1,
     )
 
-    @field_validator("dataset_names", "retain_thresholds", "n_features_list", "multipliers", "not_side_effects")
-    @classmethod
-    def _differ(cls, values: list) -> list:
-        if len(set(values)) < len(values):
-            raise ValueError(f"values must differ from one another, got {values}.")
-        return values
-
-    @field_validator("retain_thresholds", "n_features_list", "multipliers")
-    @classmethod
-    def _positive(cls, values: list) -> list:
-        if any(value <= 0 for value in values):
-            raise ValueError(f"values must be above 0, got {values}.")
-        return values
-
     @model_validator(mode="after")
     def _has_both_sides(self) -> UnlearningEvalConfig:
         if self.forget_dataset not in self.dataset_names:
@@ -187,3 +175,13 @@ class UnlearningEvalConfig(BaseEvalConfig):
         """Sets whose accuracy must not fall."""
         excluded = {self.forget_dataset, *self.not_side_effects}
         return tuple(name for name in self.dataset_names if name not in excluded)
+
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of the corpus that the language model reads at once."""
+        return self.llm_batch_size or max(1, ROW_TOKENS // self.seq_len)
+
+    def batch_taken(self, limit_of_pass: int) -> int:
+        """Rows have a size of their own."""
+        del limit_of_pass
+        return self.rows_at_once

@@ -30,9 +30,6 @@ from sae_bench.evals.unlearning.sparsity import ActiveCounter, select_latents
 
 logger = logging.getLogger(__name__)
 
-ROW_TOKENS = 4096
-"""Tokens of the packed rows that are encoded at once, where no batch size is given."""
-
 
 @dataclass(frozen=True)
 class UnlearningData:
@@ -75,7 +72,7 @@ class UnlearningJob:
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
         hooks = {member.hook_name for member in members}
         self._states = {hook: states for hook, states in self._states.items() if hook in hooks}
-        rows = self.config.llm_batch_size or max(1, ROW_TOKENS // self.config.seq_len)
+        rows = self.config.rows_at_once
         return [TokenRows(rows_NL, rows, ActiveCounter(members)) for rows_NL in (self.forget_NL, self.retain_NL)]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:

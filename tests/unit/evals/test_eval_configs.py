@@ -25,7 +25,7 @@ from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import SparseProbingSaeProbesEvalConfig
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.results.files import read_result
-from sae_bench.results.model import BaseEvalConfig, config_fields, config_from, config_values, own_copy
+from sae_bench.results.model import BaseEvalConfig, as_taken, config_fields, config_from, config_values, own_copy
 from sae_bench.run.runner import EvalRequest, RunPlan, run
 
 PUBLISHED = {
@@ -187,3 +187,34 @@ def test_a_run_never_sees_a_later_change(make_plan: Callable[..., RunPlan]):
 
 def test_every_eval_has_such_a_config():
     assert all(issubclass(get_eval(name).config, BaseEvalConfig) for name in eval_names())
+
+
+# ---- what is written
+
+
+@pytest.mark.parametrize(
+    ("config", "taken"),
+    [
+        (SparseProbingEvalConfig(), 100),
+        (SparseProbingEvalConfig(llm_batch_size=7), 7),
+        (AbsorptionEvalConfig(), 256),
+        (AutoInterpEvalConfig(llm_context_size=128), 32),
+        (UnlearningEvalConfig(seq_len=1024), 4),
+        (RAVELEvalConfig(model_name="EleutherAI/pythia-70m-deduped"), 128),
+        (RAVELEvalConfig(llm_batch_size=3), 3),
+    ],
+)
+def test_a_result_names_the_batch_size_that_was_taken(config: BaseEvalConfig, taken: int):
+    assert config_values(as_taken(config, 100))["llm_batch_size"] == taken
+
+
+def test_a_config_without_batch_size_is_written_as_it_is():
+    config = CoreEvalConfig()
+    assert as_taken(config, 100) is config
+
+
+def test_a_result_file_leaves_no_batch_size_open(make_plan: Callable[..., RunPlan]):
+    plan = make_plan([handle("a")], evals=["sparse_probing"])
+    (path,) = run(plan).written
+    assert read_result(path)["eval_config"]["llm_batch_size"] == plan.pass_options.max_texts
+    assert run(plan).written == []
