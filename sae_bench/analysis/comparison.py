@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from sae_bench.analysis.bars import bounds_of, error_bar, given_of
+from sae_bench.analysis.comparable import groups_of, why_not_comparable
 from sae_bench.analysis.table import Record, ResultTable, choose_metrics, load_results
 from sae_bench.analysis.verdicts import PairVerdict, RankedSAE, Ranking, Standard, default_target, judge, number, say
 from sae_bench.errors import UsageError
@@ -21,6 +23,8 @@ from sae_bench.results.model import Metric
 from sae_bench.results.statistics import multiple, paired, power
 from sae_bench.results.statistics.paired import Difference, Evidence
 from sae_bench.results.statistics.pairwise import pairwise
+
+_SHOWN_CANDIDATES = 12
 
 Family = Literal["table", "metric"]
 """What the correction for many comparisons spans: everything that is compared, or the SAEs on one metric."""
@@ -89,9 +93,9 @@ def compare(
 
 
 def rank(results: ResultTable | str | Path, *, metrics: Sequence[str] = (), alpha: float = 0.05) -> Comparison:
-    """Rank all SAEs on every headline metric that has a better direction.
+    """Rank all SAEs on every headline metric that has a better direction, those that compare with one another together.
 
-    With probability 1 - alpha all true ranks on a metric lie within their intervals.
+    With probability 1 - alpha none of those that are truly the best on a metric is among those that could not be.
 
     Raises:
         ResultError: there are no results.
@@ -116,7 +120,7 @@ class _Compared:
     def __init__(self, metric: Metric, a: Record, b: Record) -> None:
         self.metric, self.a, self.b = metric, a, b
         self.evidence = (evidence_of(a, metric.path), evidence_of(b, metric.path))
-        self.found: Difference = paired.difference(*self.evidence)
+        self.found: Difference = paired.difference(*self.evidence, bounds=bounds_of(a, metric.path))
         self.p_permutation: float | None = None
 
     def verdict(
@@ -128,7 +132,8 @@ class _Compared:
             alpha=alpha,
             n_comparisons=n_comparisons,
             target=detect if detect is not None else default_target(value_a, value_b),
-            detectable=power.detectable(found.noise, alpha=level) if found.noise is not None else None,
+            detectable=_detectable(found, level),
+            given=given_of(self.a) or given_of(self.b),
         )
         verdict = judge(found, higher_is_better=self.metric.higher_is_better, p_adjusted=p_adjusted, alpha=alpha)
         sentence, more = say(found, verdict, standard, a=self.a.sae, b=self.b.sae)
@@ -136,11 +141,22 @@ class _Compared:
             eval=self.a.eval_name, metric=self.metric.path, title=self.metric.title,
             higher_is_better=self.metric.higher_is_better, a=self.a.sae, b=self.b.sae, value_a=value_a,
             value_b=value_b, difference=found.effect, ci_low=found.low, ci_high=found.high, p_value=found.p_value,
-            p_adjusted=p_adjusted, p_permutation=self.p_permutation, detectable=standard.detectable,
+            p_adjusted=p_adjusted, p_permutation=self.p_permutation,
+            detectable_low=standard.detectable[0] if standard.detectable else None,
+            detectable=standard.detectable[1] if standard.detectable else None,
+            detectable_high=standard.detectable[2] if standard.detectable else None,
             target=standard.target, more_seeds=more, n_seeds=found.n_seeds, n_units=found.n_units,
             paired_seeds=found.paired_seeds, paired_units=found.paired_units, notes=list(found.notes),
-            verdict=verdict, sentence=sentence,
+            given=standard.given, verdict=verdict, sentence=sentence,
         )  # fmt: skip
+
+
+def _detectable(found: Difference, alpha: float) -> tuple[float, float, float] | None:
+    """The difference such runs find in 80 % of cases: the least that it may be, its estimate, and the most."""
+    if found.noise is None or found.p_value is None or found.noise.standard_error == 0:
+        return None
+    low, high = power.range_of_detectable(found.noise, alpha=alpha)
+    return low, power.detectable(found.noise, alpha=alpha), high
 
 
 def evidence_of(record: Record, path: str) -> Evidence:
@@ -156,20 +172,6 @@ def evidence_of(record: Record, path: str) -> Evidence:
     complete = len(per_seed) == len(record.content["seed_results"])
     seeds = tuple(per_seed) if complete else ()
     return Evidence(record.values[path], seeds, tuple(per_seed[seed] for seed in seeds))
-
-
-def why_not_comparable(a: Record, b: Record) -> str | None:
-    """What forbids to compare two results of one eval: another definition, other settings, another model."""
-    for what, key in (("definitions", "protocol"), ("models", "model_fingerprint")):
-        one, other = a.provenance.get(key), b.provenance.get(key)
-        if one is not None and other is not None and one != other:
-            return f"different {what} ({one}, {other})"
-    one_config, other_config = a.settings(), b.settings()
-    differing = [k for k in one_config.keys() & other_config.keys() if one_config[k] != other_config[k]]
-    if differing:
-        shown = ", ".join(f"{key}: {one_config[key]!r}, {other_config[key]!r}" for key in sorted(differing)[:3])
-        return f"different settings ({shown})"
-    return None
 
 
 def _pairs(table: ResultTable, a: str | None, b: str | None, baseline: str | None) -> list[tuple[str, str]]:
@@ -239,29 +241,29 @@ def _add_permutations(found: Sequence[_Compared]) -> None:
 
 
 def _rank_eval(records: Sequence[Record], metrics: Sequence[str], *, alpha: float, notes: list[str]) -> list[Ranking]:
-    alike = [record for record in records if why_not_comparable(records[0], record) is None]
-    for record in records:
-        if (reason := why_not_comparable(records[0], record)) is not None:
-            notes.append(f"{record.eval_name}: {record.sae} is not ranked, it was made with {reason}")
+    groups = groups_of(records)
     rankings = []
-    for metric in choose_metrics(records[0], metrics):
-        having = [record for record in alike if metric.path in record.values]
-        if metric.higher_is_better is None or len(having) < 2:
-            continue
-        rankings.append(_rank(having, metric, metric.higher_is_better, alpha=alpha))
+    for group in groups:
+        if group.differs is not None:
+            names = ", ".join(record.sae for record in group.records)
+            apart = "ranked apart" if len(group.records) > 1 else "not ranked"
+            notes.append(f"{group.first.eval_name}: {names}: {apart}, made with {group.differs}")
+        title = group.title if len(groups) > 1 else ""
+        for metric in choose_metrics(group.first, metrics):
+            having = [record for record in group.records if metric.path in record.values]
+            if metric.higher_is_better is not None and len(having) > 1:
+                rankings.append(_rank(having, metric, metric.higher_is_better, alpha=alpha, title=title))
     return rankings
 
 
-def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, alpha: float) -> Ranking:
+def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, alpha: float, title: str) -> Ranking:
     evidence = [evidence_of(record, metric.path) for record in records]
-    p_C = np.nan_to_num(pairwise(evidence).p_C, nan=1.0)
-    differ_PP = np.zeros((len(records), len(records)), dtype=bool)
-    differ_PP[np.triu_indices(len(records), k=1)] = np.asarray(multiple.holm(p_C.tolist())) <= alpha
+    p_PP = _square(pairwise(evidence, bounds=bounds_of(records[0], metric.path), pooled=True).p_C, len(records))
     scores_P = np.asarray([record.values[metric.path] for record in records]) * (1.0 if higher_is_better else -1.0)
-    low_P, high_P = multiple.rank_intervals(scores_P, differ_PP | differ_PP.T)
+    candidate_P = multiple.could_be_best(scores_P, p_PP, alpha)
     rows = []
-    for record, place, low, high in zip(records, multiple.ranks(scores_P), low_P, high_P, strict=True):
-        bar = record.statistics.get(metric.path)
+    for record, place, candidate in zip(records, multiple.ranks(scores_P), candidate_P, strict=True):
+        bar = error_bar(record, metric.path)
         rows.append(
             RankedSAE(
                 sae=record.sae,
@@ -269,25 +271,32 @@ def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, 
                 ci_low=bar.ci_low if bar else None,
                 ci_high=bar.ci_high if bar else None,
                 rank=int(place),
-                rank_low=int(low),
-                rank_high=int(high),
+                could_be_best=bool(candidate),
             )
         )
     rows.sort(key=lambda row: (row.rank, row.sae))
     return Ranking(
         eval=records[0].eval_name, metric=metric.path, title=metric.title, higher_is_better=higher_is_better,
-        saes=rows, sentence=_say_rank(rows),
+        group=title, given=given_of(records[0]), saes=rows, sentence=_say_rank(rows),
     )  # fmt: skip
 
 
+def _square(p_C: np.ndarray, n: int) -> np.ndarray:
+    """p-values of pairs as a symmetric table, NaN on the diagonal."""
+    p_PP = np.full((n, n), np.nan)
+    p_PP[np.triu_indices(n, k=1)] = p_C
+    return np.fmin(p_PP, p_PP.T)
+
+
 def _say_rank(rows: Sequence[RankedSAE]) -> str:
-    best = rows[0]
-    if best.rank_high == 1:
-        return f"{best.sae} is the best ({number(best.value)})"
-    possible = [row.sae for row in rows if row.rank_low == 1]
+    possible = [row.sae for row in rows if row.could_be_best]
+    if len(possible) == 1:
+        return f"{possible[0]} is the best ({number(rows[0].value)})"
     if len(possible) == len(rows):
         return "no SAE can be told from the best"
-    return f"one of these {len(possible)} is the best: {', '.join(possible)}"
+    shown = ", ".join(possible[:_SHOWN_CANDIDATES])
+    further = f" and {len(possible) - _SHOWN_CANDIDATES} more" if len(possible) > _SHOWN_CANDIDATES else ""
+    return f"one of these {len(possible)} of {len(rows)} is the best: {shown}{further}"
 
 
 # ---- what could not be used

@@ -41,8 +41,13 @@ class PairVerdict(BaseModel):
         default=None, description="p-value of swapping A and B unit by unit, which takes the seeds as they are."
     )
     detectable: float | None = Field(
-        default=None, description="Smallest true difference that such a run finds in 80 % of cases, after correction."
+        default=None,
+        description="True difference that runs like this find in 80 % of cases, after correction, as this run's own "
+        "estimate of its noise has it.",
     )
+    detectable_low: float | None = Field(default=None, description="The least it may be, with 90 % confidence.")
+    detectable_high: float | None = Field(default=None, description="The most it may be, with 90 % confidence.")
+    given: str = Field(default="", description="What intervals and verdict take as given; empty if nothing.")
     target: float | None = Field(default=None, description="The difference that more_seeds is about.")
     more_seeds: int | None = Field(default=None, description="Seeds to add until `target` is detectable.")
     n_seeds: int = Field(default=0, description="Seeds compared; 1 where nothing is random.")
@@ -64,8 +69,7 @@ class RankedSAE(BaseModel):
     ci_low: float | None = Field(description="Lower end of the score's interval.")
     ci_high: float | None = Field(description="Upper end of the score's interval.")
     rank: int = Field(description="Rank by score; 1 is the best.")
-    rank_low: int = Field(description="Best rank that the noise allows.")
-    rank_high: int = Field(description="Worst rank that the noise allows.")
+    could_be_best: bool = Field(description="Whether the noise allows it to be the best.")
 
 
 class Ranking(BaseModel):
@@ -77,6 +81,8 @@ class Ranking(BaseModel):
     metric: str = Field(description="Path of the metric in eval_result_metrics.")
     title: str = Field(description="Title of the metric.")
     higher_is_better: bool = Field(description="Which direction is better.")
+    group: str = Field(default="", description="Definition, model and hook, where several are ranked apart.")
+    given: str = Field(default="", description="What intervals and ranks take as given; empty if nothing.")
     saes: list[RankedSAE] = Field(description="Best first.")
     sentence: str = Field(description="What can be said of the best.")
 
@@ -109,13 +115,16 @@ class Standard:
     Attributes:
         alpha: accepted chance of any false finding among all comparisons.
         target: the difference one would want to find.
-        detectable: the difference this run could have found; None without an error bar.
+        detectable: the difference such runs find in 80 % of cases: at least, as estimated, at most; None without an
+            error bar.
+        given: what the verdict takes as given; empty if nothing.
     """
 
     alpha: float
     n_comparisons: int
     target: float
-    detectable: float | None
+    detectable: tuple[float, float, float] | None
+    given: str = ""
 
 
 def say(found: Difference, verdict: Verdict, standard: Standard, *, a: str, b: str) -> tuple[str, int | None]:
@@ -126,11 +135,18 @@ def say(found: Difference, verdict: Verdict, standard: Standard, *, a: str, b: s
         return f"{found.reason}; the difference is {number(found.effect)}", None
     if verdict != "inside the noise":
         winner, word, low, high = _winner(verdict, found, a, b)
-        return f"{winner} is {word} by {number(abs(found.effect))} ({number(low)} to {number(high)})", None
+        given = f", given {standard.given}" if standard.given else ""
+        return f"{winner} is {word} by {number(abs(found.effect))} ({number(low)} to {number(high)}){given}", None
     alone = found.p_value is not None and found.p_value <= standard.alpha
     many = f" of {standard.n_comparisons} comparisons" if alone and standard.n_comparisons > 1 else ""
-    if standard.detectable is not None and standard.detectable <= standard.target:
-        return f"inside the noise{many}: a difference of {number(standard.target)} would have been found", 0
+    if standard.detectable is None:
+        return f"inside the noise{many}: all {found.n_units} units differ alike, but more are needed to tell", None
+    if standard.detectable[1] <= standard.target:
+        sure = "" if standard.detectable[2] <= standard.target else " by this run's own estimate of its noise,"
+        return (
+            f"inside the noise{many}:{sure} {'most' if sure else 'at least 80 %'} of such runs would find a difference "
+            f"of {number(standard.target)}"
+        ), 0
     more, what = _remedy(found, standard.target, standard.alpha / standard.n_comparisons)
     return f"inside the noise{many}: {what}", more
 

@@ -86,15 +86,23 @@ def show(found: Comparison, *, by_metric: bool) -> None:
         groups.setdefault(title, []).append(pair)
     for title, pairs in groups.items():
         console.print(pair_table(title, pairs, by_metric=by_metric))
+        _print_given(console, pairs[0].given)
         for pair in pairs:
             name = pair.a if by_metric else pair.title
             console.print(f"  {escape(name)}: {escape(pair.sentence)}.", soft_wrap=True, highlight=False)
         console.print()
     for ranking in found.rankings:
         console.print(ranking_table(ranking))
+        _print_given(console, ranking.given)
         console.print(f"  {escape(ranking.sentence)}.\n", soft_wrap=True, highlight=False)
     console.print(escape(_legend(found)), soft_wrap=True, highlight=False)
     _show_left_out(found)
+
+
+def _print_given(console: Console, given: str) -> None:
+    if given:
+        text = f"  Given {given}: how far others would be off is not in the intervals (--resample-data puts it there)."
+        console.print(escape(text), soft_wrap=True, highlight=False)
 
 
 def pair_table(title: str, pairs: list[PairVerdict], *, by_metric: bool) -> Table:
@@ -116,7 +124,7 @@ def pair_table(title: str, pairs: list[PairVerdict], *, by_metric: bool) -> Tabl
             "-" if pair.difference is None else number(pair.difference),
             interval,
             "-" if pair.p_adjusted is None else _p(pair.p_adjusted),
-            "-" if pair.detectable is None else number(pair.detectable),
+            _range(pair.detectable_low, pair.detectable_high),
             pair.verdict,
             style=_STYLES.get(pair.verdict),
         )
@@ -126,14 +134,20 @@ def pair_table(title: str, pairs: list[PairVerdict], *, by_metric: bool) -> Tabl
 def ranking_table(ranking: Ranking) -> Table:
     """One row per SAE, the best first."""
     arrow = "↑" if ranking.higher_is_better else "↓"
-    table = Table(title=escape(f"{ranking.eval}: {ranking.title} {arrow}"), title_justify="left", header_style="bold")
+    apart = f" ({ranking.group})" if ranking.group else ""
+    table = Table(
+        title=escape(f"{ranking.eval}: {ranking.title} {arrow}{apart}"), title_justify="left", header_style="bold"
+    )
     table.add_column("rank", justify="right")
-    table.add_column("could be", justify="right")
+    table.add_column("best?")
     table.add_column("SAE", overflow="fold")
     table.add_column("score", justify="right")
     table.add_column("95 % interval", justify="right")
+    n_candidates = sum(row.could_be_best for row in ranking.saes)
     for row in ranking.saes:
-        possible = str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}-{row.rank_high}"
+        possible = "maybe" if row.could_be_best else "no"
+        if row.could_be_best and n_candidates == 1:
+            possible = "yes"
         interval = "-" if row.ci_low is None or row.ci_high is None else f"{_cell(row.ci_low)} to {_cell(row.ci_high)}"
         table.add_row(str(row.rank), possible, escape(row.sae), _cell(row.value), interval)
     return table
@@ -141,13 +155,22 @@ def ranking_table(ranking: Ranking) -> Table:
 
 def _legend(found: Comparison) -> str:
     if found.rankings or not found.pairs:
-        return f"'could be': with {1 - found.alpha:.0%} confidence all true ranks on a metric lie in these (Holm)."
+        return (
+            f"'best?': with {1 - found.alpha:.0%} confidence none that is truly the best, or as good as the best, is "
+            "among those with 'no' (all are compared with the best at once); intervals are for one SAE alone."
+        )
     n = sum(pair.p_value is not None for pair in found.pairs)
     spans = f"the {n} comparisons above" if found.family == "table" else "the comparisons on one metric"
     return (
         f"p is corrected for {spans} (Holm); intervals are for one comparison alone; 'detectable' is the true "
-        "difference that 80 % of runs like these would find."
+        "difference that 80 % of runs like these would find: a range, since a run knows its own noise only roughly."
     )
+
+
+def _range(low: float | None, high: float | None) -> str:
+    from sae_bench.analysis.verdicts import number
+
+    return "-" if low is None or high is None else f"{number(low)} to {number(high)}"
 
 
 def _show_left_out(found: Comparison) -> None:

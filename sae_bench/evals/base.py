@@ -15,16 +15,18 @@ from sae_bench.activations.requests import Request, Served
 from sae_bench.custom_saes.loading import Member
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.model import (
+    SHARE,
     BaseEvalConfig,
     BaseEvalOutput,
     BaseMetricCategories,
     BaseResultDetail,
     Metric,
     SeedResult,
+    config_fields,
 )
 from sae_bench.results.samples import Samples
 
-__all__ = ["JUDGE", "Caveat", "EvalContext", "EvalSpec", "Job", "Metric", "Need", "Scores", "Shows"]
+__all__ = ["JUDGE", "SHARE", "Caveat", "EvalContext", "EvalSpec", "Job", "Metric", "Need", "Scores", "Shows"]
 
 Need = Literal["judge"]
 """What an eval may want beside model and data."""
@@ -135,6 +137,8 @@ class EvalSpec:
         caveats: what has to be known before its metrics are believed.
         shows: how a report shows its details.
         needs: what it wants beside model and data: "judge" is a model that answers questions.
+        given: what all seeds share and error bars therefore take as given ("these training texts"), unless
+            `--resample-data` draws it anew.
         resampled: settings besides `random_seed` that make every seed draw texts of its own (`--resample-data`), for
             evals that otherwise take the first texts of a source.
     """
@@ -154,7 +158,18 @@ class EvalSpec:
     caveats: tuple[Caveat, ...] = ()
     shows: Shows = field(default_factory=Shows)
     needs: frozenset[Need] = frozenset()
+    given: str = ""
     resampled: Mapping[str, Any] = field(default_factory=dict)
+
+    def given_with(self, *, resample_data: bool) -> str:
+        """What error bars take as given; empty if nothing, or if every seed drew its own texts."""
+        return "" if resample_data and "random_seed" in config_fields(self.config) else self.given
+
+    def bounds_of(self, path: str) -> tuple[float | None, float | None]:
+        """Range of a metric; one that is no headline has that of its category, if all headlines there have the same."""
+        declared = {metric.path: metric.bounds for metric in self.metrics}
+        category = {bounds for name, bounds in declared.items() if name.split(".")[0] == path.split(".")[0]}
+        return declared.get(path, category.pop() if len(category) == 1 else (None, None))
 
     def caveats_of(self, path: str) -> tuple[Caveat, ...]:
         """The caveats of one metric."""

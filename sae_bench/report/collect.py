@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from sae_bench.analysis.bars import error_bar
 from sae_bench.analysis.table import Record
 from sae_bench.evals.base import Caveat, EvalSpec
 from sae_bench.evals.registry import eval_names, get_eval
-from sae_bench.report.cohorts import Cohort, Entry, cohorts_of
+from sae_bench.report.cohorts import Cohort, cohorts_of
 from sae_bench.report.facts import SAEFacts, facts_of
 from sae_bench.report.fields import metric_text, metric_texts, readable
 from sae_bench.report.sources import Source
@@ -118,7 +119,7 @@ def collect(sources: Sequence[Source]) -> Collected:
             sae = SAE(len(saes), of_sae[0].release, of_sae[0].sae_id, source, facts_of(of_sae))
             records.update({(record.eval_name, sae.place): record for record in of_sae})
             saes.append(sae)
-    evals = [_eval_group(name, saes, records) for name in _eval_order(sources)]
+    evals = [_eval_group(name, records) for name in _eval_order(sources)]
     metrics = [metric for group in evals for metric in _metrics(group, _records_of(records, group.name))]
     values = {metric.key: _values(metric, len(saes), records) for metric in metrics}
     return Collected(list(sources), saes, evals, metrics, values, records)
@@ -146,12 +147,11 @@ def _type_id(name: str) -> str:
     return str(get_eval(name).output.model_fields["eval_type_id"].default or name)
 
 
-def _eval_group(name: str, saes: Sequence[SAE], records: dict[tuple[str, int], Record]) -> EvalGroup:
+def _eval_group(name: str, records: dict[tuple[str, int], Record]) -> EvalGroup:
     of_eval = _records_of(records, name)
     spec = next(iter(of_eval.values())).spec
-    entries = [Entry(place, record, saes[place].facts) for place, record in of_eval.items()]
     title, summary = (spec.title, spec.summary) if spec else (readable(name), "An eval that this version has not.")
-    return EvalGroup(name, title, summary, spec, cohorts_of(entries))
+    return EvalGroup(name, title, summary, spec, cohorts_of(list(of_eval.items())))
 
 
 def _records_of(records: dict[tuple[str, int], Record], eval_name: str) -> dict[int, Record]:
@@ -192,7 +192,7 @@ def _values(metric: MetricColumn, n: int, records: dict[tuple[str, int], Record]
         if record is None or value is None:
             continue
         found.value[place] = value
-        bar = record.statistics.get(metric.path)
+        bar = error_bar(record, metric.path)
         if bar is not None:
             found.low[place], found.high[place], found.n_seeds[place] = bar.ci_low, bar.ci_high, bar.n_seeds
             found.reason[place] = bar.reason

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sae_bench.analysis.comparable import hook_of
 from sae_bench.analysis.table import Record
 from sae_bench.custom_saes.architectures import ARCHITECTURES, NAMES, Architecture
 
@@ -23,7 +24,6 @@ _WIDTH_IN_NAME = (
     (re.compile(r"width[_-](\d+)m\b"), lambda found: int(found) * 2**20),
     (re.compile(r"width[_-](\d+)k\b"), lambda found: {16: 16384, 65: 65536}.get(int(found), int(found) * 1024)),
 )
-_HOOK_IN_NAME = re.compile(r"blocks\.\d+\.(?:attn\.|mlp\.)?hook_(?:resid_(?:pre|mid|post)|attn_out|mlp_out|post|pre|z)")
 _ARCHIVED_BATCH = {"pythia": 4096, "gemma": 2048}
 """Tokens per training step of the suites whose configuration does not say how long they were trained."""
 
@@ -58,7 +58,7 @@ def _facts(record: Record) -> SAEFacts:
     return SAEFacts(
         architecture=architecture_of(config, record.release, record.sae_id),
         width=_whole(config.get("d_sae")) or _whole(config.get("dict_size")) or _width_in(record),
-        hook=_text(config.get("hook_name")) or _hook_in(record.sae_id),
+        hook=hook_of(record),
         layer=_layer(config, record.sae_id),
         training_tokens=_training_tokens(config, record),
     )
@@ -102,11 +102,6 @@ def architectures_of(names: Iterable[str]) -> dict[str, Architecture]:
 def _width_in(record: Record) -> int | None:
     name = f"{record.release}/{record.sae_id}".lower()
     return next((width(match[1]) for pattern, width in _WIDTH_IN_NAME if (match := pattern.search(name))), None)
-
-
-def _hook_in(name: str) -> str | None:
-    match = _HOOK_IN_NAME.search(name)
-    return match[0] if match else None
 
 
 def _layer(config: Mapping[str, Any], sae_id: str) -> int | None:

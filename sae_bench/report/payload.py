@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sae_bench.analysis.bars import bounds_of, given_of
 from sae_bench.analysis.comparison import evidence_of
 from sae_bench.report.collect import L0, LOSS_RECOVERED, Collected, EvalGroup, MetricColumn, Values
 from sae_bench.report.details import round6, sae_details
@@ -66,8 +67,10 @@ def pair_blobs(collected: Collected) -> dict[str, str]:
 
 
 def _packed_pairs(collected: Collected, metric: MetricColumn, places: Sequence[int]) -> str | None:
-    evidence = [evidence_of(collected.records[metric.eval, place], metric.path) for place in places]
-    found = pairwise(evidence, most_one_by_one=MOST_ONE_BY_ONE)
+    records = [collected.records[metric.eval, place] for place in places]
+    evidence = [evidence_of(record, metric.path) for record in records]
+    bounds = bounds_of(records[0], metric.path)
+    found = pairwise(evidence, most_one_by_one=MOST_ONE_BY_ONE, bounds=bounds, pooled=True)
     if not np.isfinite(found.half_C).any():
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -154,6 +157,7 @@ def _eval(group: EvalGroup) -> dict[str, Any]:
                 "protocol": cohort.first.protocol,
                 "own": bool(cohort.first.provenance),
                 "differs": cohort.differs,
+                "given": given_of(cohort.first),
                 "members": cohort.members,
             }
             for cohort in group.cohorts

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from sae_bench.results.model import MetricStatistics, SeedResult
 from sae_bench.results.samples import Samples
 from sae_bench.results.statistics import intervals
-from sae_bench.results.statistics.intervals import Interval
+from sae_bench.results.statistics.intervals import Bounds, Interval
+
+VERSION = 2
+"""Of the methods; raised when the same values would get other error bars."""
 
 
 def describe_metrics(
@@ -15,6 +18,8 @@ def describe_metrics(
     *,
     seed_results: Sequence[SeedResult],
     samples: Mapping[str, Samples],
+    bounds: Mapping[str, Bounds] | None = None,
+    given: str = "",
     bootstrap_draws: int = intervals.BOOTSTRAP_DRAWS,
 ) -> dict[str, MetricStatistics]:
     """Metric path -> statistics, for the metrics that have a value.
@@ -23,12 +28,15 @@ def describe_metrics(
         values: the published fields by path.
         seed_results: headline numbers of each seed; empty where nothing is random.
         samples: what is known per unit.
+        bounds: least and greatest value of each metric; one without any is unbounded.
+        given: what all seeds share, and the intervals take as given.
     """
     found: dict[str, MetricStatistics] = {}
     for path, value in values.items():
         if value is not None:
-            interval = _interval(path, value, seed_results, samples.get(path), bootstrap_draws)
-            found[path] = _as_statistics(interval, samples.get(path))
+            of_metric = (bounds or {}).get(path, intervals.UNBOUNDED)
+            interval = _interval(path, value, seed_results, samples.get(path), bootstrap_draws, of_metric)
+            found[path] = _as_statistics(interval, samples.get(path), given)
     return found
 
 
@@ -38,20 +46,20 @@ def lacking_interval(statistics: Iterable[MetricStatistics]) -> set[str]:
 
 
 def _interval(
-    path: str, value: float, seed_results: Sequence[SeedResult], samples: Samples | None, draws: int
+    path: str, value: float, seed_results: Sequence[SeedResult], samples: Samples | None, draws: int, bounds: Bounds
 ) -> Interval:
     if samples is not None:
-        return intervals.interval_of_samples(samples, draws=draws)
+        return intervals.interval_of_samples(samples, draws=draws, bounds=bounds)
     per_seed = [result.metrics.get(path) for result in seed_results]
     known = [number for number in per_seed if number is not None]
     if not known:
         return intervals.no_interval(value, max(len(per_seed), 1), intervals.NO_VALUES)
     if len(known) < len(per_seed):
         return intervals.no_interval(value, len(per_seed), intervals.UNDEFINED_SEED)
-    return intervals.interval_of_seeds(known)
+    return intervals.interval_of_seeds(known, bounds=bounds)
 
 
-def _as_statistics(interval: Interval, samples: Samples | None) -> MetricStatistics:
+def _as_statistics(interval: Interval, samples: Samples | None, given: str) -> MetricStatistics:
     noise = interval.noise
     return MetricStatistics(
         mean=interval.mean,
@@ -68,4 +76,6 @@ def _as_statistics(interval: Interval, samples: Samples | None) -> MetricStatist
         unit=None if samples is None else samples.unit,
         method=interval.method,
         reason=interval.reason,
+        given=given,
+        version=VERSION,
     )

@@ -132,6 +132,10 @@ def _inherited_values(config: BaseEvalConfig, checked: type[BaseEvalConfig]) -> 
     return {name: getattr(config, name) for name in config_fields(checked)}
 
 
+SHARE = (0.0, 1.0)
+"""Bounds of an accuracy, an area under a curve, a fraction."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Metric:
     """A headline number: where it stands in the result, which way is better, what chance would give, and its range.
@@ -229,6 +233,8 @@ class MetricStatistics(BaseModel):
     unit: str | None = Field(default=None, description="What a unit is.")
     method: str = Field(description="How the interval was computed.")
     reason: str | None = Field(default=None, description="Why there is no interval.")
+    given: str = Field(default="", description="What the interval takes as given; empty if nothing.")
+    version: int = Field(default=1, description="Version of the methods of these statistics.")
 
 
 CategoriesT = TypeVar("CategoriesT", bound=BaseMetricCategories)

@@ -334,7 +334,9 @@ class _Run:
             eval_result_unstructured=scores.unstructured,
             provenance=provenance,
             seed_results=scores.seed_results,
-            statistics=_statistics(request.spec, scores),
+            statistics=_statistics(
+                request.spec, scores, given=request.spec.given_with(resample_data=self.plan.resample_data)
+            ),
             not_computed=scores.not_computed,
         )
 
@@ -374,10 +376,16 @@ def _start(spec: EvalSpec, context: EvalContext, config: BaseEvalConfig) -> Job:
     return spec.start(context, config)
 
 
-def _statistics(spec: EvalSpec, scores: Scores) -> dict[str, MetricStatistics]:
+def _statistics(spec: EvalSpec, scores: Scores, *, given: str) -> dict[str, MetricStatistics]:
     """The error bars of the headline metrics, and of every other metric that has samples."""
     metrics = scores.metrics.model_dump()
     paths = dict.fromkeys([*(metric.path for metric in spec.metrics), *scores.samples])
     read = {path: Metric(path, path).read(metrics) for path in paths}
     values = {path: None if value is None else float(value) for path, value in read.items()}
-    return describe_metrics(values, seed_results=scores.seed_results, samples=scores.samples)
+    return describe_metrics(
+        values,
+        seed_results=scores.seed_results,
+        samples=scores.samples,
+        bounds={path: spec.bounds_of(path) for path in paths},
+        given=given,
+    )

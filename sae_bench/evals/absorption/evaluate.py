@@ -29,7 +29,7 @@ from sae_bench.evals.absorption.letters import (
 from sae_bench.evals.absorption.prompts import build_prompts, word_activations
 from sae_bench.evals.absorption.word_codes import encode_words
 from sae_bench.evals.absorption.words import LETTERS, LetterWords, letter_words
-from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import SHARE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.results.model import SeedResult
 from sae_bench.results.samples import Samples
 
@@ -226,12 +226,15 @@ SPEC = EvalSpec(
     config=AbsorptionEvalConfig,
     output=AbsorptionEvalOutput,
     metrics=(
-        Metric("mean.mean_absorption_fraction_score", "Absorption fraction", False),
-        Metric("mean.mean_full_absorption_score", "Full absorption", False),
-        Metric("mean.mean_absorption_fraction_thresholded_score", "Absorption fraction, thresholded", False),
-        Metric("mean.mean_num_split_features", "Latents per letter", False),
+        Metric("mean.mean_absorption_fraction_score", "Absorption fraction", False, bounds=SHARE),
+        Metric("mean.mean_full_absorption_score", "Full absorption", False, bounds=SHARE),
+        Metric(
+            "mean.mean_absorption_fraction_thresholded_score", "Absorption fraction, thresholded", False, bounds=SHARE
+        ),
+        Metric("mean.mean_num_split_features", "Latents per letter", False, bounds=(0.0, None)),
     ),
     cost="once per model, a prompt of about 85 tokens for each word of the vocabulary; then seconds per SAE and seed",
+    given="these training words",
     start=AbsorptionJob,
     presets={
         "paper": {},

@@ -22,7 +22,7 @@ from sae_bench.evals.autointerp.gathering import ActivationGatherer
 from sae_bench.evals.autointerp.judging import judge_latents
 from sae_bench.evals.autointerp.opening import cost_of_one_sae, judge_settings
 from sae_bench.evals.autointerp.results import Found, to_scores
-from sae_bench.evals.base import JUDGE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import JUDGE, SHARE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.judges import CachedJudge, YesOrNo, open_judge
 from sae_bench.language_models import LanguageModel
 
@@ -192,11 +192,12 @@ SPEC = EvalSpec(
     config=AutoInterpEvalConfig,
     output=AutoInterpEvalOutput,
     metrics=(
-        Metric("autointerp.autointerp_score", "Judge's score", True, 10 / 14),
-        Metric("autointerp.embedding_score", "Embedding score", True, 0.5),
-        Metric("autointerp.autointerp_chance_score", "Answering None", None),
+        Metric("autointerp.autointerp_score", "Judge's score", True, 10 / 14, SHARE),
+        Metric("autointerp.embedding_score", "Embedding score", True, 0.5, SHARE),
+        Metric("autointerp.autointerp_chance_score", "Answering None", None, bounds=SHARE),
     ),
     cost="one pass over the corpus; per SAE, seed and latent two questions to the judge and 29 short texts to embed",
+    given="these texts",
     start=AutoInterpJob,
     needs=frozenset({JUDGE}),
     presets={

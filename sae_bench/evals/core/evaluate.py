@@ -15,7 +15,7 @@ from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import corpus_provenance, load_corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import UsageError
-from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import SHARE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreEvalOutput
@@ -82,11 +82,11 @@ SPEC = EvalSpec(
     metrics=(
         Metric("model_performance_preservation.ce_loss_score", "Loss recovered", True, 0.0),
         Metric("model_behavior_preservation.kl_div_score", "KL score", True, 0.0),
-        Metric("reconstruction_quality.explained_variance", "Explained variance", True, 0.0),
-        Metric("reconstruction_quality.cossim", "Cosine", True),
-        Metric("sparsity.l0", "L0", None),
-        Metric("shrinkage.l2_ratio", "L2 ratio", None),
-        Metric("misc_metrics.frac_alive", "Alive", True),
+        Metric("reconstruction_quality.explained_variance", "Explained variance", True, 0.0, (None, 1.0)),
+        Metric("reconstruction_quality.cossim", "Cosine", True, bounds=(-1.0, 1.0)),
+        Metric("sparsity.l0", "L0", None, bounds=(0.0, None)),
+        Metric("shrinkage.l2_ratio", "L2 ratio", None, bounds=(0.0, None)),
+        Metric("misc_metrics.frac_alive", "Alive", True, bounds=SHARE),
     ),
     cost="one pass over the rows; for the loss rows, the layers after the hook once more per SAE",
     start=CoreJob,

@@ -68,8 +68,8 @@ SPEC = EvalSpec(
     config=MDLEvalConfig,
     output=MDLEvalOutput,
     metrics=(
-        Metric("mdl.description_length", "Bits per token", False),
-        Metric("mdl.explained_variance", "Explained variance", True, 0.0),
+        Metric("mdl.description_length", "Bits per token", False, bounds=(0.0, None)),
+        Metric("mdl.explained_variance", "Explained variance", True, 0.0, (None, 1.0)),
         Metric("mdl.num_bins", "Bins", None),
     ),
     cost="one pass over the rows; then one decode of the codes per number of bins and SAE",

@@ -84,8 +84,8 @@ SPEC = EvalSpec(
     config=MetaStructureEvalConfig,
     output=MetaStructureEvalOutput,
     metrics=(
-        Metric(EXPLAINED, "Decoder variance explained", True, 0.0),
-        Metric(MSE, "MSE", False),
+        Metric(EXPLAINED, "Decoder variance explained", True, 0.0, (None, 1.0)),
+        Metric(MSE, "MSE", False, bounds=(0.0, None)),
     ),
     cost="no pass; one small SAE trained per SAE and seed",
     start=MetaStructureJob,

@@ -14,7 +14,7 @@ from sae_bench.activations.requests import Request as PassRequest
 from sae_bench.activations.requests import Served
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.entities import load_entity_class
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import SHARE, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.ravel import results
 from sae_bench.evals.ravel.completions import Request, find_completions
 from sae_bench.evals.ravel.entity_class import KnownClass, MakeSwap, score_whole_activation, train_and_score
@@ -138,12 +138,13 @@ SPEC = EvalSpec(
     config=RAVELEvalConfig,
     output=RAVELEvalOutput,
     metrics=(
-        Metric("ravel.disentanglement_score", "Disentanglement", True),
-        Metric("ravel.cause_score", "Cause", True, 0.0),
-        Metric("ravel.isolation_score", "Isolation", True),
+        Metric("ravel.disentanglement_score", "Disentanglement", True, bounds=SHARE),
+        Metric("ravel.cause_score", "Cause", True, 0.0, SHARE),
+        Metric("ravel.isolation_score", "Isolation", True, bounds=SHARE),
     ),
     cost="completions of all prompts, once per model; per SAE, attribute and seed a mask trained through the layers "
     "after the hook, and one completion per test pair",
+    given="these training prompts",
     start=RAVELJob,
     presets={
         "paper": {},

@@ -241,6 +241,7 @@ SCR_SPEC = EvalSpec(
     output=output.ScrEvalOutput,
     metrics=tuple(Metric(f"scr_metrics.{scr_key('metric', n)}", f"SCR at N = {n}", True, 0.0) for n in HEADLINE_N),
     cost="one pass over the texts; probes once per model and hook, then about a second per SAE",
+    given="these training texts",
     start=ScrJob,
     presets=PRESETS,
     resampled={"text_choice": "drawn"},
@@ -267,6 +268,7 @@ TPP_SPEC = EvalSpec(
         Metric(f"tpp_metrics.{tpp_key('total_metric', n)}", f"TPP at N = {n}", True, 0.0) for n in HEADLINE_N
     ),
     cost="one pass over the texts (those of sparse_probing); probes once per model and hook, then a second per SAE",
+    given="these training texts",
     start=TppJob,
     presets=PRESETS,
     embedded={"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},

@@ -9,7 +9,7 @@ from torch import Tensor
 from sae_bench.activations.pooled import CodeMatrix
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import LabelledTexts
-from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import SHARE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.families.labelled import load_sets
 from sae_bench.evals.families.reported import columns, report
 from sae_bench.evals.families.texts import TextsJob
@@ -103,13 +103,14 @@ SPEC = EvalSpec(
     config=SparseProbingEvalConfig,
     output=SparseProbingEvalOutput,
     metrics=(
-        Metric("sae.sae_top_1_test_accuracy", "Top-1 accuracy", True, 0.5),
-        Metric("sae.sae_top_2_test_accuracy", "Top-2 accuracy", True, 0.5),
-        Metric("sae.sae_top_5_test_accuracy", "Top-5 accuracy", True, 0.5),
-        Metric("sae.sae_test_accuracy", "All latents", True, 0.5),
-        Metric("llm.llm_test_accuracy", "Residual stream", True, 0.5),
+        Metric("sae.sae_top_1_test_accuracy", "Top-1 accuracy", True, 0.5, SHARE),
+        Metric("sae.sae_top_2_test_accuracy", "Top-2 accuracy", True, 0.5, SHARE),
+        Metric("sae.sae_top_5_test_accuracy", "Top-5 accuracy", True, 0.5, SHARE),
+        Metric("sae.sae_test_accuracy", "All latents", True, 0.5, SHARE),
+        Metric("llm.llm_test_accuracy", "Residual stream", True, 0.5, SHARE),
     ),
     cost="one pass over the labelled texts; then seconds of probe fitting per SAE",
+    given="these training texts",
     start=SparseProbingJob,
     presets={
         "paper": {},

@@ -17,7 +17,7 @@ from sae_bench.activations.pooled import CodeMatrix
 from sae_bench.activations.text_pools import text_key
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import DatasetError
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import SHARE, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.families.reported import report, unit_ids
 from sae_bench.evals.families.texts import TextsJob
 from sae_bench.evals.sparse_probing_sae_probes import probing
@@ -228,13 +228,14 @@ SPEC = EvalSpec(
     config=SparseProbingSaeProbesEvalConfig,
     output=SparseProbingSaeProbesEvalOutput,
     metrics=(
-        Metric("sae.sae_top_1_test_auc", "Top-1 AUC", True, 0.5),
-        Metric("sae.sae_top_2_test_auc", "Top-2 AUC", True, 0.5),
-        Metric("sae.sae_top_5_test_auc", "Top-5 AUC", True, 0.5),
-        Metric("sae.sae_top_5_test_accuracy", "Top-5 accuracy", True),
-        Metric("llm.llm_test_auc", "Residual stream AUC", True, 0.5),
+        Metric("sae.sae_top_1_test_auc", "Top-1 AUC", True, 0.5, SHARE),
+        Metric("sae.sae_top_2_test_auc", "Top-2 AUC", True, 0.5, SHARE),
+        Metric("sae.sae_top_5_test_auc", "Top-5 AUC", True, 0.5, SHARE),
+        Metric("sae.sae_top_5_test_accuracy", "Top-5 accuracy", True, bounds=SHARE),
+        Metric("llm.llm_test_auc", "Residual stream AUC", True, 0.5, SHARE),
     ),
     cost="one pass over up to 270,000 texts, of which only last tokens are encoded; then seconds of probes per SAE",
+    given="these training texts",
     start=SaeProbesJob,
     presets={
         "paper": {},

@@ -17,7 +17,7 @@ from sae_bench.activations.requests import Request, Served, TokenRows
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.multiple_choice import Question, QuestionSet, load_questions
 from sae_bench.errors import PrerequisiteError
-from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import SHARE, Caveat, EvalContext, EvalSpec, Metric, Scores
 from sae_bench.evals.unlearning import corpora, results
 from sae_bench.evals.unlearning.clamping import Clamp
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
@@ -185,11 +185,12 @@ SPEC = EvalSpec(
     config=UnlearningEvalConfig,
     output=UnlearningEvalOutput,
     metrics=(
-        Metric("unlearning.unlearning_score", "Unlearning", True, 0.0),
-        Metric("unlearning.unlearning_score_held_out", "Unlearning, held out", True, 0.0),
+        Metric("unlearning.unlearning_score", "Unlearning", True, 0.0, SHARE),
+        Metric("unlearning.unlearning_score_held_out", "Unlearning, held out", True, 0.0, SHARE),
     ),
     cost="one pass over forget and retain texts; the known questions once; then per SAE and setting the layers after "
     "the hook on every question",
+    given="these corpora",
     start=UnlearningJob,
     presets={
         "paper": {},

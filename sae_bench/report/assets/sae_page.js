@@ -40,7 +40,7 @@
       let rank = "–";
       if (metric.better && peers.length > 1) {
         const found = await Report.ranking(metric, cohort, peers), row = found.rows.find((r) => r.place === place);
-        rank = `${row.rank} of ${found.rows.length}` + (found.pairs ? (row.low === row.high ? "" : ` (could be ${row.low} to ${row.high})`) : "");
+        rank = `${row.rank} of ${found.rows.length}` + (found.pairs && row.rank > 1 ? (row.candidate ? " (could be the best)" : " (not the best)") : "");
       }
       rows.push(h("tr", {}, h("td", { "data-label": "Metric" }, Report.fullTitle(metric), h("span", { title: Report.directionText(metric) }, Report.arrow(metric)), " ", Report.caveatMark(metric)),
         h("td", { class: "num", "data-label": "Score" }, Report.scoreText(metric, place)), h("td", { "data-label": "95 % interval", class: "small" }, bar.known ? Report.spread(bar.low, bar.high) : bar.reason || "–"),

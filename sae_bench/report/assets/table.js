@@ -40,7 +40,7 @@
     const group = Report.evalOf(metric).cohorts[cohort];
     const said = bar.known ? `95 % interval ${Report.spread(bar.low, bar.high)}${bar.seeds > 1 ? `, ${bar.seeds} seeds` : ""}` : bar.reason || "no error bar is kept for this number";
     return h("span", { class: isBest ? "cell best" : "cell", title: `${value}; ${said}${cohort ? `. Not comparable with the others: ${group.differs}` : ""}` },
-      Report.num(value), bar.known ? h("span", { class: "pm" }, `±${Report.num((bar.high - bar.low) / 2)}`) : null,
+      Report.num(value), bar.known ? h("span", { class: "pm" }, Report.plusMinus(bar, value)) : null,
       cohort ? h("sup", {}, "abcdefghijklmnopqrstuvwxyz"[(cohort - 1) % 26]) : null);
   }
 

@@ -1,5 +1,5 @@
 /* Which is best among those shown, and whether the noise allows to say so. p-values and intervals of all pairs come
-   with the page; here they are corrected (Holm) for the pairs among the SAEs that are shown. */
+   with the page; here every SAE that is shown is compared with the best of them (Hsu's comparison with the best). */
 (() => {
   const { h, data } = Report;
   const ALPHA = 0.05;
@@ -29,53 +29,41 @@
     };
   }
 
-  /** p-values adjusted for their number (Holm 1979). */
+  /** p-values adjusted for their number (Holm 1979); equal ones share what the first of them gets. */
   Report.holm = (pValues) => {
-    const sorted = Float64Array.from(pValues).sort(), steps = new Float64Array(sorted.length);
+    const steps = new Map();
     let soFar = 0;
-    sorted.forEach((p, step) => {
+    Float64Array.from(pValues).sort().forEach((p, step, sorted) => {
       soFar = Math.max(soFar, Math.min(1, (sorted.length - step) * p));
-      steps[step] = soFar;
+      if (!steps.has(p)) steps.set(p, soFar);
     });
-    const adjusted = new Float64Array(sorted.length);
-    for (let i = 0; i < adjusted.length; i++) adjusted[i] = steps[firstPlace(sorted, pValues[i])]; // equal ones share what the first of them gets
-    return adjusted;
+    return Float64Array.from(pValues, (p) => steps.get(p));
   };
 
-  /** Place of the first entry that is at least `value`. */
-  function firstPlace(sorted, value) {
-    let low = 0, high = sorted.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (sorted[middle] < value) low = middle + 1; else high = middle;
-    }
-    return low;
-  }
-
-  /** SAEs of one cohort on one metric, best first, with the ranks that the noise allows. */
+  /** SAEs of one cohort on one metric, best first. `p` is for "none of the best", corrected for all that are compared;
+      null where nothing is known. With 95 % confidence all that are truly the best, or as good, are candidates. */
   Report.ranking = async (metric, cohort, places) => {
     const value = (place) => Report.value(metric, place);
     const ordered = places.filter((place) => value(place) !== null).sort((a, b) => metric.better * (value(b) - value(a)));
     const pairs = ordered.length > 1 ? await Report.pairs(metric, cohort) : null;
-    const rows = ordered.map((place) => ({ place, rank: 1, low: 1, high: ordered.length }));
-    const values = ordered.map(value);
-    for (let i = 1; i < rows.length; i++) rows[i].rank = values[i] === values[i - 1] ? rows[i - 1].rank : i + 1;
-    if (!pairs) return { rows, adjusted: () => null, pairs: null };
-    const p = [], where = [];
-    for (let i = 0; i < ordered.length; i++) {
-      for (let j = i + 1; j < ordered.length; j++) {
-        const found = pairs.p(ordered[i], ordered[j]);
-        if (found !== null) { p.push(found); where.push(i, j); }
+    const rows = ordered.map((place) => ({ place, rank: 1, p: null, candidate: true }));
+    for (let i = 1; i < rows.length; i++) rows[i].rank = value(ordered[i]) === value(ordered[i - 1]) ? rows[i - 1].rank : i + 1;
+    if (!pairs) return { rows, pairs: null };
+    for (const row of rows) {
+      for (const other of rows) {
+        if (other.rank >= row.rank) break;
+        const found = pairs.p(other.place, row.place);
+        if (found !== null && (row.p === null || found / 2 < row.p)) row.p = found / 2;
       }
     }
-    const adjusted = Report.holm(p), table = new Float64Array(ordered.length ** 2).fill(NaN);
-    adjusted.forEach((found, k) => {
-      const i = where[2 * k], j = where[2 * k + 1];
-      table[i * ordered.length + j] = found;
-      if (found <= ALPHA && values[i] !== values[j]) { rows[j].low += 1; rows[i].high -= 1; }
-    });
-    const known = (found) => (found === undefined || Number.isNaN(found) ? null : found);
-    return { rows, pairs, adjusted: (i, j) => known(table[i * ordered.length + j]) };
+    let soFar = 0, left = rows.length; // stepwise: those that tie for the best are at most as many as are left
+    for (const row of rows.filter((r) => r.p !== null).sort((a, b) => a.p - b.p)) {
+      soFar = Math.max(soFar, Math.min(1, row.p * left * (rows.length - 1)));
+      row.p = soFar;
+      row.candidate = soFar > ALPHA;
+      left -= 1;
+    }
+    return { rows, pairs };
   };
 
   const CHIPS = { better: "better", noise: "inside the noise", none: "no error bar", same: "the same", alone: "alone" };
@@ -92,10 +80,12 @@
     const result = { metric, cohort, best, next, n: found.rows.length, kind: "alone", found };
     if (next === undefined) return result;
     result.difference = Report.value(metric, best) - Report.value(metric, next);
-    result.p = found.adjusted(0, 1);
     result.half = found.pairs?.half(best, next) ?? null;
-    result.kind = result.p !== null ? (result.p <= ALPHA ? "better" : "noise") : Report.withoutP(found.pairs, best, next);
-    result.rivals = found.rows.filter((row) => row.low === 1).length;
+    result.rivals = found.rows.filter((row) => row.candidate).length;
+    result.given = Report.evalOf(metric).cohorts[cohort].given;
+    const others = found.rows.slice(1).map((row) => row.p);
+    result.p = found.rows[1].p === null ? null : Math.max(...others.map((p) => (p === null ? 1 : p))); // of all others together
+    result.kind = result.p !== null ? (result.rivals === 1 ? "better" : "noise") : Report.withoutP(found.pairs, best, next);
     return result;
   };
 
@@ -106,7 +96,8 @@
     if (r.kind === "none") return `difference ${Report.num(Math.abs(r.difference))}; ${bar.reason || "no values per seed or text were kept for both"}`;
     const size = `${Report.num(r.difference)} (${Report.spread(r.difference - r.half, r.difference + r.half)}), ${Report.pText(r.p)}`;
     const rivals = r.rivals > 1 ? `; ${r.rivals} of ${r.n} could be the best` : "";
-    return r.kind === "better" ? `by ${size}` : `difference ${size}${rivals}`;
+    const given = r.given ? `, given ${r.given}` : "";
+    return r.kind === "better" ? `by ${size}${given}` : `difference ${size}${rivals}${given}`;
   };
 
   const EVERY = { first: null };
@@ -130,7 +121,7 @@
     }
     const head = ["Metric", "Best", "Score", "Next", "Is it better?"].map((text) => h("th", { scope: "col" }, text));
     const table = h("table", { class: "plain best" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows));
-    const note = h("p", { class: "small" }, `Among the SAEs shown${shown.length < Report.shown().length ? ", baselines aside" : ""}. p is corrected (Holm) for all pairs shown on that metric; intervals are 95 %. Filter by L0 above to ask within a sparsity.`);
+    const note = h("p", { class: "small" }, `Among the SAEs shown${shown.length < Report.shown().length ? ", baselines aside" : ""}. p is corrected for comparing all shown with the best; intervals are 95 %. "Given" names what all seeds share: how far other texts would be off is in no interval unless a run drew them anew (--resample-data). Filter by L0 above to ask within a sparsity.`);
     Report.fill(document.getElementById("best"), rows.length ? [h("div", { class: "scroll-x" }, table), note] : h("p", {}, "No SAE passes the filters."));
   };
 
@@ -146,9 +137,16 @@
       h("td", { "data-label": "Is it better?" }, Report.chip(r.kind), " ", h("span", { class: "small" }, Report.verdictText(r))));
   }
 
+  /** `±0.012`, or `+0.004 −0.031` where an interval is longer on one side. */
+  Report.plusMinus = (bar, value) => {
+    const up = bar.high - value, down = value - bar.low;
+    if (Math.abs(up - down) <= 0.1 * (up + down)) return `±${Report.num((up + down) / 2)}`;
+    return `+${Report.num(Math.max(up, 0))} −${Report.num(Math.max(down, 0))}`;
+  };
+
   /** `0.787 ±0.012` */
   Report.scoreText = (metric, place) => {
     const bar = Report.bar(metric, place), value = Report.value(metric, place);
-    return bar.known ? [Report.num(value), h("span", { class: "pm" }, ` ±${Report.num((bar.high - bar.low) / 2)}`)] : Report.num(value);
+    return bar.known ? [Report.num(value), h("span", { class: "pm" }, ` ${Report.plusMinus(bar, value)}`)] : Report.num(value);
   };
 })();

@@ -19,6 +19,7 @@ from sae_bench.results.statistics import intervals, pivot
 from sae_bench.results.statistics.intervals import Bounds
 from sae_bench.results.statistics.noise import Noise, Parts, n_differing, noise_of
 from sae_bench.results.statistics.paired import MIN_UNITS, SAME, Difference, Evidence, difference
+from sae_bench.results.statistics.pooled import NOTHING_COMMON, common_variance
 
 _RATIOS = 513
 """Shares of the seeds' variance at which the quantile is computed; between them it is interpolated."""
@@ -48,16 +49,19 @@ def pairwise(
     level: float = intervals.LEVEL,
     most_one_by_one: int | None = None,
     bounds: Bounds = intervals.UNBOUNDED,
+    pooled: bool = False,
 ) -> Pairwise:
     """Every pair, fast where all share their seeds and units, else one by one.
 
     Args:
         bounds: least and greatest value of the metric.
+        pooled: whether each pair's variance between seeds borrows from that of all (`statistics.pooled`), which
+            rankings of many SAEs need.
         most_one_by_one: beyond this number of SAEs that do not share them, p-values and intervals are left out.
     """
     parts = aligned_parts(evidence)
     if parts is not None:
-        return _with_certain_ones(_of_aligned(parts, level), evidence, level, bounds)
+        return _with_certain_ones(_of_aligned(parts, level, pooled=pooled), evidence, level, bounds)
     values = np.asarray([e.value for e in evidence])
     unknown_C = np.full(len(evidence) * (len(evidence) - 1) // 2, np.nan)
     if most_one_by_one is not None and len(evidence) > most_one_by_one:
@@ -100,7 +104,7 @@ def aligned_parts(evidence: Sequence[Evidence]) -> list[Parts] | None:
     return parts if usable and alike and (parts[0].n_seeds > 1 or not parts[0].random) else None
 
 
-def _of_aligned(parts: Sequence[Parts], level: float) -> Pairwise:
+def _of_aligned(parts: Sequence[Parts], level: float, *, pooled: bool) -> Pairwise:
     """`noise_of(a.minus(b))` of every pair: squared distances instead of differences one by one."""
     n_seeds, random = parts[0].n_seeds, parts[0].random and parts[0].n_seeds > 1
     seed_values_PS = np.stack([p.seed_values_S for p in parts])
@@ -108,12 +112,14 @@ def _of_aligned(parts: Sequence[Parts], level: float) -> Pairwise:
     first_C, second_C = np.triu_indices(len(parts), k=1)
     effect_C = means_P[first_C] - means_P[second_C]
     units_C = pdist(np.stack([p.unit_U for p in parts]), "sqeuclidean")
-    seeds_C = np.zeros_like(units_C)
+    seeds_C, seeds_df = np.zeros_like(units_C), 0.0
     if random:
         seeds_C = pdist(seed_values_PS - means_P[:, None], "sqeuclidean") / ((n_seeds - 1) * n_seeds)
+        common = common_variance(seed_values_PS) if pooled else NOTHING_COMMON
+        seeds_C, seeds_df = common.moved(seeds_C, n_seeds - 1.0, times=2.0 / n_seeds), n_seeds - 1.0 + common.df
         cells_C = pdist(np.stack([p.cell_SU.ravel() for p in parts]), "sqeuclidean") / (n_seeds * (n_seeds - 1))
         seeds_C, units_C = np.maximum(seeds_C, cells_C), np.maximum(units_C - cells_C, 0.0)
-    seeds_df, units_df = (n_seeds - 1.0 if random else 0.0), parts[0].units_df
+    units_df = parts[0].units_df
     size_C = np.maximum(np.maximum(np.abs(means_P[first_C]), np.abs(means_P[second_C])), 1e-6)
     certain_C = np.sqrt(seeds_C + units_C) <= 1e-7 * size_C
     seeds_C[certain_C] = units_C[certain_C] = 0.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil, exp, lgamma, log
+from math import ceil, exp, lgamma, log, sqrt
 
 import numpy as np
 from scipy.special import ndtr
+from scipy.stats import chi2
 
 from sae_bench.results.statistics import pivot
 from sae_bench.results.statistics.noise import Noise
@@ -16,6 +17,9 @@ POWER = 0.8
 
 MARGIN = 0.02
 """What is aimed at beyond that, since a run's own estimate of its noise is off now and then."""
+
+_TAIL = 0.1
+"""Share of runs on either side of the range of what is detectable."""
 
 MAX_SEEDS = 1000
 _SHARES = 20
@@ -37,6 +41,19 @@ def detectable(noise: Noise, *, alpha: float = 0.05, power: float = POWER) -> fl
         return low * noise.standard_error
     high = _in_standard_errors(below + 1, noise.seeds_df, round(noise.units_df, 1), alpha, power)
     return (low + (place - below) * (high - low)) * noise.standard_error
+
+
+def range_of_detectable(noise: Noise, *, alpha: float = 0.05, power: float = POWER) -> tuple[float, float]:
+    """Between which `detectable` lies in truth, with 80 % confidence: a run's estimate of its own noise is uncertain.
+
+    The variance is taken to be chi-squared with the degrees of freedom that fit its two parts.
+    """
+    size = detectable(noise, alpha=alpha, power=power)
+    parts = [(v, df) for v, df in ((noise.seeds, noise.seeds_df), (noise.units, noise.units_df)) if df > 0]
+    df = sum(v for v, _ in parts) ** 2 / max(sum(v**2 / df for v, df in parts), 1e-300)
+    unbiased = _c4(df)
+    low, high = (sqrt(df / float(chi2.ppf(share, df))) * unbiased for share in (1.0 - _TAIL, _TAIL))
+    return size * low, size * high
 
 
 def further_seeds(noise: Noise, n_seeds: int, target: float, *, alpha: float = 0.05) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from sae_bench.results.samples import Samples
 from sae_bench.testing.simulated_samples import Design, simulate
 
 DESIGN = Design(n_units=200, text=0.3, cell=0.05, seed=0.002, shared=1.0)
+OLD_BAR = {
+    "mean": 0.8, "std_over_seeds": 0.0, "ci_low": 0.8, "ci_high": 0.8, "n_seeds": 3, "n_units": 200, "method": "first",
+}  # fmt: skip
 MEANS = {"best": 0.85, "good": 0.80, "twin": 0.80, "bad": 0.60}
 
 
@@ -52,7 +56,8 @@ def test_inside_the_noise_says_what_it_takes(folder: Path):
     assert pair.more_seeds >= 1
     assert pair.sentence == f"inside the noise: {pair.more_seeds} more seeds would detect 0.004"
     (coarse,) = compare(folder, a="good", b="twin", detect=0.1).pairs
-    assert coarse.sentence == "inside the noise: a difference of 0.1 would have been found"
+    assert coarse.sentence == "inside the noise: at least 80 % of such runs would find a difference of 0.1"
+    assert coarse.detectable_low < coarse.detectable < coarse.detectable_high <= 0.1
     assert coarse.more_seeds == 0
 
 
@@ -74,10 +79,8 @@ def test_all_against_a_baseline_are_corrected_for_their_number(folder: Path):
 def test_ranks(folder: Path):
     (ranking,) = rank(folder).rankings
     assert [(row.sae, row.rank) for row in ranking.saes][:1] == [("tiny:best", 1)]
-    ranks = {row.sae: (row.rank_low, row.rank_high) for row in ranking.saes}
-    assert ranks["tiny:best"] == (1, 1)
-    assert ranks["tiny:bad"] == (4, 4)
-    assert ranks["tiny:good"] == ranks["tiny:twin"] == (2, 3)
+    assert [row.sae for row in ranking.saes if row.could_be_best] == ["tiny:best"]
+    assert ranking.saes[-1].sae == "tiny:bad"
     assert ranking.sentence.startswith("tiny:best is the best")
 
 
@@ -91,7 +94,7 @@ def test_one_seed_has_no_error_bar(tmp_path: Path):
     assert "one seed: no error bar" in pair.sentence
     assert pair.p_value is pair.p_adjusted is pair.detectable is None
     (ranking,) = rank(tmp_path).rankings
-    assert {(row.rank_low, row.rank_high) for row in ranking.saes} == {(1, 2)}
+    assert all(row.could_be_best for row in ranking.saes)
     assert ranking.sentence == "no SAE can be told from the best"
 
 
@@ -131,8 +134,44 @@ def test_other_settings_models_and_definitions_are_not_compared(folder: Path):
     found = compare(folder, baseline="good")
     assert len(found.pairs) == 3
     assert len(found.notes) == 3
-    ranking = rank(folder)
-    assert len(ranking.notes) >= 3
+    apart = rank(folder)
+    assert {row.sae for row in apart.rankings[0].saes} == {f"tiny:{sae}" for sae in MEANS}
+    assert all("not ranked" in note or "ranked apart" in note for note in apart.notes)
+    assert all(any(sae in note for note in apart.notes) for sae in ("tiny:settings", "tiny:model", "tiny:protocol"))
+
+
+def test_one_definition_of_comparable_for_pairs_and_ranks(tmp_path: Path):
+    """SAEs of other hooks are ranked apart, and which result comes first makes no difference."""
+    rng = np.random.default_rng(0)
+    text_U = rng.standard_normal(DESIGN.n_units)
+    hooks = {"a0": 3, "b0": 5, "b1": 5, "a1": 3, "b2": 5}
+    for sae, layer in hooks.items():
+        config = {"sae_cfg_dict": {"hook_name": f"blocks.{layer}.hook_resid_post"}}
+        write(tmp_path, sae, simulate(DESIGN, rng, text_U, mean=0.8), **config)
+    found = rank(tmp_path)
+    ranked = [{row.sae for row in ranking.saes} for ranking in found.rankings]
+    assert ranked == [{"tiny:b0", "tiny:b1", "tiny:b2"}, {"tiny:a0", "tiny:a1"}]
+    assert all("hook_resid_post" in ranking.group for ranking in found.rankings)
+    assert any("different hooks" in note for note in found.notes)
+    with pytest.raises(UsageError, match="different hooks"):
+        compare(tmp_path, a="a0", b="b0")
+
+
+def test_verdicts_say_what_they_take_as_given(folder: Path):
+    (pair,) = compare(folder, a="best", b="bad").pairs
+    assert pair.given == "these training texts"
+    assert pair.sentence.endswith(", given these training texts")
+    (ranking,) = rank(folder).rankings
+    assert ranking.given == pair.given
+
+
+def test_bars_of_an_older_version_are_computed_anew(folder: Path):
+    path = next((folder / "sparse_probing").glob("*best*.json"))
+    content = json.loads(path.read_text())
+    content["statistics"] = {TOP_1: OLD_BAR}
+    path.write_text(json.dumps(content))
+    (ranking,) = rank(folder).rankings
+    assert ranking.saes[0].ci_low < ranking.saes[0].value < ranking.saes[0].ci_high
 
 
 def test_other_random_seeds_are_no_other_settings(folder: Path):

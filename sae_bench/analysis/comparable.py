@@ -1,0 +1,106 @@
+"""Which results may be compared: the one definition that comparisons, rankings and reports share.
+
+Two results of an eval compare if they have the same definition, settings, model and hook, as far as both know them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sae_bench.analysis.table import Record
+
+_HOOK_IN_NAME = re.compile(r"blocks\.\d+\.(?:attn\.|mlp\.)?hook_(?:resid_(?:pre|mid|post)|attn_out|mlp_out|post|pre|z)")
+
+
+def why_not_comparable(a: Record, b: Record) -> str | None:
+    """What forbids to compare two results of one eval; None if nothing does."""
+    if bool(a.provenance) != bool(b.provenance):
+        return f"the definition is recorded for one only ({a.protocol}, {b.protocol})"
+    return _other_definition(a, b) or _other_model(a, b) or _other_settings(a, b) or _other_hook(a, b)
+
+
+@dataclass
+class Group:
+    """Results of one eval that compare with one another.
+
+    Attributes:
+        differs: in what it differs from the first group of the eval; None for that one.
+    """
+
+    records: list[Record]
+    differs: str | None = None
+    hook: str | None = field(default=None)
+
+    @property
+    def first(self) -> Record:
+        """The result that others are held against."""
+        return self.records[0]
+
+    @property
+    def title(self) -> str:
+        """Definition, model and hook."""
+        return " · ".join(part for part in (self.first.protocol, short_model(self.first.model), self.hook) if part)
+
+
+def groups_of(records: Sequence[Record]) -> list[Group]:
+    """The results of one eval in groups that compare, own results before published ones, then the largest first.
+
+    A result joins the first group with all of which it compares, so that no group holds two that do not.
+    """
+    groups: list[Group] = []
+    for record in records:
+        home = next((g for g in groups if all(why_not_comparable(o, record) is None for o in g.records)), None)
+        if home is None:
+            home = Group([])
+            groups.append(home)
+        home.records.append(record)
+        home.hook = home.hook or hook_of(record)
+    groups.sort(key=lambda group: (not group.first.provenance, -len(group.records)))
+    for group in groups[1:]:
+        pairs = ((one, other) for one in groups[0].records for other in group.records)
+        group.differs = next(filter(None, (why_not_comparable(one, other) for one, other in pairs)), None)
+    return groups
+
+
+def hook_of(record: Record) -> str | None:
+    """Where in the model its SAE reads, from its configuration or its name; None where neither says it."""
+    config = record.content.get("sae_cfg_dict")
+    hook = config.get("hook_name") if isinstance(config, Mapping) else None
+    if isinstance(hook, str) and hook:
+        return hook
+    in_name = _HOOK_IN_NAME.search(record.sae_id)
+    return in_name[0] if in_name else None
+
+
+def short_model(name: str | None) -> str | None:
+    """The last part of a model's name, in lower case: `EleutherAI/pythia-160m` and `pythia-160m` are one."""
+    return name.rstrip("/").split("/")[-1].lower() if name else None
+
+
+def _other_definition(a: Record, b: Record) -> str | None:
+    known = a.provenance.get("protocol"), b.provenance.get("protocol")
+    one, other = (a.protocol, b.protocol) if not a.provenance else known
+    differ = one is not None and other is not None and one != other
+    return f"different definitions ({one}, {other})" if differ else None
+
+
+def _other_model(a: Record, b: Record) -> str | None:
+    one, other = (record.provenance.get("model_fingerprint") for record in (a, b))
+    if one is None or other is None:
+        one, other = short_model(a.model), short_model(b.model)
+    differ = one is not None and other is not None and one != other
+    return f"different models ({one}, {other})" if differ else None
+
+
+def _other_settings(a: Record, b: Record) -> str | None:
+    one, other = a.settings(), b.settings()
+    differing = [key for key in one.keys() & other.keys() if one[key] != other[key]]
+    shown = ", ".join(f"{key}: {one[key]!r}, {other[key]!r}" for key in sorted(differing)[:3])
+    return f"different settings ({shown})" if differing else None
+
+
+def _other_hook(a: Record, b: Record) -> str | None:
+    one, other = hook_of(a), hook_of(b)
+    return f"different hooks ({one}, {other})" if one and other and one != other else None
