@@ -62,6 +62,8 @@ class EndpointJudge:
         base_url = settings.base_url or os.environ.get("OPENAI_BASE_URL") or None
         self.settings = settings
         self.access = Access.of(base_url, find_key(api_key, needed=base_url is None))
+        if self.access.query:
+            _hide_in_logs(self.access)
         self._limit_name = "max_tokens"
         self._refusals: tuple[str, int] = ("", 0)
 
@@ -225,6 +227,24 @@ def find_key(given: str | None, *, needed: bool) -> str:
             f"or {KEY_FILE} holds; it has to be the key alone."
         )
     return key or NO_KEY
+
+
+class _Hidden(logging.Filter):
+    """Hides credentials in the messages of a logger."""
+
+    def __init__(self, access: Access) -> None:
+        super().__init__()
+        self.access = access
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self.access.redact(record.getMessage()), ()
+        return True
+
+
+def _hide_in_logs(access: Access) -> None:
+    """Keep the query, which the client's libraries log with every request, out of their messages."""
+    for name in ("httpx", "httpx2", "openai._base_client"):
+        logging.getLogger(name).addFilter(_Hidden(access))
 
 
 def _client_package() -> Any:

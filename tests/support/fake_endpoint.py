@@ -29,6 +29,7 @@ class FakeEndpoint(ThreadingHTTPServer):
         self.at_once = 0
         self.most_at_once = 0
         self.bodies: list[dict[str, Any]] = []
+        self.paths: list[str] = []
 
     def handle_error(self, *_args: Any) -> None:
         """A client that has gone away is part of the game."""
@@ -51,6 +52,7 @@ class Handler(BaseHTTPRequestHandler):
             server.came[question] += 1
             server.keys.add(self.headers.get("Authorization", ""))
             server.bodies.append(body)
+            server.paths.append(self.path)
             server.at_once += 1
             server.most_at_once = max(server.most_at_once, server.at_once)
         try:
@@ -62,9 +64,25 @@ class Handler(BaseHTTPRequestHandler):
             with server.lock:
                 server.at_once -= 1
 
-    def complete(self, text: str | None) -> None:
-        """A chat completion with this text."""
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+    def complete(
+        self,
+        text: str | None,
+        finish_reason: str | None = "stop",
+        *,
+        logprobs: dict[str, float] | None = None,
+        **more: Any,
+    ) -> None:
+        """A chat completion with this text.
+
+        Args:
+            logprobs: likeliest first words and their log-probabilities.
+            more: further fields of the message, such as `refusal`.
+        """
+        message = {"role": "assistant", "content": text, **more}
+        choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason, "message": message}
+        if logprobs is not None:
+            words = [{"token": word, "logprob": p, "bytes": None} for word, p in logprobs.items()]
+            choice["logprobs"] = {"content": [{**words[0], "top_logprobs": words}]}
         usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
         content = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
         self.send(200, json.dumps({**content, "usage": usage}))
@@ -77,9 +95,18 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def refuse(self, status: int, **headers: str) -> None:
+    def refuse(
+        self,
+        status: int,
+        message: str | None = None,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        **headers: str,
+    ) -> None:
         """An error in the form of OpenAI's."""
-        self.send(status, json.dumps({"error": {"message": f"status {status}", "type": "x", "code": None}}), **headers)
+        error = {"message": message or f"status {status}", "type": "x", "code": code, "param": param}
+        self.send(status, json.dumps({"error": error}), **headers)
 
     def cut(self) -> None:
         """Break off in the middle of the reply."""

@@ -106,7 +106,7 @@ def to_scores(found: Found, corpus: Corpus, config: AutoInterpEvalConfig, seeds:
         reasons=_paths(_reasons(found, config, means)),
         details=[_detail(latent, found, of_latents, seeds) for latent in found.latents],
         unstructured=_logs(found, corpus, seeds),
-        warnings=_warnings(found, config),
+        warnings=[*_warnings(found, config), *_unable(values)],
     )
 
 
@@ -284,6 +284,17 @@ def _warnings(found: Found, config: AutoInterpEvalConfig) -> list[str]:
             said += "; the score is of those the judge could answer, read it with care"
         warnings.append(said)
     return warnings
+
+
+def _unable(values: Mapping[str, Any]) -> list[str]:
+    """Says of a judge that does no better than one that reads nothing what its score then means."""
+    means = "the judge cannot do the task on these examples, and its score says nothing of the SAE"
+    score, chance, auc = (values[name] for name in ("autointerp_score", "autointerp_chance_score", "logprob_auc"))
+    if score is not None and score <= chance:
+        return [f"the judge's score, {score:.3f}, is not above {chance:.3f}, what answering None gives: {means}"]
+    if auc is not None and auc <= 0.5:
+        return [f"the judge's log-odds rank activating pieces no higher than others (AUC {auc:.3f}): {means}"]
+    return []
 
 
 def _samples(found: Found, values: Mapping[str, Mapping[Case, float]], seeds: Sequence[int]) -> dict[str, Samples]:

