@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -56,6 +56,7 @@ class PassReport:
         served: one entry per request, in their order.
         failed: key of an SAE that raised -> its exception.
         n_texts, n_tokens: what the model read; padding does not count.
+        texts_at_once: one entry per request: how many texts or rows the model read at once, at most.
         seconds: spent in the model, the SAEs and the consumers.
     """
 
@@ -63,6 +64,7 @@ class PassReport:
     failed: dict[str, Exception] = field(default_factory=dict)
     n_texts: int = 0
     n_tokens: int = 0
+    texts_at_once: Sequence[int] = ()
     seconds: dict[str, float] = field(default_factory=lambda: {"lm_pass": 0.0, "sae_encode": 0.0, "consume": 0.0})
 
 
@@ -82,14 +84,19 @@ def run_pass(
     options = options or PassOptions()
     runner = _Pass(lm, list(members), options)
     values = iter(runner.pool([r for r in requests if isinstance(r, PooledTexts)]))
+    pooled_at_once = runner.largest
     served: list[Served] = []
+    at_once: list[int] = []
     for request in requests:
         if isinstance(request, TokenRows):
+            runner.largest = 0
             runner.feed(request)
             served.append(request.consumer)
+            at_once.append(runner.largest)
         else:
             served.append(next(values))
-    runner.report.served = tuple(served)
+            at_once.append(min(pooled_at_once, request.max_texts or pooled_at_once))
+    runner.report.served, runner.report.texts_at_once = tuple(served), tuple(at_once)
     return runner.report
 
 
@@ -107,6 +114,7 @@ class _Pass:
         default = TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
         self.max_tokens = options.max_tokens or default
         self.report = PassReport()
+        self.largest = 0
 
     def pool(self, requests: list[PooledTexts]) -> list[PooledValues]:
         """Run the union of the texts; returns every request's rows of it.
@@ -116,14 +124,16 @@ class _Pass:
         whole, last = self._pool_of("all", requests), self._pool_of("last", requests)
         texts = whole.texts()
         seen: set[bytes] = set()
-        for batch in self._text_batches(texts, sorted({*whole.hooks, *last.hooks})):
+        limits = {key: min(whole.max_texts.get(key, n), n) for key, n in last.max_texts.items()}
+        limits = {**whole.max_texts, **limits}
+        for batch in self._text_batches(texts, sorted({*whole.hooks, *last.hooks}), limits):
             self._add(batch, whole)
             ends = last_tokens(batch, texts, last.row_of) if last.members else None
             if ends is not None:
                 self._add(ends, last)
                 seen.update(texts[row] for row in batch.rows)
         alone = [key for key in last.texts() if key not in seen]
-        for batch in self._last_token_batches(alone, last.hooks):
+        for batch in self._last_token_batches(alone, last.hooks, limits):
             self._add(replace(batch, rows=tuple(last.row_of[alone[row]] for row in batch.rows)), last)
         for pool in (whole, last):
             for member in pool.members:
@@ -154,7 +164,9 @@ class _Pass:
                 self._count(0, ids.numel())
                 continue
             rows, every = range(start, start + len(ids)), torch.ones_like(valid)  # later layers read them all
-            batch = self._capture(rows, ids, valid, hooks, n_tokens=ids.numel(), counts_BL=every)
+            batch = self._capture(
+                rows, ids, valid, hooks, n_tokens=ids.numel(), max_texts=request.max_rows, counts_BL=every
+            )
             with self._timed("consume"):
                 consumer.on_activations(batch)
             self._encode(batch, members, consumer.on_codes, on_drop=consumer.drop)
@@ -172,7 +184,9 @@ class _Pass:
     def _is_text(self, ids: Tensor) -> Tensor:
         return ~torch.isin(ids, torch.tensor(sorted(self.lm.special_token_ids), dtype=torch.long))
 
-    def _text_batches(self, texts: list[bytes], hooks: Sequence[str]) -> Iterator[ActivationBatch]:
+    def _text_batches(
+        self, texts: list[bytes], hooks: Sequence[str], limits: Mapping[bytes, int]
+    ) -> Iterator[ActivationBatch]:
         """Whole texts; those without any token besides special ones are left out."""
         special = self.lm.special_token_ids
         full = [row for row, key in enumerate(texts) if not special.issuperset(ids_of(key).tolist())]
@@ -181,27 +195,47 @@ class _Pass:
             logger.warning("%d texts have no token besides special ones; their pooled vectors are zero", n_empty)
             left_out = set(range(len(texts))) - set(full)
             self._count(n_empty, sum(len(ids_of(texts[row])) for row in left_out))
-        for rows in self._buckets(texts, full):
+        for rows, limit in self._buckets(texts, full, limits):
             ids, valid = pad([ids_of(texts[r]).tolist() for r in rows], self.lm)
-            yield self._capture(rows, ids, valid, hooks, n_tokens=sum(len(ids_of(texts[r])) for r in rows))
+            n_tokens = sum(len(ids_of(texts[r])) for r in rows)
+            yield self._capture(rows, ids, valid, hooks, n_tokens=n_tokens, max_texts=limit)
 
-    def _last_token_batches(self, texts: list[bytes], hooks: Sequence[str]) -> Iterator[ActivationBatch]:
+    def _last_token_batches(
+        self, texts: list[bytes], hooks: Sequence[str], limits: Mapping[bytes, int]
+    ) -> Iterator[ActivationBatch]:
         """The last tokens of texts, as batches of one-token texts; those without any token are left out."""
-        for rows in self._buckets(texts, [row for row, key in enumerate(texts) if key]):
+        for rows, limit in self._buckets(texts, [row for row, key in enumerate(texts) if key], limits):
             ids, _ = pad([ids_of(texts[r]).tolist() for r in rows], self.lm)
             last_B = torch.tensor([len(ids_of(texts[r])) - 1 for r in rows])
             with self._timed("lm_pass"):
-                values = self._activations(ids, hooks, only_B=last_B)
+                values = self._activations(ids, hooks, only_B=last_B, max_texts=limit)
             check_finite(self.lm.name, self.lm.dtype, values)
             self._count(len(rows), int(last_B.sum()) + len(rows))
             device = self.lm.device
             end_B1 = ids[torch.arange(len(rows)), last_B][:, None].to(device)
             yield ActivationBatch(tuple(rows), end_B1, torch.ones_like(end_B1, dtype=torch.bool), values)
 
-    def _buckets(self, texts: list[bytes], rows: list[int]) -> Iterator[list[int]]:
-        lengths = [len(ids_of(texts[row])) for row in rows]
-        for places in bucket_by_length(lengths, max_tokens=self.max_tokens, max_texts=self.options.max_texts):
-            yield [rows[place] for place in places]
+    def _buckets(
+        self, texts: list[bytes], rows: list[int], limits: Mapping[bytes, int]
+    ) -> Iterator[tuple[list[int], int | None]]:
+        """Rows that are read at once, and the number of texts that was asked for; those of one number together."""
+        by_limit: dict[int | None, list[int]] = {}
+        for row in rows:
+            by_limit.setdefault(limits.get(texts[row]), []).append(row)
+        for limit, of_limit in by_limit.items():
+            lengths = [len(ids_of(texts[row])) for row in of_limit]
+            of_run = limit is None or self.options.max_tokens is not None
+            max_tokens = self.max_tokens if limit is None or of_run else limit * max(lengths)
+            max_texts = limit or self.options.max_texts
+            for places in bucket_by_length(lengths, max_tokens=max_tokens, max_texts=max_texts):
+                yield [of_limit[place] for place in places], limit
+
+    def _rows_at_once(self, length: int, asked: int | None) -> int:
+        """Rows of a length that the model reads at once: as many as an eval asks for, unless the run has a limit."""
+        by_tokens = max(1, self.max_tokens // max(1, length))
+        if asked is None:
+            return by_tokens
+        return asked if self.options.max_tokens is None else min(asked, by_tokens)
 
     def _capture(
         self,
@@ -211,11 +245,12 @@ class _Pass:
         hooks: Sequence[str],
         *,
         n_tokens: int,
+        max_texts: int | None,
         counts_BL: Tensor | None = None,
     ) -> ActivationBatch:
         """Run a batch; it has to give finite numbers at the tokens of `counts_BL` (by default the valid ones)."""
         with self._timed("lm_pass"):
-            values = self._activations(ids_BL, hooks)
+            values = self._activations(ids_BL, hooks, max_texts=max_texts)
         check_finite(self.lm.name, self.lm.dtype, values, valid_BL if counts_BL is None else counts_BL)
         self._count(len(rows), n_tokens)
         device = self.lm.device
@@ -228,12 +263,15 @@ class _Pass:
         if self.options.on_progress is not None:
             self.options.on_progress(n_tokens)
 
-    def _activations(self, ids_BL: Tensor, hooks: Sequence[str], *, only_B: Tensor | None = None) -> dict[str, Tensor]:
+    def _activations(
+        self, ids_BL: Tensor, hooks: Sequence[str], *, max_texts: int | None, only_B: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Values at the hooks: (B, L, D), or (B, 1, D) at the one position of each row that `only_B` names."""
         store = self.options.store
         if store is not None and (kept := store.load(self.lm, hooks, ids_BL, only_B=only_B)) is not None:
             return kept
-        rows = max(1, self.max_tokens // max(1, ids_BL.shape[1]))
+        rows = self._rows_at_once(ids_BL.shape[1], max_texts)
+        self.largest = max(self.largest, min(rows, len(ids_BL)))
         parts = []
         for start in range(0, len(ids_BL), rows):
             part = capture_with_halving(self.lm, ids_BL[start : start + rows], hooks)

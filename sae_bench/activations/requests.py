@@ -27,11 +27,13 @@ class PooledTexts:
         sae_keys: keys of the SAEs that it wants codes of; None wants all of the pass.
         tokens: what the vector of a text is: the mean over `all` of its tokens but special ones, or the values at its
             `last` token, whatever that is; of a text that is only wanted at its last token, no other is encoded.
+        max_texts: the model reads so many of these texts at once; None leaves it to the pass.
     """
 
     token_ids: Sequence[Sequence[int]]
     sae_keys: frozenset[str] | None = None
     tokens: Tokens = "all"
+    max_texts: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class BatchConsumer(Protocol):
 class TokenRows:
     """Asks for packed rows in batches of exactly `batch_rows`, in order, handed to `consumer`.
 
-    `extra_hooks` are captured besides those of the SAEs; only the SAEs in `sae_keys` are encoded (None: all).
+    `extra_hooks` are captured besides those of the SAEs; only the SAEs in `sae_keys` are encoded (None: all). The model
+    reads `max_rows` of a batch at once; None leaves it to the pass.
     """
 
     rows_NL: Int[Tensor, "N L"]
@@ -76,6 +79,7 @@ class TokenRows:
     consumer: BatchConsumer
     extra_hooks: tuple[str, ...] = ()
     sae_keys: frozenset[str] | None = None
+    max_rows: int | None = None
 
 
 Request = PooledTexts | TokenRows

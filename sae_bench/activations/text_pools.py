@@ -44,6 +44,11 @@ class TextPool:
         self.members = list(members)
         self.hooks = sorted({member.hook_name for member in members})
         self.row_of: dict[bytes, int] = {}
+        self.max_texts: dict[bytes, int] = {}
+        for request in self.requests:
+            if request.max_texts is not None:
+                for key in map(text_key, request.token_ids):
+                    self.max_texts[key] = min(request.max_texts, self.max_texts.get(key, request.max_texts))
         self._rows = [
             torch.tensor([self.row_of.setdefault(text_key(ids), len(self.row_of)) for ids in r.token_ids]).long()
             for r in self.requests

@@ -188,7 +188,7 @@ def score_single_sae(
     context = EvalContext(lm, (member.hook_name,), seeds, artifacts_folder=artifacts_path, judge_key=judge_key)
     job = spec.start(context, config)
     store = None if artifacts_path is None else ActivationStore(artifacts_path)
-    report = run_pass(lm, job.requests([member]), [member], _pass_options(config, store))
+    report = run_pass(lm, job.requests([member]), [member], PassOptions(store=store))
     if member.key in report.failed:
         raise report.failed[member.key]
     return job.score(member, report.served)
@@ -202,11 +202,3 @@ def _for_model(config: BaseEvalConfig, lm: LanguageModel) -> BaseEvalConfig:
 def _first_seed(config: BaseEvalConfig) -> int:
     first = getattr(config, "random_seed", None)
     return planning.FIRST_SEED if first is None else first
-
-
-def _pass_options(config: BaseEvalConfig, store: ActivationStore | None) -> PassOptions:
-    """Batches of the size that the config asks for, if it does."""
-    n_texts, length = getattr(config, "llm_batch_size", None), getattr(config, "context_length", None)
-    if n_texts is None or length is None:
-        return PassOptions(store=store)
-    return PassOptions(max_texts=n_texts, max_tokens=n_texts * length, store=store)

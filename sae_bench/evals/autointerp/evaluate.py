@@ -79,7 +79,7 @@ class AutoInterpJob:
             n_valid_tokens=int((~torch.isin(rows_RL, special)).sum()),
         )
         batch_rows = self.config.rows_at_once
-        return [TokenRows(rows_RL, batch_rows, gatherer)]
+        return [TokenRows(rows_RL, batch_rows, gatherer, max_rows=self.config.llm_batch_size)]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
         gatherer = only(served, ActivationGatherer)

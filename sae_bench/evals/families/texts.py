@@ -64,7 +64,8 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
         """
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        return [PooledTexts(self.token_ids, frozenset(member.key for member in members), self.tokens)]
+        keys = frozenset(member.key for member in members)
+        return [PooledTexts(self.token_ids, keys, self.tokens, self.config.llm_batch_size)]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
         pooled, hook = only(served, PooledValues), member.hook_name

@@ -39,7 +39,11 @@ class MDLJob:
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
         consumer = MDLConsumer(members, self.config.k_values)
         keys = frozenset(member.key for member in members)
-        return [TokenRows(self.rows_NL, self.config.sae_batch_size, consumer, sae_keys=keys)]
+        return [
+            TokenRows(
+                self.rows_NL, self.config.sae_batch_size, consumer, sae_keys=keys, max_rows=self.config.llm_batch_size
+            )
+        ]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
         scores = score_sae(only(served, MDLConsumer), member, self.config, self._units())

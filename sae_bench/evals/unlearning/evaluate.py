@@ -73,7 +73,10 @@ class UnlearningJob:
         hooks = {member.hook_name for member in members}
         self._states = {hook: states for hook, states in self._states.items() if hook in hooks}
         rows = self.config.rows_at_once
-        return [TokenRows(rows_NL, rows, ActiveCounter(members)) for rows_NL in (self.forget_NL, self.retain_NL)]
+        return [
+            TokenRows(rows_NL, rows, ActiveCounter(members), max_rows=self.config.llm_batch_size)
+            for rows_NL in (self.forget_NL, self.retain_NL)
+        ]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
         forget_F, retain_F = (counter.sparsity(member) for counter in served if isinstance(counter, ActiveCounter))

@@ -1,0 +1,57 @@
+"""How many texts the model reads at once: what an eval asks for is done, and what was done is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sae_bench.activations.one_pass import PassOptions, run_pass
+from sae_bench.activations.requests import PooledTexts
+from sae_bench.language_models import LanguageModel
+from sae_bench.run.objects import object_handle
+from sae_bench.run.runner import RunPlan, run
+from sae_bench.testing.tiny_models import tiny_sae
+
+
+@pytest.fixture
+def read(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows of every batch that the model reads to capture activations, those of one token (a probe of widths) aside."""
+    sizes: list[int] = []
+    capture = LanguageModel.capture
+
+    def counted(self: LanguageModel, ids: Any, *args: Any, **kwargs: Any) -> Any:
+        if ids.shape[-1] > 1:
+            sizes.append(len(ids))
+        return capture(self, ids, *args, **kwargs)
+
+    monkeypatch.setattr(LanguageModel, "capture", counted)
+    return sizes
+
+
+@pytest.mark.parametrize("asked", [1, 3, 40, None])
+def test_the_batch_size_of_an_eval_is_used_and_written(make_plan: Callable[..., RunPlan], read: list[int], asked):
+    settings = {"sparse_probing": {"llm_batch_size": asked}}
+    plan = make_plan([object_handle("a", tiny_sae("topk"))], evals=["sparse_probing"], settings=settings,
+                     pass_options=PassOptions())  # fmt: skip
+    (path,) = run(plan).written
+    used = json.loads(path.read_text())["eval_config"]["llm_batch_size"]
+    assert used == (256 if asked is None else asked)
+    assert max(read) <= used
+    if asked in (1, 3):
+        assert max(read) == asked
+
+
+def test_a_text_of_two_evals_is_read_in_the_smaller_batches(lm: LanguageModel, read: list[int]):
+    texts = [[5 + i, 6, 7] for i in range(8)]
+    requests = [PooledTexts(texts, max_texts=4), PooledTexts(texts[:4], max_texts=2), PooledTexts(texts[6:])]
+    from sae_bench.custom_saes.loading import load_member
+    from sae_bench.run.planning import load_context
+
+    member = load_member(object_handle("a", tiny_sae("topk")), load_context(lm), lm)
+    read.clear()
+    report = run_pass(lm, requests, [member], PassOptions(max_tokens=None))
+    assert sorted(read) == [2, 2, 4]
+    assert list(report.texts_at_once) == [4, 2, 4]
