@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import sae_bench
+from sae_bench.cli.run import run as run_command
 from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.errors import PrerequisiteError, ResultError, UsageError
 from sae_bench.evals.core.eval_config import CoreEvalConfig
@@ -95,6 +96,13 @@ def test_flags_a_file_and_keywords_are_one_request(folder: Path, core: dict[str,
     }  # fmt: skip
     from_file = RunRequest.from_yaml(write(folder / "sweep.yaml", content))
     assert keywords == flags == from_file
+
+
+def test_published_nulls_is_a_flag_and_an_option():
+    flags = {"model": "embedded", "sae_specs": ("baseline:zero",)}
+    assert RunRequest.from_flags({**flags, "published_nulls": True}).published_nulls
+    assert not RunRequest.from_flags(flags).published_nulls
+    assert "--published-nulls" in {flag for parameter in run_command.params for flag in parameter.opts}
 
 
 def test_flags_go_over_the_file(folder: Path, core: dict[str, Any]):
