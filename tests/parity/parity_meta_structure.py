@@ -71,7 +71,7 @@ def main() -> None:
     from safetensors.torch import load_file
 
     from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
-    from sae_bench.evals.meta_structure.training import explain_decoder
+    from sae_bench.evals.meta_structure.evaluate import EXPLAINED, MSE, score_decoder
 
     logging.disable(logging.WARNING)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -87,12 +87,11 @@ def main() -> None:
     config, results = MetaStructureEvalConfig(train_steps=args.train_steps), {}
     for name in args.saes:
         W_dec_FD = load_file(args.inputs / "saes" / f"{name}.safetensors")["W_dec"].float()
-        found = explain_decoder(W_dec_FD, args.seeds, config)
+        scores = score_decoder(W_dec_FD, args.seeds, config)
         results[name] = {
-            "decoder_fraction_variance_explained": [one.variance_explained for one in found],
-            "final_reconstruction_mse": [one.mse for one in found],
-            "seconds": [one.seconds for one in found],
+            path.split(".")[1]: [result.metrics[path] for result in scores.seed_results] for path in (EXPLAINED, MSE)
         }
+        results[name]["seconds"] = [scores.metrics.meta_structure.train_time_seconds] * len(args.seeds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     args.out.write_text(
         json.dumps({"saes": results, "peak_rss_mb": peak, "threads": torch.get_num_threads()}, indent=1)

@@ -108,8 +108,8 @@ def columns(rows: Iterable[Mapping[str, float | None]], category: str = "") -> d
 
 
 def linearised(
-    metric: float | Float[Tensor, "S 1"], num_U: Float[Tensor, "*S U"], den_U: Float[Tensor, "*S U"]
-) -> Float[Tensor, "*S U"]:
+    metric: float | Float[Tensor, "S 1"], num_U: Float[Tensor, "... U"], den_U: Float[Tensor, "... U"]
+) -> Float[Tensor, "... U"]:
     """What each unit adds to a ratio of sums, to first order: metric + (num_u - metric den_u) / mean of den.
 
     Args:

@@ -46,6 +46,4 @@ class MetaStructureEvalOutput(
 
     model_config = ConfigDict(title="Meta-Structure Decoder Variance")
 
-    eval_type_id: str = Field(
-        default=EVAL_TYPE_ID_META_STRUCTURE, title="Eval Type ID", description="Name of the eval."
-    )
+    eval_type_id: str = Field(EVAL_TYPE_ID_META_STRUCTURE, title="Eval Type ID", description="Name of the eval.")

@@ -1,127 +1,98 @@
-"""BatchTopK meta-SAEs of several seeds side by side: weights, codes, reconstructions and gradients.
+"""A BatchTopK meta-SAE on the decoder rows of an SAE: its training, and how well it reconstructs all rows.
 
 With x a decoder row, u = (x - b_dec) W_enc + b_enc and n the norms of the meta decoder's rows d, a batch keeps the k B
 largest of relu(u n) and decodes x' = b_dec + sum over the kept of u d: the norms decide what is kept and cancel in the
-code. So a step has one dense product (u); decoding and all gradients touch one row of D numbers per kept entry.
-
-S seeds (their rows follow one another in flat tensors), B rows of a batch, D d_in, M meta-latents, A kept entries.
+code. B rows of a batch, D d_in, M meta-latents, A kept entries, each at `row * M + latent`, ascending.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+import math
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
+from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.seeding import named_generator
 
 NORM_AT_START = 0.1
-"""Norm of the meta decoder's rows before training."""
+LARGEST_GRADIENT = 1.0
 
 
-class Entries(NamedTuple):
-    """Kept entries of codes, row after row; rows and latents count on over the seeds."""
+class MetaSAE(torch.nn.Module):
+    """Starts with random directions of norm 0.1, the encoder equal to the decoder, biases 0."""
 
-    row_A: Int[Tensor, " A"]
-    latent_A: Int[Tensor, " A"]
-    value_A: Float[Tensor, " A"]
+    def __init__(self, seed: int, n_latents: int, W_dec_FD: Float[Tensor, "F D"]) -> None:
+        super().__init__()
+        generator = named_generator("meta_structure", "weights", seed)
+        drawn_MD = torch.empty(n_latents, W_dec_FD.shape[1]).uniform_(-1, 1, generator=generator)
+        W_MD = (normalize(drawn_MD, dim=-1) * NORM_AT_START).to(W_dec_FD)
+        zeros = (W_MD.new_zeros(n) for n in W_MD.shape)
+        self.W_enc_MD, self.b_enc_M, self.W_dec_MD, self.b_dec_D = map(
+            torch.nn.Parameter, (W_MD.clone(), next(zeros), W_MD, next(zeros))
+        )
 
-
-class Gradients(NamedTuple):
-    """Gradients of the weights, in the order of `MetaSAEs.weights`."""
-
-    W_enc_SMD: Float[Tensor, "S M D"]
-    b_enc_SM: Float[Tensor, "S M"]
-    W_dec_SMD: Float[Tensor, "S M D"]
-    b_dec_SD: Float[Tensor, "S D"]
-
-
-@dataclass
-class MetaSAEs:
-    """The weights of S meta-SAEs."""
-
-    W_enc_SMD: Float[Tensor, "S M D"]
-    b_enc_SM: Float[Tensor, "S M"]
-    W_dec_SMD: Float[Tensor, "S M D"]
-    b_dec_SD: Float[Tensor, "S D"]
-
-    @classmethod
-    def start(cls, seeds: Sequence[int], n_latents: int, W_dec_FD: Float[Tensor, "F D"]) -> MetaSAEs:
-        """Random directions of norm 0.1, the encoder equal to the decoder, biases 0; dtype and device of `W_dec_FD`."""
-        d_in = W_dec_FD.shape[1]
-        drawn = [
-            torch.empty(n_latents, d_in).uniform_(-1, 1, generator=named_generator("meta_structure", "weights", seed))
-            for seed in seeds
-        ]
-        W_dec_SMD = (normalize(torch.stack(drawn), dim=-1) * NORM_AT_START).to(W_dec_FD)
-        zeros = W_dec_SMD.new_zeros
-        return cls(W_dec_SMD.clone(), zeros(len(seeds), n_latents), W_dec_SMD, zeros(len(seeds), d_in))
-
-    @property
-    def weights(self) -> tuple[Tensor, ...]:
-        """All weights."""
-        return (self.W_enc_SMD, self.b_enc_SM, self.W_dec_SMD, self.b_dec_SD)
-
-    def pre_codes(self, x_SBD: Float[Tensor, "S B D"], *, half: bool = False) -> Float[Tensor, "S B M"]:
-        """u; with `half` its product is made in bfloat16."""
-        centred_SBD = x_SBD - self.b_dec_SD[:, None]
+    @torch.no_grad()
+    def choose(self, x_BD: Float[Tensor, "B D"], k: int, *, half: bool = False) -> tuple[Tensor, Tensor]:
+        """u (B, M) and the kept entries (A,); with `half`, u is the product of bfloat16 matrices."""
+        centred_BD = x_BD - self.b_dec_D
         if half:
-            product_SBM = centred_SBD.bfloat16() @ self.W_enc_SMD.bfloat16().mT
-            return product_SBM.to(x_SBD.dtype) + self.b_enc_SM[:, None]
-        return torch.baddbmm(self.b_enc_SM[:, None], centred_SBD, self.W_enc_SMD.mT)
+            product_BM = centred_BD.bfloat16() @ self.W_enc_MD.bfloat16().mT
+            u_BM = product_BM.to(x_BD.dtype) + self.b_enc_M
+        else:
+            u_BM = torch.addmm(self.b_enc_M, centred_BD, self.W_enc_MD.mT)
+        top = torch.relu(u_BM * self.W_dec_MD.norm(dim=-1)).flatten().topk(k * len(x_BD), sorted=False)
+        return u_BM, top.indices[top.values > 0].sort().values
 
-    def norms(self) -> Float[Tensor, "S 1 M"]:
-        """n, to stand beside u."""
-        return self.W_dec_SMD.norm(dim=-1)[:, None]
+    def decode(self, x_BD: Tensor, u_BM: Tensor, entry_A: Int[Tensor, " A"]) -> Float[Tensor, "B D"]:
+        """Sums of u d over the entries of each row, without b_dec."""
+        row_A, latent_A = entry_A // u_BM.shape[1], entry_A % u_BM.shape[1]
+        bias_M = self.b_enc_M - self.W_enc_MD @ self.b_dec_D
+        u_A = _Chosen.apply(self.W_enc_MD, bias_M, x_BD, row_A, latent_A, u_BM.flatten()[entry_A])
+        return _weighted_sums(row_A, latent_A, u_A, self.W_dec_MD, len(x_BD))
 
-    def keep(self, u_SBM: Float[Tensor, "S B M"], k: int) -> Entries:
-        """The k B largest of relu(u n) of every seed; those that are 0 are no entries."""
-        acts_SBM = torch.relu(u_SBM * self.norms())
-        top = acts_SBM.flatten(1).topk(k * u_SBM.shape[1], dim=1, sorted=False)
-        seed_S1 = torch.arange(len(u_SBM), device=u_SBM.device)[:, None]
-        place_SA = top.indices + seed_S1 * acts_SBM[0].numel()
-        return entries_at(u_SBM, place_SA[top.values > 0].sort().values)
+    def loss(self, x_BD: Tensor, dead_M: Bool[Tensor, " M"], k: int, *, half: bool = False) -> tuple[Tensor, Tensor]:
+        """Mean over rows of |x - x'|^2, and the entries it used.
 
-    def decode(self, entries: Entries, n_rows: int) -> Float[Tensor, "S B D"]:
-        """Reconstructions of `n_rows` rows per seed."""
-        n_seeds, _, d_in = self.W_dec_SMD.shape
-        summed = _weighted_sums(entries.row_A, entries.latent_A, entries.value_A, self._rows(), n_seeds * n_rows)
-        return summed.view(n_seeds, n_rows, d_in) + self.b_dec_SD[:, None]
-
-    def gradients(
-        self, x_SBD: Float[Tensor, "S B D"], entries: Entries, slope_SBD: Float[Tensor, "S B D"]
-    ) -> Gradients:
-        """Gradients by way of the codes, for a loss whose derivative by sum u d is `slope_SBD`.
-
-        That of b_dec is the part that enters through x - b_dec; the decoder's own part is the caller's.
+        Dead meta-latents add how well the D / 2 largest of them per row reconstruct what is left; fewer count less.
         """
-        n_seeds, n_latents, _ = self.W_dec_SMD.shape
-        slope_flat, centred_flat = slope_SBD.flatten(0, 1), (x_SBD - self.b_dec_SD[:, None]).flatten(0, 1)
-        u_slope_A = _dots(entries, slope_flat, self._rows())
-        order = entries.latent_A.argsort(stable=True)
-        latent_A, row_A = entries.latent_A[order], entries.row_A[order]
-        n = n_seeds * n_latents
-        W_dec = _weighted_sums(latent_A, row_A, entries.value_A[order], slope_flat, n)
-        W_enc = _weighted_sums(latent_A, row_A, u_slope_A[order], centred_flat, n)
-        b_enc_SM = W_enc.new_zeros(n).index_add_(0, entries.latent_A, u_slope_A).view(n_seeds, n_latents)
-        b_dec_SD = -torch.einsum("sm,smd->sd", b_enc_SM, self.W_enc_SMD)
-        return Gradients(W_enc.view_as(self.W_enc_SMD), b_enc_SM, W_dec.view_as(self.W_dec_SMD), b_dec_SD)
+        u_BM, entry_A = self.choose(x_BD, k, half=half)
+        left_BD = x_BD - self.b_dec_D - self.decode(x_BD, u_BM, entry_A)
+        loss, n_dead, most = left_BD.pow(2).sum(dim=1).mean(), int(dead_M.sum()), x_BD.shape[1] // 2
+        if n_dead:
+            acts_BM = (u_BM * self.W_dec_MD.norm(dim=-1)).masked_fill(~dead_M, -torch.inf)
+            of_dead_BM = torch.zeros_like(acts_BM).scatter(1, acts_BM.topk(min(most, n_dead)).indices, 1)
+            missed_BD = self.decode(x_BD, u_BM, of_dead_BM.flatten().nonzero()[:, 0]) - left_BD.detach()
+            loss = loss + min(n_dead / most, 1.0) * missed_BD.pow(2).sum(dim=1).mean()
+        return loss, entry_A
 
-    def _rows(self) -> Float[Tensor, "SM D"]:
-        return self.W_dec_SMD.flatten(0, 1)
+    @torch.no_grad()
+    def errors(self, rows_FD: Float[Tensor, "F D"], config: MetaStructureEvalConfig) -> Float[Tensor, " F"]:
+        """Squared error of every row, float64 on the CPU; rows of an evaluation batch share its k B entries."""
+        parts = [x_BD - self.b_dec_D - self.decode(x_BD, *self.choose(x_BD, config.k))
+                 for x_BD in rows_FD.split(config.eval_batch_size)]  # fmt: skip
+        return torch.cat(parts).double().pow(2).sum(dim=1).cpu()
 
 
-def entries_at(u_SBM: Float[Tensor, "S B M"], place_A: Int[Tensor, " A"]) -> Entries:
-    """The entries at ascending places of the flat u."""
-    _, n_rows, n_latents = u_SBM.shape
-    row_A = place_A // n_latents
-    latent_A = place_A % n_latents + row_A // n_rows * n_latents
-    return Entries(row_A, latent_A, u_SBM.flatten()[place_A])
+class _Chosen(torch.autograd.Function):
+    """u of the kept entries: chosen from a dense product, differentiated without one."""
+
+    @staticmethod
+    def forward(ctx: Any, W_MD: Tensor, _: Tensor, x_BD: Tensor, row_A: Tensor, latent_A: Tensor, u_A: Tensor) -> Any:
+        ctx.n_latents = len(W_MD)
+        ctx.save_for_backward(x_BD, row_A, latent_A)
+        return u_A
+
+    @staticmethod
+    def backward(ctx: Any, slope_A: Tensor) -> Any:  # type: ignore[override]
+        x_BD, row_A, latent_A = ctx.saved_tensors
+        order = latent_A.argsort(stable=True)
+        of_W_MD = _weighted_sums(latent_A[order], row_A[order], slope_A[order], x_BD, ctx.n_latents)
+        of_bias_M = slope_A.new_zeros(ctx.n_latents).index_add_(0, latent_A, slope_A)
+        return of_W_MD, of_bias_M, None, None, None, None
 
 
 def _weighted_sums(to_A: Tensor, from_A: Tensor, weight_A: Tensor, x_ND: Tensor, n: int) -> Tensor:
@@ -130,9 +101,21 @@ def _weighted_sums(to_A: Tensor, from_A: Tensor, weight_A: Tensor, x_ND: Tensor,
     return embedding_bag(from_A, x_ND, count.cumsum(0) - count, per_sample_weights=weight_A, mode="sum")
 
 
-def _dots(entries: Entries, slope_ND: Tensor, W_dec_MD: Tensor) -> Float[Tensor, " A"]:
-    """slope[row] . d[latent] of every entry: the derivative of slope . x' by the entry's value."""
-    value_A = entries.value_A.detach().requires_grad_()
-    with torch.enable_grad():
-        summed = _weighted_sums(entries.row_A, entries.latent_A, value_A, W_dec_MD, len(slope_ND))
-        return torch.autograd.grad(summed, value_A, slope_ND)[0]
+def train(rows_FD: Float[Tensor, "F D"], seed: int, config: MetaStructureEvalConfig) -> MetaSAE:
+    """A meta-SAE trained on rows drawn with replacement."""
+    sae = MetaSAE(seed, max(math.ceil(len(rows_FD) * config.width_ratio), config.k), rows_FD)
+    generator = named_generator("meta_structure", "batches", seed)
+    half, fused = config.autocast and rows_FD.is_cuda, rows_FD.device.type in ("cpu", "cuda") and rows_FD.itemsize > 2
+    optimizer = torch.optim.Adam(sae.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+    unused_M = torch.zeros_like(sae.b_enc_M.detach())
+    for _ in range(config.train_steps):
+        index_B = torch.randint(len(rows_FD), (config.train_batch_size,), generator=generator).to(rows_FD.device)
+        dead_M = unused_M > config.dead_feature_window
+        with torch.enable_grad():
+            loss, entry_A = sae.loss(rows_FD[index_B], dead_M, config.k, half=half)
+            optimizer.zero_grad()
+            loss.backward()
+        unused_M.add_(1).index_fill_(0, entry_A % len(unused_M), 0)
+        torch.nn.utils.clip_grad_norm_(sae.parameters(), LARGEST_GRADIENT)
+        optimizer.step()
+    return sae
