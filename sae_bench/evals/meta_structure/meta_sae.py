@@ -87,7 +87,7 @@ class _Chosen(torch.autograd.Function):
         return u_A
 
     @staticmethod
-    def backward(ctx: Any, slope_A: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, slope_A: Tensor) -> Any:
         x_BD, row_A, latent_A = ctx.saved_tensors
         order = latent_A.argsort(stable=True)
         of_W_MD = _weighted_sums(latent_A[order], row_A[order], slope_A[order], x_BD, ctx.n_latents)
