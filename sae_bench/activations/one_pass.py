@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import torch
 from torch import Tensor
 
-from sae_bench.activations.batches import ActivationBatch, bucket_by_length, pad
+from sae_bench.activations.batches import ActivationBatch, bucket_by_length
 from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, TokenRows, Tokens
 from sae_bench.activations.store import ActivationStore
-from sae_bench.activations.text_pools import TextPool, ids_of, last_tokens, text_key
+from sae_bench.activations.text_pools import TextPool, last_tokens
 from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_tokens
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import SAEMismatchError
-from sae_bench.language_models import LanguageModel
+from sae_bench.language_models import LanguageModel, TokenTexts
 from sae_bench.language_models.layout import TokenLayout
 from sae_bench.language_models.numbers import check_finite, dtype_name
 
@@ -102,8 +102,10 @@ def run_pass(
 
 def count_tokens(requests: Sequence[Request]) -> int:
     """Tokens that a pass over these requests reads: the length of its progress bar."""
-    texts = {text_key(ids) for r in requests if isinstance(r, PooledTexts) for ids in r.token_ids}
-    return sum(len(ids_of(t)) for t in texts) + sum(r.rows_NL.numel() for r in requests if isinstance(r, TokenRows))
+    length_of: dict[bytes, int] = {}
+    for texts in (TokenTexts.of(r.token_ids) for r in requests if isinstance(r, PooledTexts)):
+        length_of |= zip(texts.digests(), texts.lengths.tolist(), strict=True)
+    return sum(length_of.values()) + sum(r.rows_NL.numel() for r in requests if isinstance(r, TokenRows))
 
 
 class _Pass:
@@ -122,19 +124,22 @@ class _Pass:
         Texts that are wanted whole go first; what is wanted of their last tokens is read off on the way.
         """
         whole, last = self._pool_of("all", requests), self._pool_of("last", requests)
-        texts = whole.texts()
+        digests = whole.digests
         seen: set[bytes] = set()
         limits = {key: min(whole.max_texts.get(key, n), n) for key, n in last.max_texts.items()}
         limits = {**whole.max_texts, **limits}
-        for batch in self._text_batches(texts, sorted({*whole.hooks, *last.hooks}), limits):
-            self._add(batch, whole)
-            ends = last_tokens(batch, texts, last.row_of) if last.members else None
-            if ends is not None:
-                self._add(ends, last)
-                seen.update(texts[row] for row in batch.rows)
-        alone = [key for key in last.texts() if key not in seen]
-        for batch in self._last_token_batches(alone, last.hooks, limits):
-            self._add(replace(batch, rows=tuple(last.row_of[alone[row]] for row in batch.rows)), last)
+        if whole.members:
+            limit_of = [limits.get(digest) for digest in digests]
+            for batch in self._text_batches(whole.texts, sorted({*whole.hooks, *last.hooks}), limit_of):
+                self._add(batch, whole)
+                ends = last_tokens(batch, digests, whole.texts.lengths, last.row_of) if last.members else None
+                if ends is not None:
+                    self._add(ends, last)
+                    seen.update(digests[row] for row in batch.rows)
+        alone = [row for row, digest in enumerate(last.digests) if digest not in seen]
+        limit_of = [limits.get(digest) for digest in last.digests]
+        for batch in self._last_token_batches(last.texts, alone, last.hooks, limit_of):
+            self._add(batch, last)
         for pool in (whole, last):
             for member in pool.members:
                 if member.key in self.report.failed:  # in the other pool, perhaps
@@ -185,50 +190,57 @@ class _Pass:
         return ~torch.isin(ids, torch.tensor(sorted(self.lm.special_token_ids), dtype=torch.long))
 
     def _text_batches(
-        self, texts: list[bytes], hooks: Sequence[str], limits: Mapping[bytes, int]
+        self, texts: TokenTexts, hooks: Sequence[str], limit_of: Sequence[int | None]
     ) -> Iterator[ActivationBatch]:
         """Whole texts; those without any token besides special ones are left out."""
-        special = self.lm.special_token_ids
-        full = [row for row, key in enumerate(texts) if not special.issuperset(ids_of(key).tolist())]
-        if len(full) < len(texts):
-            n_empty = len(texts) - len(full)
+        empty_T = texts.n_besides(self.lm.special_token_ids) == 0
+        if bool(empty_T.any()):
+            n_empty = int(empty_T.sum())
             logger.warning("%d texts have no token besides special ones; their pooled vectors are zero", n_empty)
-            left_out = set(range(len(texts))) - set(full)
-            self._count(n_empty, sum(len(ids_of(texts[row])) for row in left_out))
-        for rows, limit in self._buckets(texts, full, limits):
-            ids, valid = pad([ids_of(texts[r]).tolist() for r in rows], self.lm)
-            n_tokens = sum(len(ids_of(texts[r])) for r in rows)
-            yield self._capture(rows, ids, valid, hooks, n_tokens=n_tokens, max_texts=limit)
+            self._count(n_empty, int(texts.lengths[empty_T].sum()))
+        for rows, limit in self._buckets(texts, (~empty_T).nonzero()[0].tolist(), limit_of):
+            ids, real = texts.padded(rows, self._pad_id)
+            valid = real & self._is_text(ids)
+            yield self._capture(rows, ids, valid, hooks, n_tokens=int(real.sum()), max_texts=limit)
 
     def _last_token_batches(
-        self, texts: list[bytes], hooks: Sequence[str], limits: Mapping[bytes, int]
+        self, texts: TokenTexts, rows: Sequence[int], hooks: Sequence[str], limit_of: Sequence[int | None]
     ) -> Iterator[ActivationBatch]:
-        """The last tokens of texts, as batches of one-token texts; those without any token are left out."""
-        for rows, limit in self._buckets(texts, [row for row, key in enumerate(texts) if key], limits):
-            ids, _ = pad([ids_of(texts[r]).tolist() for r in rows], self.lm)
-            last_B = torch.tensor([len(ids_of(texts[r])) - 1 for r in rows])
+        """The last tokens of some texts, as batches of one-token texts; those without any token are left out."""
+        for of_batch, limit in self._buckets(texts, [row for row in rows if texts.lengths[row]], limit_of):
+            ids, real = texts.padded(of_batch, self._pad_id)
+            last_B = real.sum(dim=1) - 1
             with self._timed("lm_pass"):
                 values = self._activations(ids, hooks, only_B=last_B, max_texts=limit)
             check_finite(self.lm.name, self.lm.dtype, values)
-            self._count(len(rows), int(last_B.sum()) + len(rows))
+            self._count(len(of_batch), int(real.sum()))
             device = self.lm.device
-            end_B1 = ids[torch.arange(len(rows)), last_B][:, None].to(device)
-            yield ActivationBatch(tuple(rows), end_B1, torch.ones_like(end_B1, dtype=torch.bool), values)
+            end_B1 = ids[torch.arange(len(of_batch)), last_B][:, None].to(device)
+            yield ActivationBatch(tuple(of_batch), end_B1, torch.ones_like(end_B1, dtype=torch.bool), values)
+
+    @property
+    def _pad_id(self) -> int:
+        return self.lm.tokenizer.pad_token_id or 0
 
     def _buckets(
-        self, texts: list[bytes], rows: list[int], limits: Mapping[bytes, int]
+        self, texts: TokenTexts, rows: Sequence[int], limit_of: Sequence[int | None]
     ) -> Iterator[tuple[list[int], int | None]]:
-        """Rows that are read at once, and the number of texts that was asked for; those of one number together."""
+        """Rows that are read at once, and the number of texts that was asked for; those of one number together.
+
+        Args:
+            rows: the texts that have to run.
+            limit_of: how many texts at once are asked for, by row; None where nobody asks.
+        """
         by_limit: dict[int | None, list[int]] = {}
         for row in rows:
-            by_limit.setdefault(limits.get(texts[row]), []).append(row)
+            by_limit.setdefault(limit_of[row], []).append(row)
         for limit, of_limit in by_limit.items():
-            lengths = [len(ids_of(texts[row])) for row in of_limit]
+            lengths = texts.lengths[of_limit].tolist()
             of_run = limit is None or self.options.max_tokens is not None
             max_tokens = self.max_tokens if limit is None or of_run else limit * max(lengths)
             max_texts = limit or self.options.max_texts
-            for places in bucket_by_length(lengths, max_tokens=max_tokens, max_texts=max_texts):
-                yield [of_limit[place] for place in places], limit
+            for bucket in bucket_by_length(lengths, max_tokens=max_tokens, max_texts=max_texts):
+                yield [of_limit[i] for i in bucket], limit
 
     def _rows_at_once(self, length: int, asked: int | None) -> int:
         """Rows of a length that the model reads at once: as many as an eval asks for, unless the run has a limit."""

@@ -23,7 +23,8 @@ class PooledTexts:
     """Asks for one vector per text, of activations and of codes; the pass answers with `PooledValues`.
 
     Attributes:
-        token_ids: one list of token ids per text; texts that several requests share are run and encoded once.
+        token_ids: token ids of each text (`TokenTexts`, or a list of lists); texts that several requests share are run
+            and encoded once.
         sae_keys: keys of the SAEs that it wants codes of; None wants all of the pass.
         tokens: what the vector of a text is: the mean over `all` of its tokens but special ones, or the values at its
             `last` token, whatever that is; of a text that is only wanted at its last token, no other is encoded.

@@ -18,16 +18,7 @@ from sae_bench.activations.pooled import PooledActivations, PooledCodes
 from sae_bench.activations.requests import PooledTexts, PooledValues, Tokens
 from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.custom_saes.loading import Member
-
-
-def text_key(ids: Sequence[int]) -> bytes:
-    """A text's token ids, four bytes each: equal texts have equal keys, and a key takes a tenth of a list's memory."""
-    return np.asarray(ids, dtype=np.int32).tobytes()
-
-
-def ids_of(key: bytes) -> Int[np.ndarray, " L"]:
-    """The token ids behind a key."""
-    return np.frombuffer(key, dtype=np.int32)
+from sae_bench.language_models import TokenTexts
 
 
 class TextPool:
@@ -43,21 +34,29 @@ class TextPool:
         self.requests = list(requests)
         self.members = list(members)
         self.hooks = sorted({member.hook_name for member in members})
+        self.texts = TokenTexts()
         self.row_of: dict[bytes, int] = {}
         self.max_texts: dict[bytes, int] = {}
-        for request in self.requests:
-            if request.max_texts is not None:
-                for key in map(text_key, request.token_ids):
-                    self.max_texts[key] = min(request.max_texts, self.max_texts.get(key, request.max_texts))
-        self._rows = [
-            torch.tensor([self.row_of.setdefault(text_key(ids), len(self.row_of)) for ids in r.token_ids]).long()
-            for r in self.requests
-        ]
+        self._rows = [self._place(TokenTexts.of(request.token_ids), request.max_texts) for request in self.requests]
         self._activations: dict[str, PooledActivations] = {}
         self._codes = {m.key: PooledCodes(len(self.row_of), int(m.sae.cfg.d_sae)) for m in self.members}
 
-    def texts(self) -> list[bytes]:
-        """The keys of the texts that have to run, in the order of their rows."""
+    def _place(self, texts: TokenTexts, max_texts: int | None) -> Int[Tensor, " T"]:
+        """The rows of some texts, of which `max_texts` may run at once; those that are new get the next rows."""
+        n_before, digests = len(self.row_of), texts.digests()
+        if max_texts is not None:
+            self.max_texts |= {d: min(max_texts, self.max_texts.get(d, max_texts)) for d in digests}
+        rows = [self.row_of.setdefault(digest, len(self.row_of)) for digest in digests]
+        if len(self.row_of) == n_before + len(texts):
+            self.texts.extend(texts)
+        else:
+            first_of = {row: text for text, row in reversed(list(enumerate(rows))) if row >= n_before}
+            self.texts.extend(texts.select(first_of[row] for row in sorted(first_of)))
+        return torch.tensor(rows).long()
+
+    @property
+    def digests(self) -> list[bytes]:
+        """Hashes of the texts that have to run, in the order of their rows; none where no SAE wants them."""
         return list(self.row_of) if self.members else []
 
     def add_activations(self, batch: ActivationBatch) -> None:
@@ -95,18 +94,21 @@ class TextPool:
         return values
 
 
-def last_tokens(batch: ActivationBatch, texts: Sequence[bytes], row_of: Mapping[bytes, int]) -> ActivationBatch | None:
+def last_tokens(
+    batch: ActivationBatch, digests: Sequence[bytes], lengths: np.ndarray, row_of: Mapping[bytes, int]
+) -> ActivationBatch | None:
     """The last token of those texts of a batch that are in `row_of`, as a batch of one-token texts; None without any.
 
     Args:
-        batch: right-padded; its row i stands for `texts[batch.rows[i]]`.
-        row_of: text -> its row in the pool that the returned batch is for.
+        batch: right-padded.
+        digests, lengths: hash and number of tokens of the text that each row of the batch stands for.
+        row_of: hash of a text -> its row in the pool that the returned batch is for.
     """
-    keys = [texts[row] for row in batch.rows]
+    keys = [digests[row] for row in batch.rows]
     chosen = [i for i, key in enumerate(keys) if key in row_of]
     if not chosen:
         return None
-    last = torch.tensor([len(ids_of(keys[i])) - 1 for i in chosen])
+    last = torch.from_numpy(lengths[[batch.rows[i] for i in chosen]]) - 1
     return replace(
         batch,
         rows=tuple(row_of[keys[i]] for i in chosen),

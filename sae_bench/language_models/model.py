@@ -22,6 +22,9 @@ from sae_bench.language_models.interventions import Replacement, Resume, check_r
 from sae_bench.language_models.layout import TokenLayout
 from sae_bench.language_models.numbers import dtype_name, next_dtype
 from sae_bench.language_models.text_cache import TextCache
+from sae_bench.language_models.token_texts import TokenTexts
+
+TEXTS_AT_ONCE = 1024
 
 
 class _AllCaptured(Exception):
@@ -140,7 +143,7 @@ class LanguageModel:
 
     # ---- tokens
 
-    def tokenize(self, texts: Sequence[str], *, max_length: int | None = None) -> list[list[int]]:
+    def tokenize(self, texts: Sequence[str], *, max_length: int | None = None) -> TokenTexts:
         """Token ids of each text, BOS first where this model takes one, cut to its first `max_length` tokens.
 
         Raises:
@@ -148,11 +151,13 @@ class LanguageModel:
         """
         if max_length is not None and max_length < 1:
             raise UsageError(f"max_length is {max_length}; texts need room for at least 1 token.")
-        if not texts:
-            return []
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, padding=False, verbose=False)["input_ids"]
         start = [self.bos_token_id] if self.prepend_bos else []
-        return [[*start, *ids][:max_length] for ids in encoded]
+        tokens = TokenTexts()
+        for first in range(0, len(texts), TEXTS_AT_ONCE):  # the tokenizer's lists are let go part by part
+            part = list(texts[first : first + TEXTS_AT_ONCE])
+            encoded = self.tokenizer(part, add_special_tokens=False, padding=False, verbose=False)["input_ids"]
+            tokens.extend([*start, *ids][:max_length] for ids in encoded)
+        return tokens
 
     # ---- forward passes
 

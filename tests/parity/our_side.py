@@ -61,7 +61,7 @@ def export(args: argparse.Namespace) -> None:
     for name in args.datasets:
         drawn = load_labelled(name, train_set_size=args.train_size, test_set_size=args.test_size, seed=42)
         texts[name] = {"classes": list(drawn.classes)} | {
-            split: {c: lm.tokenize(of_split[c], max_length=args.context_length) for c in drawn.classes}
+            split: {c: list(lm.tokenize(of_split[c], max_length=args.context_length)) for c in drawn.classes}
             for split, of_split in (("train", drawn.train), ("test", drawn.test))
         }
     _write(args.out / "texts.json", texts)

@@ -17,6 +17,7 @@ from sae_bench.datasets import LabelledTexts
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.families.labelled import PooledDataset
+from sae_bench.language_models import TokenTexts
 
 SILENT = (
     "no latent of this SAE is active on any of the texts: its numbers are those of guessing, and no sign of quality"
@@ -46,7 +47,7 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
         self.config = config
         self.seeds = context.seeds
         self.datasets: dict[str, dict[str, str]] = {}
-        self.token_ids: list[Sequence[int]] = []
+        self.token_ids = TokenTexts()
         self._prepared: dict[str, PreparedT] = {}
 
     @abstractmethod

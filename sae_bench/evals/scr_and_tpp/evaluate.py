@@ -11,7 +11,6 @@ from jaxtyping import Int
 from torch import Tensor
 
 from sae_bench.activations.pooled import CodeMatrix
-from sae_bench.activations.text_pools import text_key
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import LabelledTexts
 from sae_bench.errors import UsageError
@@ -31,6 +30,7 @@ from sae_bench.evals.scr_and_tpp.eval_config import (
 from sae_bench.evals.scr_and_tpp.eval_output import scr_key, tpp_key
 from sae_bench.evals.scr_and_tpp.text_samples import scr_samples, tpp_samples
 from sae_bench.evals.scr_and_tpp.texts import QUADRANTS, PairTexts, Quadrant, load_pairs
+from sae_bench.language_models.token_texts import text_key
 from sae_bench.probes import AdamWSettings
 
 HEADLINE_N = (10, 20, 2, 50, 500)

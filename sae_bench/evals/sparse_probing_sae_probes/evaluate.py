@@ -14,7 +14,6 @@ from jaxtyping import Int
 from torch import Tensor
 
 from sae_bench.activations.pooled import CodeMatrix
-from sae_bench.activations.text_pools import text_key
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import DatasetError
 from sae_bench.evals.base import SHARE, EvalContext, EvalSpec, Metric, Scores, Shows
@@ -41,7 +40,8 @@ from sae_bench.evals.sparse_probing_sae_probes.tasks import (
     provenance,
     sharing_texts,
 )
-from sae_bench.language_models import LanguageModel
+from sae_bench.language_models import LanguageModel, TokenTexts
+from sae_bench.language_models.token_texts import text_key
 from sae_bench.results.samples import Samples, units_key
 
 _ATTRIBUTES = {"test_accuracy": "accuracy", "test_auc": "auc", "test_f1": "f1"}
@@ -67,7 +67,7 @@ class SaeProbesJob(TextsJob[SparseProbingSaeProbesEvalConfig, ScoreTable]):
         self.datasets = {task.name: provenance(task) for task in tasks}
         row_of: dict[bytes, int] = {}  # tokens of a text -> its row: tasks share texts
         self.draws = [draw for task in tasks for draw in self._draws(task, row_of)]
-        self.token_ids = [array("i", key) for key in row_of]
+        self.token_ids = TokenTexts(array("i", key) for key in row_of)
         names = [task.name for task in tasks]
         self._tasks = Tasks(
             tuple(names),
