@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_absorption_first_letter.json, schema sha256 05b73c54b795717b0664d8700fd66acab6ff6584c49c811bbf64deb0a3f866b3 */
+   eval_output_schema_absorption_first_letter.json, schema sha256 a58cd40b94c1c770e96468022eb6778f8257179c1617b09774c4daed2c0fc2cd */
 /**
  * Name of the eval.
  */
@@ -343,6 +343,14 @@ export type Method = string;
  * Why there is no interval.
  */
 export type Reason = string | null;
+/**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
 
 /**
  * How often a letter's own latents stay silent on a word while a latent of that word speaks for the letter.
@@ -510,6 +518,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_autointerp.json, schema sha256 bceb4d8c6522d3d445883cb8fbfafd706833d0dee6b6a5c333dd8013e5c42c29 */
+   eval_output_schema_autointerp.json, schema sha256 cc6ca7f31d7e5e83c13b2b59a306778a0067e797df5124f7b10197e9bf70817f */
 /**
  * Name of the eval.
  */
@@ -419,6 +419,14 @@ export type Method = string;
  * Why there is no interval.
  */
 export type Reason1 = string | null;
+/**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
 
 /**
  * Whether a language model that explains a latent from examples can tell where the latent is active.
@@ -602,6 +610,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason1;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_core.json, schema sha256 b0cb939d213590233fb3ac96f39ab1ea2c5dd942baab6b2385460a9e552aae11 */
+   eval_output_schema_core.json, schema sha256 17380ee6e43bcba20c0ac3a4403a9ba1fb084f005b788f6cbc5001e5776e5d01 */
 /**
  * Name of the eval.
  */
@@ -379,6 +379,14 @@ export type Method = string;
  * Why there is no interval.
  */
 export type Reason = string | null;
+/**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
 
 /**
  * Reconstruction, sparsity, loss recovered and weight geometry of an SAE.
@@ -586,6 +594,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_mdl.json, schema sha256 65f8ed7f480180ee1747113f2d6024060428d2e04f43ddec916fa26fd7e5dd17 */
+   eval_output_schema_mdl.json, schema sha256 a8cab23985443dafe62ee19ace59d8b9ad44ba0108a809ae3b1e237063a6c689 */
 /**
  * Name of the eval.
  */
@@ -299,6 +299,14 @@ export type Method = string;
  * Why there is no interval.
  */
 export type Reason = string | null;
+/**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
 
 /**
  * How many bits per token the codes of an SAE take when each latent's values are put into bins.
@@ -451,6 +459,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 cb52f8a21f75f8f374ebb2ceba3fcd69bffc22d01938b850464a609048a14216 */
+   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 d266a1c55aa42fe31efd46729247e09d797b03f6fed0a5b507aa33d35e9e78b0 */
 /**
  * Name of the eval.
  */
@@ -239,6 +239,14 @@ export type Method = string;
  * Why there is no interval.
  */
 export type Reason = string | null;
+/**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
 
 /**
  * How much of an SAE's decoder a much smaller BatchTopK SAE reconstructs from few directions.
@@ -376,6 +384,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ravel.json, schema sha256 a7dc2204aca0e29f0058fc39fc46b633f2826b70f4e076da447d1ea2f754f6d4 */
+   eval_output_schema_ravel.json, schema sha256 1187a0568a1cc8dedc9df040d8bdbc70b722ac1e0605f70b5b8fc6ceb86a19ff */
 /**
  * Name of the eval.
  */
@@ -291,6 +291,14 @@ export type Method = string;
  * Why there is no interval.
  */
 export type Reason = string | null;
+/**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
 
 /**
  * How well an SAE's latents change one attribute of an entity in the model's output and leave the others alone.
@@ -450,6 +458,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_scr.json, schema sha256 078b8cc2fc3551024237acd57f250aabb06f813d5b8d533831a0f0a1f95cdb76 */
+   eval_output_schema_scr.json, schema sha256 f02b3c15e9fe353a65f5378283d13a432d311ec140a18d1c196d49093ecf177b */
 /**
  * Name of the eval.
  */
@@ -457,6 +457,14 @@ export type Method = string;
  * Why there is no interval.
  */
 export type Reason = string | null;
+/**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
 
 /**
  * How well ablating few latents frees a biased probe from a spurious correlation.
@@ -717,6 +725,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**

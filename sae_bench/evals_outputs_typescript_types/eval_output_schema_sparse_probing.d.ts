@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing.json, schema sha256 ccadd95004bc7c5b9b257023a6c119595bf6d42d13787654aef9aef96acbdd0f */
+   eval_output_schema_sparse_probing.json, schema sha256 bf5a9e0e2cea4dc15b78869e0cb7bab36fa84fd89a165fa526a1dd643bd6c974 */
 /**
  * Name of the eval.
  */
@@ -357,6 +357,14 @@ export type Method = string;
  * Why there is no interval.
  */
 export type Reason = string | null;
+/**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
 
 /**
  * How well a handful of SAE latents predicts labelled concepts (professions, topics, languages, sentiment).
@@ -574,6 +582,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 b05620e521b5904027327d0fe7b04be650b41f7f6679e9f447fb34081c20a5ff */
+   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 004ea532478f808b6de29b3463c07eb8b7c2be3c60b5501c1a8b960db12b3d60 */
 /**
  * Name of the eval.
  */
@@ -450,6 +450,14 @@ export type Method = string;
  */
 export type Reason = string | null;
 /**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
+/**
  * k -> test_accuracy, test_auc, test_f1: means over tasks, filled in from the rows of the tasks.
  */
 export type SAEMetricsByK1 = {
@@ -711,6 +719,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_tpp.json, schema sha256 31e32cf381186a8a6fc27f2b6d59085d0fdeee49edb4682ba05130711455ce29 */
+   eval_output_schema_tpp.json, schema sha256 dd97dd1ab540f211080a5fb97c931cc5e4fe358e1c8040e018dc4b1661496b47 */
 /**
  * Name of the eval.
  */
@@ -421,6 +421,14 @@ export type Method = string;
  * Why there is no interval.
  */
 export type Reason = string | null;
+/**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
 
 /**
  * How well ablating few latents damages the probe of one class and spares those of the others.
@@ -662,6 +670,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**

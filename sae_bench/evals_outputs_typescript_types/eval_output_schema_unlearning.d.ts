@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_unlearning.json, schema sha256 892ed3c1357c13fd07d63b85bea079aeba9cd12675ef6913a450dde184c59c82 */
+   eval_output_schema_unlearning.json, schema sha256 97696263f72dbf64a7be9094806f685617b39c1c0db1fa01d1eaf951fc021f80 */
 /**
  * Name of the eval.
  */
@@ -311,6 +311,14 @@ export type Method = string;
  * Why there is no interval.
  */
 export type Reason = string | null;
+/**
+ * What the interval takes as given; empty if nothing.
+ */
+export type Given = string;
+/**
+ * Version of the methods of these statistics.
+ */
+export type Version = number;
 
 /**
  * How well a topic can be unlearned by clamping the SAE's latents for it, without touching other knowledge.
@@ -473,6 +481,8 @@ export interface MetricStatistics {
   unit?: Unit;
   method: Method;
   reason?: Reason;
+  given?: Given;
+  version?: Version;
   [k: string]: unknown;
 }
 /**
