@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from sae_bench.errors import UsageError
 from sae_bench.evals.absorption.eval_config import WORD
@@ -34,12 +33,9 @@ class SpellingPrompt:
 
 
 def first_letter(
-    word: str,
-    prefix: str = " ",
-    capitalize: bool = True,
-    ignore_leading_space: bool = True,
+    word: str, prefix: str = " ", capitalize: bool = True, ignore_leading_space: bool = True,
     ignore_non_alpha_chars: bool = True,
-) -> str:
+) -> str:  # fmt: skip
     """The first letter of a word after a prefix.
 
     Args:
@@ -59,19 +55,10 @@ def first_letter(
 
 
 def first_letter_formatter(
-    prefix: str = " ",
-    capitalize: bool = True,
-    ignore_leading_space: bool = True,
-    ignore_non_alpha_chars: bool = True,
+    prefix: str = " ", capitalize: bool = True, ignore_leading_space: bool = True, ignore_non_alpha_chars: bool = True
 ) -> Formatter:
     """`first_letter` with these choices, as a function of the word alone."""
-    return partial(
-        first_letter,
-        prefix=prefix,
-        capitalize=capitalize,
-        ignore_leading_space=ignore_leading_space,
-        ignore_non_alpha_chars=ignore_non_alpha_chars,
-    )
+    return lambda word: first_letter(word, prefix, capitalize, ignore_leading_space, ignore_non_alpha_chars)
 
 
 def create_icl_prompt(
