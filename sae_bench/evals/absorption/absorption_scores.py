@@ -34,6 +34,8 @@ class WordAbsorption:
     fraction_N: Float[Tensor, " N"]
     thresholded_N: Float[Tensor, " N"]
     full_N: Bool[Tensor, " N"]
+    active_N: Bool[Tensor, " N"]
+    """Whether any latent is active."""
 
 
 def probe_cosines(W_dec_FD: Float[Tensor, "F D"], directions_DC: Float[Tensor, "D C"]) -> Float[Tensor, "F C"]:
@@ -74,6 +76,7 @@ def score_words(
         fraction_N=torch.cat([empty, *(p.fraction_N for p in parts)]),
         thresholded_N=torch.cat([empty, *(p.thresholded_N for p in parts)]),
         full_N=torch.cat([empty.bool(), *(p.full_N for p in parts)]),
+        active_N=torch.cat([empty.bool(), *(p.active_N for p in parts)]),
     )
 
 
@@ -90,6 +93,7 @@ def absorption(
         fraction_N=absorption_fraction(own_N, share_NK.sum(dim=1), projection_N),
         thresholded_N=thresholded_fraction(own_N, share_NK, cosine_NK, is_own_NK, projection_N),
         full_N=is_fully_absorbed(values_NK, share_NK, cosine_NK, is_own_NK, projection_N),
+        active_N=(values_NK != 0).any(dim=1),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
 
@@ -30,12 +30,16 @@ from sae_bench.evals.absorption.prompts import build_prompts, word_activations
 from sae_bench.evals.absorption.word_codes import encode_words
 from sae_bench.evals.absorption.words import LETTERS, LetterWords, letter_words
 from sae_bench.evals.base import SHARE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
-from sae_bench.results.model import SeedResult
+from sae_bench.evals.families.reported import columns, mean_of_known, report
 from sae_bench.results.samples import Samples
 
 SHARED_EXAMPLES = (
     "words_per_examples is {n}: words share their in-context examples in groups, where the published eval draws "
     "examples for every word"
+)
+SILENT = (
+    "no latent of this SAE is active on any word that its letter's probe gets right (seed {seeds}): absorption is 0 "
+    "there because nothing can be absorbed, and no sign of quality"
 )
 
 
@@ -102,21 +106,15 @@ _TABLES = {
 
 def _scores(prepared: PreparedLetters, scores: LetterScores, config: AbsorptionEvalConfig) -> Scores:
     per_seed = [_seed_metrics(prepared, scores, config, seed) for seed in range(len(prepared.splits))]
-    fields = list(AbsorptionMeanMetrics.model_fields)
-    means = {field: _mean(values[field] for values in per_seed) for field in fields}
-    not_computed = {
-        f"mean.{field}": _why_null(prepared, scores, config, field) for field in fields if means[field] is None
-    }
-    return Scores(
-        metrics=AbsorptionMetricCategories(mean=AbsorptionMeanMetrics.model_validate(means)),
+    by_seed = columns(per_seed, "mean")
+    return report(
+        AbsorptionMetricCategories,
+        [split.seed for split in prepared.splits],
+        samples=_samples(prepared, scores, by_seed),
+        seed_values=by_seed,
+        reasons={path: _why_null(prepared, scores, config, path) for path in by_seed},
         details=_details(prepared, scores),
         unstructured=unstructured_results(prepared, scores),
-        not_computed=not_computed,
-        seed_results=[
-            SeedResult(seed=split.seed, metrics={f"mean.{field}": value for field, value in values.items()})
-            for split, values in zip(prepared.splits, per_seed, strict=True)
-        ],
-        samples=_samples(prepared, scores, means),
         warnings=_warnings(prepared, scores, config),
     )
 
@@ -135,15 +133,9 @@ def _seed_metrics(
     return {field: metrics.get(field) for field in AbsorptionMeanMetrics.model_fields}
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    """Mean over the seeds that have a value."""
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
-
-
-def _why_null(prepared: PreparedLetters, scores: LetterScores, config: AbsorptionEvalConfig, field: str) -> str:
+def _why_null(prepared: PreparedLetters, scores: LetterScores, config: AbsorptionEvalConfig, path: str) -> str:
     most = int(scores.counts_SC.sum(dim=1).max())
-    if field.startswith("std_dev_") and most >= config.min_feats_for_eval:
+    if path.startswith("mean.std_dev_") and most >= config.min_feats_for_eval:
         return f"a standard deviation over letters needs two; {most} counts."
     return (
         f"of {len(prepared.words.letters)} letters {most} count (test F1 of the probe above {config.min_GT_probe_f1:g} "
@@ -185,7 +177,9 @@ def _details(prepared: PreparedLetters, scores: LetterScores) -> list[Absorption
     return rows
 
 
-def _samples(prepared: PreparedLetters, scores: LetterScores, means: dict[str, float | None]) -> dict[str, Samples]:
+def _samples(
+    prepared: PreparedLetters, scores: LetterScores, by_seed: Mapping[str, Sequence[float | None]]
+) -> dict[str, Samples]:
     """Letters are the units; which of them count in a seed does not depend on the SAE."""
     words = prepared.words
     key = f"absorption:{''.join(LETTERS[letter] for letter in words.letters)}:{words.key}"
@@ -194,7 +188,7 @@ def _samples(prepared: PreparedLetters, scores: LetterScores, means: dict[str, f
             Samples.of_equal_units(getattr(scores, table), unit="letter", key=key), ids_U=torch.tensor(words.letters)
         )
         for name, table in _TABLES.items()
-        if means[f"mean_{name}"] is not None
+        if mean_of_known(by_seed[f"mean.mean_{name}"]) is not None
     }
 
 
@@ -213,6 +207,13 @@ def _warnings(prepared: PreparedLetters, scores: LetterScores, config: Absorptio
     width = scores.latents.latents_SCK.shape[2]
     if width < config.max_k_value:
         warnings.append(f"the SAE has {width} latents, so sparse probes end at k = {width}")
+    silent_S = [
+        split.seed
+        for s, split in enumerate(prepared.splits)
+        if not bool(scores.speaks_SC[s][scores.counts_SC[s]].any())
+    ]
+    if silent_S:
+        warnings.append(SILENT.format(seeds=", ".join(map(str, silent_S))))
     if scores.latents.n_unfinished:
         warnings.append(f"{scores.latents.n_unfinished} sparse probes did not converge")
     return warnings

@@ -65,6 +65,7 @@ class LetterScores:
         counts_SC: whether it counts: its probe finds a test word, and with an F1 above the least.
         n_found_SC: words that the probe gets right.
         n_full_SC: those that are fully absorbed.
+        speaks_SC: whether any latent is active on any of them.
     """
 
     counts_SC: Tensor
@@ -74,6 +75,7 @@ class LetterScores:
     n_split_SC: Float[Tensor, "S C"]
     n_found_SC: Float[Tensor, "S C"]
     n_full_SC: Float[Tensor, "S C"]
+    speaks_SC: Tensor
     latents: LetterLatents
 
 
@@ -141,8 +143,8 @@ def score_letters(
     )
     per_seed = [
         _seed_sums(prepared, codes, W_dec_FD, latents, seed) for seed in range(len(prepared.splits))
-    ]  # each (4, C): words found, and sums over them
-    n_found_SC, fraction_SC, thresholded_SC, n_full_SC = torch.stack(per_seed, dim=1)
+    ]  # each (5, C): words found, and sums over them
+    n_found_SC, fraction_SC, thresholded_SC, n_full_SC, n_spoken_SC = torch.stack(per_seed, dim=1)
     counts_SC = (prepared.f1_SC > config.min_GT_probe_f1) & (n_found_SC > 0)
 
     def where_it_counts(values_SC: Tensor) -> Tensor:
@@ -156,13 +158,14 @@ def score_letters(
         n_split_SC=where_it_counts(latents.n_split_SC),
         n_found_SC=n_found_SC,
         n_full_SC=n_full_SC,
+        speaks_SC=n_spoken_SC > 0,
         latents=latents,
     )
 
 
 def _seed_sums(
     prepared: PreparedLetters, codes: WordCodes, W_dec_FD: Tensor, latents: LetterLatents, seed: int
-) -> Float[Tensor, "4 C"]:
+) -> Float[Tensor, "5 C"]:
     found = prepared.found[seed]
     n_letters = len(prepared.words.letters)
     device = codes.device
@@ -179,10 +182,10 @@ def _seed_sums(
         cosine_FC=probe_cosines(W_dec_FD.to(device), prepared.probes.weights_SFC[seed].to(device)),
         is_own_FC=is_own_FC,
     )
-    values_4N = torch.stack([torch.ones_like(scores.fraction_N), scores.fraction_N, scores.thresholded_N,
-                             scores.full_N.float()]).double().cpu()  # fmt: skip
-    sums_4C = torch.zeros(4, n_letters, dtype=torch.float64)
-    return sums_4C.index_add_(1, found.letter_N.cpu(), values_4N)
+    values_5N = torch.stack([torch.ones_like(scores.fraction_N), scores.fraction_N, scores.thresholded_N,
+                             scores.full_N.float(), scores.active_N.float()]).double().cpu()  # fmt: skip
+    sums_5C = torch.zeros(5, n_letters, dtype=torch.float64)
+    return sums_5C.index_add_(1, found.letter_N.cpu(), values_5N)
 
 
 def unstructured_results(prepared: PreparedLetters, scores: LetterScores) -> dict[str, Any]:

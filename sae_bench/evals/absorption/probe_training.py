@@ -51,8 +51,6 @@ class ProbeSettings:
     end_lr: float = 1e-5
     weight_decay: float = 1e-4
     l1: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
 
 
 @dataclass(frozen=True)
@@ -124,15 +122,15 @@ class _Trainer:
         n_features = features.shape[1]
         initial = [initial_probes(n_features, len(letters), generator) for generator in self.generators]
         self.params_SJC = torch.stack(initial).to(device)
-        self.momentum_SJC = torch.zeros_like(self.params_SJC)
-        self.square_SJC = torch.zeros_like(self.params_SJC)
-        self.n_steps = 0
+        self.optimizer = torch.optim.Adam([self.params_SJC], weight_decay=settings.weight_decay, foreach=False)
 
     def run_epoch(self, lr: float) -> None:
+        self.optimizer.param_groups[0]["lr"] = lr
         n_words = self.rows_SN.shape[1]
         order_SN = torch.stack([torch.randperm(n_words, generator=g) for g in self.generators]).to(self.rows_SN.device)
         for order_SB in order_SN.split(self.settings.batch_size, dim=1):
-            self._step(self._gradient(order_SB), lr)
+            self.params_SJC.grad = self._gradient(order_SB)
+            self.optimizer.step()
 
     def _gradient(self, order_SB: Tensor) -> Float[Tensor, "S J C"]:
         rows_SB = self.rows_SN.gather(1, order_SB)
@@ -153,14 +151,3 @@ class _Trainer:
         if self.settings.l1:
             gradient_SJC[:, :-1] += self.settings.l1 / len(LETTERS) * self.params_SJC[:, :-1].sign()
         return gradient_SJC
-
-    def _step(self, gradient_SJC: Tensor, lr: float) -> None:
-        """One step of Adam (Kingma and Ba 2015), the decay added to the gradient, on the bias too."""
-        settings = self.settings
-        beta1, beta2 = settings.betas
-        self.n_steps += 1
-        gradient_SJC.add_(self.params_SJC, alpha=settings.weight_decay)
-        self.momentum_SJC.lerp_(gradient_SJC, 1.0 - beta1)
-        self.square_SJC.mul_(beta2).addcmul_(gradient_SJC, gradient_SJC, value=1.0 - beta2)
-        denominator_SJC = (self.square_SJC.sqrt() / math.sqrt(1.0 - beta2**self.n_steps)).add_(settings.eps)
-        self.params_SJC.addcdiv_(self.momentum_SJC, denominator_SJC, value=-lr / (1.0 - beta1**self.n_steps))

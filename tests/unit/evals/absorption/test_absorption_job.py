@@ -192,9 +192,16 @@ def test_too_few_letters_give_null_and_the_reason():
     means = scores.metrics.model_dump()["mean"]
     assert means["mean_absorption_fraction_score"] is None
     assert means["mean_probe_f1"] is not None
-    assert "of 3 letters 3 count" in scores.not_computed[FRACTION]
-    assert "20 are needed. Next: lower min_feats_for_eval" in scores.not_computed[FRACTION]
+    assert "of 3 letters 3 count" in scores.not_computed[f"eval_result_metrics.{FRACTION}"]
+    assert "20 are needed. Next: lower min_feats_for_eval" in scores.not_computed[f"eval_result_metrics.{FRACTION}"]
     assert FRACTION not in scores.samples
+
+
+def test_an_sae_that_is_silent_is_named():
+    scores = job_scores(tiny_sae("zero"), seeds=(42,))
+    assert scores.metrics.mean.mean_absorption_fraction_score == 0.0
+    assert any("nothing can be absorbed" in warning for warning in scores.warnings)
+    assert not any("nothing can be absorbed" in warning for warning in job_scores(seeds=(42,)).warnings)
 
 
 def test_fewer_latents_than_k_are_all_read():
