@@ -228,12 +228,12 @@ def latent_order(d_sae: int, config: AutoInterpEvalConfig) -> Int[Tensor, " O"]:
 
 
 def active(codes: SparseCodes | Float[Tensor, "N F"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Token, latent and value of every activation above zero, token after token."""
+    """Token, latent and strength (the value without its sign) of every activation that is not 0, token after token."""
     if isinstance(codes, SparseCodes):
-        token_E, slot_E = (codes.values_NK > 0).nonzero(as_tuple=True)
-        return token_E, codes.indices_NK[token_E, slot_E], codes.values_NK[token_E, slot_E]
-    token_E, latent_E = (codes > 0).nonzero(as_tuple=True)
-    return token_E, latent_E, codes[token_E, latent_E]
+        token_E, slot_E = (codes.values_NK != 0).nonzero(as_tuple=True)
+        return token_E, codes.indices_NK[token_E, slot_E], codes.values_NK[token_E, slot_E].abs()
+    token_E, latent_E = (codes != 0).nonzero(as_tuple=True)
+    return token_E, latent_E, codes[token_E, latent_E].abs()
 
 
 def rank_within(group_E: Int[Tensor, " E"], key_E: Tensor) -> Int[Tensor, " E"]:

@@ -140,7 +140,7 @@ class ReconstructionStatistics:
         }
 
     def densities(self) -> tuple[Float[Tensor, "F"], Float[Tensor, "F"]]:
-        """Share of tokens on which a latent is positive, and active tokens per row that has any (NaN if none has)."""
+        """Share of tokens on which a latent is active, and active tokens per row that has any (NaN if none has)."""
         assert self.tokens_active_F is not None
         assert self.rows_active_F is not None
         tokens_F = self.tokens_active_F.double().cpu()
@@ -148,13 +148,13 @@ class ReconstructionStatistics:
 
 
 def active_per_row(codes: SparseCodes | Tensor, row_N: Int[Tensor, "N"], n_rows: int, d_sae: int) -> Int[Tensor, "R F"]:
-    """In how many tokens of each row a latent is positive; never more than one row's booleans at a time."""
+    """In how many tokens of each row a latent is active (not 0); never more than one row's booleans at a time."""
     if isinstance(codes, SparseCodes):
         flat_NK = row_N[:, None] * d_sae + codes.indices_NK
-        counts = torch.bincount(flat_NK[codes.values_NK > 0], minlength=n_rows * d_sae)
+        counts = torch.bincount(flat_NK[codes.values_NK != 0], minlength=n_rows * d_sae)
         return counts.view(n_rows, d_sae)
     counts_of_rows = torch.bincount(row_N, minlength=n_rows).tolist()
-    return torch.stack([(part > 0).sum(dim=0) for part in codes.split(counts_of_rows)])
+    return torch.stack([(part != 0).sum(dim=0) for part in codes.split(counts_of_rows)])
 
 
 def summarise_densities(density_F: Float[Tensor, "F"]) -> dict[str, float]:

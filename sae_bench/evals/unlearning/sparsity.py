@@ -43,10 +43,10 @@ class ActiveCounter:
 
 
 def count_active(codes: SparseCodes | Float[Tensor, "N F"]) -> Int[Tensor, " F"]:
-    """On how many of the N tokens each latent is above zero."""
+    """On how many of the N tokens each latent is active (not 0)."""
     if isinstance(codes, SparseCodes):
-        return torch.bincount(codes.indices_NK[codes.values_NK > 0], minlength=codes.d_sae)
-    return (codes > 0).sum(dim=0)
+        return torch.bincount(codes.indices_NK[codes.values_NK != 0], minlength=codes.d_sae)
+    return (codes != 0).sum(dim=0)
 
 
 def select_latents(

@@ -149,7 +149,7 @@ def get_feature_activation_sparsity(
     n_tokens = 0
     for ids_BL, x_BLD in _activations(tokens, lm, batch_size, hook_name):
         valid_BL1 = _mask(ids_BL, lm, x_BLD, mask_bos_pad_eos_tokens)
-        active_F += ((_encode(sae, x_BLD) > 0) & valid_BL1).sum(dim=(0, 1))
+        active_F += ((_encode(sae, x_BLD) != 0) & valid_BL1).sum(dim=(0, 1))
         n_tokens += int(valid_BL1.sum())
     return active_F / max(n_tokens, 1)
 

@@ -142,7 +142,7 @@ def plain_densities(batches: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tenso
     n_tokens, tokens, rows = 0, 0.0, 0.0
     for _, codes, row_of_token in batches:
         n_tokens += len(codes)
-        tokens = tokens + (codes > 0).double().sum(0)
+        tokens = tokens + (codes != 0).double().sum(0)
         for row in range(int(row_of_token.max()) + 1):
-            rows = rows + (codes[row_of_token == row] > 0).any(0).double()
+            rows = rows + (codes[row_of_token == row] != 0).any(0).double()
     return tokens / n_tokens, tokens / rows

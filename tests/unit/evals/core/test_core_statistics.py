@@ -100,11 +100,11 @@ def test_constant_activations_have_no_explained_variance():
 
 def test_active_tokens_per_row():
     codes = torch.tensor([[1.0, 0.0, -2.0], [3.0, 0.0, 0.0], [0.0, 0.0, 0.5]])
-    expected = [[2, 0, 0], [0, 0, 0], [0, 0, 1]]
+    expected = [[2, 0, 1], [0, 0, 0], [0, 0, 1]]
     rows = torch.tensor([0, 0, 2])
     assert active_per_row(codes, rows, 3, 3).tolist() == expected
     positive = SparseCodes(
-        torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.5, 0.0]]), torch.tensor([[0, 1], [0, 0], [2, 1]]), 3
+        torch.tensor([[1.0, -2.0], [3.0, 0.0], [0.5, 0.0]]), torch.tensor([[0, 2], [0, 0], [2, 1]]), 3
     )
     assert active_per_row(positive, rows, 3, 3).tolist() == expected
 
