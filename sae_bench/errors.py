@@ -6,7 +6,8 @@ They are also what Python raises in such a case (`ValueError`, `KeyError`, `Runt
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class SAEBenchError(Exception):
@@ -80,6 +81,31 @@ class ResultError(SAEBenchError, ValueError):
 
 class MissingResultError(ResultError, FileNotFoundError):
     """A folder or file of results that is not there."""
+
+
+class ExitError(SAEBenchError, RuntimeError):
+    """Code of others that wanted to end the program."""
+
+
+@contextmanager
+def no_exit(what: str) -> Iterator[None]:
+    """Code of others that calls `sys.exit` fails; it does not end the run.
+
+    An exit by a signal's handler (128 and above, as shells count) goes through.
+
+    Args:
+        what: whose code it is, for the message.
+    Raises:
+        ExitError: the block called `sys.exit`.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.code, int) and error.code >= 128:
+            raise
+        raise ExitError(
+            f"the code of '{what}' called sys.exit({error.code!r}). Next: let it raise an error."
+        ) from error
 
 
 def _quoted(names: Iterable[str]) -> str:

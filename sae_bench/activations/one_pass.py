@@ -22,7 +22,7 @@ from sae_bench.activations.store import ActivationStore
 from sae_bench.activations.text_pools import TextPool, last_tokens
 from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_tokens
 from sae_bench.custom_saes.loading import Member
-from sae_bench.errors import SAEMismatchError
+from sae_bench.errors import SAEMismatchError, no_exit
 from sae_bench.language_models import LanguageModel, TokenTexts
 from sae_bench.language_models.layout import TokenLayout
 from sae_bench.language_models.numbers import check_finite, dtype_name
@@ -308,7 +308,7 @@ class _Pass:
         tokens = {hook: batch.tokens(hook) for hook in {m.hook_name for m in alive}}
         for member in alive:
             try:
-                with self._timed("sae_encode"):
+                with self._timed("sae_encode"), no_exit(member.key):
                     codes = encode_with_halving(member.sae, tokens[member.hook_name])
                     _check_codes(codes, len(tokens[member.hook_name]), member)
                 with self._timed("consume"):

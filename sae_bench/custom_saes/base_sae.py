@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -32,6 +33,10 @@ class BaseSAE(nn.Module, ABC):
 
     architecture: ClassVar[str] = ""
     decoder_is_linear: bool = True
+    caveats: tuple[str, ...] = ()
+    """What whoever reads its results has to know, in sentences."""
+    trained_with: Mapping[str, Any] = MappingProxyType({})
+    """What its file states of its training: `prepend_bos`, `seqpos_slice`."""
     keeps_float32: ClassVar[tuple[str, ...]] = ()
     """Tensors that stay in float32 when the SAE is cast to half precision: what decides whether a latent is on."""
 

@@ -106,6 +106,11 @@ def fill(sae: SAET, tensors: Mapping[str, Tensor], *, source: object) -> SAET:
                 f"'{source}': {name} has shape {tuple(value.shape)}, {tuple(target.shape)} is needed "
                 f"(d_in {sae.cfg.d_in}, d_sae {sae.cfg.d_sae})."
             )
+        if target.is_floating_point() and not value.is_floating_point():
+            raise SAELoadError(
+                f"'{source}': {name} is of {value.dtype}; weights that are quantised are not read. Next: convert it to "
+                "float16 or wider."
+            )
         with torch.no_grad():
             target.copy_(value)
     return sae

@@ -25,7 +25,8 @@ class SAE(Protocol):
     """A sparse autoencoder (or anything that encodes to latents and decodes linearly or not).
 
     `cfg` names at least `d_in`, `d_sae` and `hook_name`. Optional, used where present: `W_enc` (D, F), `b_enc`,
-    `b_mag`, `encode_sparse`, `decoder_is_linear`, `to(device=, dtype=)`.
+    `b_mag`, `encode_sparse`, `decoder_is_linear`, `to(device=, dtype=)`, `caveats` (sentences for whoever reads its
+    results), `trained_with` (`prepend_bos` and `seqpos_slice` as its file states them).
     """
 
     @property

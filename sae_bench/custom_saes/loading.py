@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import gc
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import torch
 
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.interface import check_finite
+from sae_bench.custom_saes.interface import HALF_PRECISION, check_finite, weights
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
-from sae_bench.errors import SAEMismatchError, UsageError
+from sae_bench.errors import SAEMismatchError, UsageError, no_exit
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.aliases import same_model
 
@@ -30,7 +31,9 @@ class Member:
         release, sae_id: the two parts of its result file's name.
         sae: the object with `encode`, `decode`, `W_dec` and `cfg`.
         hook_name: where it sits.
-        warnings: about its weights (a decoder that is not unit-norm, say).
+        warnings: what it was trained with that this run does not have, and about its weights (a decoder that is not
+            unit-norm, say).
+        file_weights: its weights before they were cast to half precision, on the CPU; None if they were not.
     """
 
     release: str
@@ -38,6 +41,15 @@ class Member:
     sae: Any = field(repr=False)
     hook_name: str
     warnings: tuple[str, ...] = ()
+    file_weights: Any = field(default=None, repr=False)
+
+    @property
+    def weights(self) -> Any:
+        """`W_dec`, `W_enc` and biases in the precision of the file, for what reads weights alone."""
+        if self.file_weights is None:
+            return self.sae
+        device = self.sae.W_dec.device
+        return SimpleNamespace(**{name: value.to(device) for name, value in vars(self.file_weights).items()})
 
     @property
     def key(self) -> str:
@@ -99,13 +111,19 @@ def load_members(
 
 
 def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> Member:
-    """Load one SAE, check it against the model, fold its decoder norms where that is exact.
+    """Load one SAE, check it against the model, fold its decoder norms where that is exact, cast it.
+
+    In half precision the weights are kept as they were, too: what looks at weights alone reads those.
 
     Raises:
         SAELoadError, SAEMismatchError, HookError: it cannot be loaded, does not fit, or its hook does not exist.
     """
     hook = handle.hook_name or context.hook_name
-    sae = handle.load(dataclasses.replace(context, lm=lm, hook_name=hook))
+    at = dataclasses.replace(context, lm=lm, hook_name=hook)
+    narrows = context.dtype in HALF_PRECISION
+    with no_exit(handle.name):
+        wide = dataclasses.replace(at, device=torch.device("cpu"), dtype=torch.float32)
+        sae = handle.load(wide if narrows else at)
     hook = getattr(sae.cfg, "hook_name", None) or hook
     if hook is None:
         raise UsageError(
@@ -120,10 +138,42 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
             f"'{handle.release}:{handle.sae_id}' reads vectors of {sae.cfg.d_in} numbers, but '{hook}' of '{lm.name}' "
             f"has {d_hook}. Was it trained on another model or hook?"
         )
-    warnings = list(fold_decoder_norm(sae))
+    if getattr(sae.cfg, "hook_head_index", None) is not None:
+        raise SAEMismatchError(
+            f"'{handle.release}:{handle.sae_id}' reads one attention head (hook_head_index is "
+            f"{sae.cfg.hook_head_index}); hooks are read whole here."
+        )
+    warnings = [*getattr(sae, "caveats", ()), *fold_decoder_norm(sae)]
+    warnings += differences(getattr(sae, "trained_with", {}), lm)
+    if handle.hook_name and handle.hook_name != hook:
+        warnings.append(f"the SAE is listed at '{handle.hook_name}'; its configuration says '{hook}', where it is read")
     if handle.model_name and handle.model_name != lm.name and not same_model(handle.model_name, lm.name):
         warnings.append(f"the SAE was trained on '{handle.model_name}' and evaluated on '{lm.name}'")
-    return Member(handle.release, handle.sae_id, sae, hook, tuple(warnings))
+    kept = SimpleNamespace(**{name: value.detach().clone() for name, value in weights(sae)}) if narrows else None
+    if narrows and hasattr(sae, "to"):
+        with no_exit(handle.name):
+            sae = sae.to(device=context.device, dtype=context.dtype) or sae
+    return Member(handle.release, handle.sae_id, sae, hook, tuple(warnings), kept)
+
+
+def differences(trained_with: Mapping[str, Any], lm: LanguageModel) -> list[str]:
+    """In plain words, what an SAE's file says of its training that is not so in this run.
+
+    Args:
+        trained_with: what the file states, under the names of SAELens; what it does not state is not compared.
+    """
+    warnings = []
+    bos = trained_with.get("prepend_bos")
+    if bos is not None and bool(bos) != lm.prepend_bos:
+        with_, here = ("with", "without") if bos else ("without", "with")
+        warnings.append(f"the SAE was trained {with_} a BOS token before every text and is evaluated {here} one")
+    positions = [p for p in trained_with.get("seqpos_slice") or () if p is not None]
+    if positions:
+        warnings.append(
+            f"the SAE was trained on some positions of each text only (seqpos_slice {trained_with['seqpos_slice']}) "
+            "and is evaluated on all"
+        )
+    return warnings
 
 
 @torch.no_grad()
@@ -134,11 +184,14 @@ def hook_width(lm: LanguageModel, hook: str) -> int:
 
 
 def _cost(member: Member, n_texts: int) -> tuple[int, int]:
-    weights = 2 * member.sae.W_dec.nbytes
+    both = 2 * member.sae.W_dec.nbytes
     codes_of_a_batch = 4096 * int(member.sae.cfg.d_sae) * 4
     dense = n_texts * int(member.sae.cfg.d_sae) * 4
     pooled = dense if dense <= 1 << 30 else max(1 << 30, dense // 10)
-    return weights + codes_of_a_batch, pooled + (weights if member.sae.W_dec.device.type == "cpu" else 0)
+    on_host = both if member.sae.W_dec.device.type == "cpu" else 0
+    if member.file_weights is not None:
+        on_host += 2 * member.file_weights.W_dec.nbytes
+    return both + codes_of_a_batch, pooled + on_host
 
 
 def _limits(limits: GroupLimits, device: torch.device) -> tuple[int, int]:

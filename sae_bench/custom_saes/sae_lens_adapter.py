@@ -19,8 +19,8 @@ _NORM_STATE = ("ln_mu", "ln_std", "x_norm_coeff")
 """Where SAELens keeps, between encode and decode, what it divided each token by."""
 _COPIED = (
     "context_size", "hook_head_index", "apply_b_dec_to_input", "finetuning_scaling_factor", "prepend_bos",
-    "dataset_path", "seqpos_slice", "training_tokens", "sae_lens_training_version", "neuronpedia_id",
-    "model_from_pretrained_kwargs",
+    "activation_fn_str", "dataset_path", "seqpos_slice", "training_tokens", "sae_lens_training_version",
+    "neuronpedia_id", "model_from_pretrained_kwargs",
 )  # fmt: skip
 
 
@@ -35,6 +35,9 @@ class SAELensAdapter:
     def __init__(self, inner: Any) -> None:
         self.inner = inner
         self.cfg = _config(inner)
+        self.caveats: tuple[str, ...] = ()
+        stated = {name: _stated(inner.cfg, name) for name in ("prepend_bos", "seqpos_slice")}
+        self.trained_with = {name: value for name, value in stated.items() if value is not None}
         self.decoder_is_linear = self.cfg.normalize_activations not in PER_TOKEN_NORMALIZATIONS
         self._reads_heads = getattr(inner.cfg, "reshape_activations", "none") == "hook_z" or bool(
             getattr(inner, "hook_z_reshaping_mode", False)
@@ -147,16 +150,21 @@ def _state(inner: Any, name: str) -> Tensor | None:
     return value if isinstance(value, Tensor) else None
 
 
+def _stated(cfg: Any, name: str) -> Any:
+    """A field of an SAELens configuration or of its metadata; None where neither has it."""
+    for holder in (cfg, getattr(cfg, "metadata", None)):
+        value = getattr(holder, name, None)
+        if value is not None:
+            return value
+    return None
+
+
 def _config(inner: Any) -> CustomSAEConfig:
     cfg = inner.cfg
-    metadata = getattr(cfg, "metadata", None)
 
     def get(name: str, default: Any = None) -> Any:
-        for holder in (cfg, metadata):
-            value = getattr(holder, name, None)
-            if value is not None:
-                return value
-        return default
+        value = _stated(cfg, name)
+        return default if value is None else value
 
     architecture = cfg.architecture() if callable(cfg.architecture) else cfg.architecture
     if get("activation_fn_str") == "topk":

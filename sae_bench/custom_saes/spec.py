@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.custom_saes.interface import SAE
-from sae_bench.errors import SAEBenchError, SAELoadError, UnknownNameError, UsageError
+from sae_bench.errors import SAELoadError, UnknownNameError, UsageError
 from sae_bench.language_models.model import LanguageModel
 
 SPEC_FORMS: dict[str, str] = {
@@ -89,7 +89,7 @@ def resolve_spec(spec: str, *, data_dir: str | Path | None = None) -> list[SAEHa
     return [replace(handle, load=_checked(handle)) for handle in handles]
 
 
-def unusable(release: str, sae_id: str, error: SAEBenchError) -> SAEHandle:
+def unusable(release: str, sae_id: str, error: Exception) -> SAEHandle:
     """The handle of an SAE that is known to be there and cannot be read: loading it raises `error`.
 
     So a run records it as failed and goes on with the others.
@@ -149,6 +149,16 @@ def check_shapes(sae: object, name: str) -> None:
         raise SAELoadError(f"'{name}' ({type(sae).__name__}) is no SAE: it has no {', '.join(missing)}.")
     assert cfg is not None
     assert isinstance(sae, SAE)
+    if sae.W_dec.is_meta:
+        raise SAELoadError(
+            f"'{name}': its weights are not in memory (they are on the meta device: offloaded, or never loaded). Next: "
+            "load it whole, without a device map."
+        )
+    if not sae.W_dec.is_floating_point():
+        raise SAELoadError(
+            f"'{name}': W_dec is of {sae.W_dec.dtype}; weights that are quantised are not read. Next: convert it to "
+            "float16 or wider."
+        )
     if tuple(sae.W_dec.shape) != (cfg.d_sae, cfg.d_in):
         raise SAELoadError(
             f"'{name}': W_dec has shape {tuple(sae.W_dec.shape)}, its configuration says (d_sae, d_in) = "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import Any
 
 from sae_bench.errors import ResultError
 from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, config_fields, config_values
+
+LONGEST_NAME = 255
+"""Bytes of a file name, on all common file systems."""
 
 CHANGES_NO_NUMBER = frozenset(
     {
@@ -51,7 +55,23 @@ def result_path(eval_folder: str | Path, release: str, sae_id: str) -> Path:
 
 def failure_path(eval_folder: str | Path, eval_name: str, release: str, sae_id: str) -> Path:
     """Where the traceback of a failed (SAE, eval) goes."""
-    return Path(eval_folder) / "failed" / _file_name(release, sae_id, f"_{eval_name}.txt")
+    return Path(eval_folder) / "failed" / _shortened(_file_name(release, sae_id, f"_{eval_name}.txt"))
+
+
+def check_name(release: str, sae_id: str) -> None:
+    """Find out before the work starts whether the results of an SAE can have its name.
+
+    Raises:
+        ResultError: the name holds a NUL character, or is longer than file systems allow.
+    """
+    longest = max((_file_name(release, sae_id, ending) for ending in ("_eval_results.json", ".safetensors")), key=len)
+    n_bytes = len(longest.encode("utf-8", "surrogatepass"))
+    if "\0" in longest or n_bytes > LONGEST_NAME:
+        problem = "holds a NUL character" if "\0" in longest else f"would have {n_bytes} bytes of {LONGEST_NAME}"
+        raise ResultError(
+            f"the file name of the results of '{_shortened(longest)}' {problem}. Next: give the SAE another name "
+            "(rename its folder or file, or what the function calls it)."
+        )
 
 
 def check_writable(folder: Path) -> None:
@@ -122,6 +142,17 @@ def write_result(path: Path, output: BaseEvalOutput, *, published_nulls: bool = 
 
 def _file_name(release: str, sae_id: str, ending: str) -> str:
     return f"{release}_{sae_id}{ending}".replace("/", "_")
+
+
+def _shortened(name: str) -> str:
+    """A name that every file system takes: as it is, or its beginning, a hash of the whole and its ending."""
+    plain = name.replace("\0", "")
+    encoded = name.encode("utf-8", "surrogatepass")
+    if plain == name and len(encoded) <= LONGEST_NAME:
+        return name
+    beginning = plain.encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
+    ending = plain.encode("utf-8", "ignore")[-40:].decode("utf-8", "ignore")
+    return f"{beginning}-{hashlib.sha256(encoded).hexdigest()[:12]}-{ending}"
 
 
 def _differing_settings(found: dict[str, Any], config: BaseEvalConfig) -> list[str]:

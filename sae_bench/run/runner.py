@@ -22,7 +22,7 @@ from sae_bench.activations.requests import Request, Served
 from sae_bench.atomic import remove_partial_files, write_text_atomically
 from sae_bench.custom_saes.loading import GroupLimits, Member, load_members
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
-from sae_bench.errors import HookError, ResultError, UsageError
+from sae_bench.errors import HookError, ResultError, UsageError, no_exit
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Metric, Scores
 from sae_bench.language_models import LanguageModel
 from sae_bench.results import files
@@ -143,13 +143,16 @@ class _Run:
         self.jobs: dict[str, Job] = {}
         self.prepare_seconds: dict[str, float] = {}
         self._pending: set[tuple[str, str, str]] = set()
+        self._unnameable: dict[str, ResultError] = {}
 
     def execute(self) -> RunSummary:
         self._check_plan()
         handles = [handle for handle in self.plan.handles if self._pending_evals(handle.release, handle.sae_id)]
         if not handles:
             return self.summary
-        self._check_hooks(handles)
+        handles = self._usable(handles)
+        if not handles:
+            return self.summary
         self._start_jobs(handles)
         for group in self._groups(handles):
             self._run_group(group)
@@ -167,6 +170,11 @@ class _Run:
                 f"several SAEs would write the same result file: {', '.join(twice)}. Next: give the SAEs different "
                 "names (rename a folder, say), or evaluate them into different output folders."
             )
+        for handle in self.plan.handles:
+            try:
+                files.check_name(handle.release, handle.sae_id)
+            except ResultError as error:
+                self._unnameable[handle.name] = error
         for request in self.plan.evals:
             name, folder = request.spec.name, self.plan.eval_folder(request.spec.name)
             files.check_writable(folder)
@@ -180,7 +188,9 @@ class _Run:
             )
             for handle in self.plan.handles:
                 path = files.result_path(folder, handle.release, handle.sae_id)
-                if not self.plan.force_rerun and files.is_done(path, made):
+                if handle.name in self._unnameable:
+                    self._pending.add((handle.release, handle.sae_id, name))
+                elif not self.plan.force_rerun and files.is_done(path, made):
                     self.summary.skipped.append(path)
                 else:
                     self._pending.add((handle.release, handle.sae_id, name))
@@ -204,20 +214,32 @@ class _Run:
     def _pending_evals(self, release: str, sae_id: str) -> tuple[str, ...]:
         return tuple(name for name in self._names() if (release, sae_id, name) in self._pending)
 
-    def _check_hooks(self, handles: Sequence[SAEHandle]) -> None:
-        """Every hook that is known without loading has to exist in this model."""
+    def _usable(self, handles: Sequence[SAEHandle]) -> list[SAEHandle]:
+        """The SAEs whose name and hook, as far as it is known without loading, can be; the others have failed.
+
+        Raises:
+            HookError, UsageError: the hook of the whole run does not exist, or a baseline has none.
+        """
+        if self.plan.load_context.hook_name is not None:
+            self.plan.lm.hook_site(self.plan.load_context.hook_name)
+        usable = []
         for handle in handles:
             hook = handle.hook_name or self.plan.load_context.hook_name
-            if hook is not None:
-                try:
-                    self.plan.lm.hook_site(hook)
-                except HookError as error:
-                    raise HookError(f"{handle.release}:{handle.sae_id}: {error}") from error
-            elif handle.release == BASELINE:
+            if hook is None and handle.release == BASELINE:
                 raise UsageError(
                     f"the baseline '{handle.sae_id}' has no place in the model. Next: name a hook, e.g. --hook "
                     f"blocks.{self.plan.lm.n_layers // 3}.hook_resid_post, or choose it beside an SAE that has one."
                 )
+            try:
+                if handle.name in self._unnameable:
+                    raise self._unnameable[handle.name]
+                if hook is not None:
+                    self.plan.lm.hook_site(hook)
+            except (HookError, ResultError) as error:
+                self._sae_failed(handle, error)
+            else:
+                usable.append(handle)
+        return usable
 
     def _start_jobs(self, handles: Sequence[SAEHandle]) -> None:
         hooks = tuple(sorted({h.hook_name or self.plan.load_context.hook_name or "" for h in handles} - {""}))
@@ -288,7 +310,8 @@ class _Run:
     def _score(self, name: str, member: Member, served: Sequence[Served], pass_seconds: Mapping[str, float]) -> None:
         start = perf_counter()
         try:
-            scores = self.jobs[name].score(member, served)
+            with no_exit(member.key):
+                scores = self.jobs[name].score(member, served)
             request = next(r for r in self.plan.evals if r.spec.name == name)
             seconds = {
                 "prepare (shared)": self.prepare_seconds[name],
@@ -352,7 +375,7 @@ class _Run:
                 "sae_dtype": str(member.sae.W_dec.dtype).removeprefix("torch."),
                 "datasets": self.jobs[request.spec.name].datasets,
                 "seconds": {phase: round(value, 4) for phase, value in seconds.items()},
-                "warnings": [*member.warnings, *scores.warnings],
+                "warnings": [*member.warnings, *_beyond_training(member, request.config), *scores.warnings],
             }
         )
 
@@ -370,6 +393,16 @@ class _Run:
         write_text_atomically(path, "".join(traceback.format_exception(error)))
         self.summary.failures.append(Failure(f"{release}_{sae_id}", name, str(error) or type(error).__name__, path))
         logger.error("%s failed on %s_%s: %s", name, release, sae_id, error)
+
+
+def _beyond_training(member: Member, config: BaseEvalConfig) -> list[str]:
+    """A warning if an eval reads longer texts than the SAE was trained on, where its file says how long those were."""
+    trained = getattr(member.sae.cfg, "context_size", None)
+    lengths = [getattr(config, name, None) for name in ("context_size", "context_length", "llm_context_size")]
+    longest = max((length for length in lengths if length), default=None)
+    if not trained or not longest or longest <= trained:
+        return []
+    return [f"the SAE was trained on texts of {trained} tokens and is evaluated on texts of up to {longest}"]
 
 
 def _start(spec: EvalSpec, context: EvalContext, config: BaseEvalConfig) -> Job:

@@ -7,7 +7,7 @@ from pathlib import Path
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import read_json
 from sae_bench.custom_saes.loaders.native import config_of, is_native, load_native
-from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, nothing_matches
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, nothing_matches, unusable
 from sae_bench.errors import SAELoadError
 
 SUITE = Path(__file__).resolve().parent.parent / "embedded_suite"
@@ -29,14 +29,18 @@ def resolve(rest: str, *, data_dir: Path | None = None, suite: Path = SUITE) -> 
 
 
 def pair_handles(folder: Path, *, release: str) -> list[SAEHandle]:
-    """One handle per `<name>.safetensors` + `<name>.json` of a folder."""
+    """One handle per `<name>.safetensors` + `<name>.json` of a folder and its subfolders; their ids are paths in it."""
     handles = []
-    for weights in sorted(folder.glob("*.safetensors")):
+    for weights in sorted(folder.rglob("*.safetensors")):
         config_path = weights.with_suffix(".json")
+        sae_id = weights.relative_to(folder).with_suffix("").as_posix()
         if config_path.is_file():
-            config = read_json(config_path)
-            if is_native(config):
-                handles.append(native_handle(weights, config, release=release, sae_id=weights.stem))
+            try:
+                config = read_json(config_path)
+                if is_native(config):
+                    handles.append(native_handle(weights, config, release=release, sae_id=sae_id))
+            except SAELoadError as error:
+                handles.append(unusable(release, sae_id, error))
     return handles
 
 

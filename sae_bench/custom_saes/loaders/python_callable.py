@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from sae_bench.custom_saes.spec import LoadContext, SAEHandle, malformed
-from sae_bench.errors import SAELoadError, UnknownNameError, UsageError
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle, check_shapes, malformed, unusable
+from sae_bench.errors import SAELoadError, UnknownNameError, UsageError, no_exit
 
 DEFAULT_ID = "custom_sae"
 
@@ -30,14 +30,19 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
     function = _find(module_name, attribute)
     takes_context = _takes_context(function)
     context = LoadContext(torch.device("cpu"), torch.float32, data_dir=data_dir)
-    saes = _named(_call(function, takes_context, context), default=attribute)
-    return [_handle(name, sae) for name, sae in saes]
+    try:
+        with no_exit(f"{module_name}:{attribute}"):
+            result = _call(function, takes_context, context)
+    except Exception as error:  # whatever the code of others raises is the failure of its SAE, not of the run
+        return [unusable(attribute, DEFAULT_ID, error)]
+    return [_handle(name, sae) for name, sae in _named(result, default=attribute)]
 
 
 def _handle(name: str, sae: Any) -> SAEHandle:
     cfg = getattr(sae, "cfg", None)
 
-    def load(context: LoadContext) -> Any:  # resolve_spec checks that it is an SAE
+    def load(context: LoadContext) -> Any:
+        check_shapes(sae, name)
         move = getattr(sae, "to", None)
         if move is None:
             return sae

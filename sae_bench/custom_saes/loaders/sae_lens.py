@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +15,12 @@ from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, malformed, nothing_matches
 from sae_bench.errors import PrerequisiteError, SAELoadError
 
-logger = logging.getLogger(__name__)
-
+UNKNOWN_SCALE = (
+    "the SAE was trained on rescaled activations and the factor is not known: its codes are computed without it and "
+    "may be far from those in training"
+)
+_ACTIVATIONS = ("", "relu", "topk", "batchtopk", "jumprelu", "identity")
+"""Activation functions that SAELens' architectures have in themselves."""
 REQUIREMENT = "sae-lens>=6.0"
 _HOOK_IN_ID = re.compile(
     r"blocks\.\d+\.(?:attn\.hook_z|mlp\.hook_post|hook_(?:resid_(?:pre|mid|post)|attn_out|mlp_out))"
@@ -114,14 +117,19 @@ def _ready(loaded: Any, *, device: torch.device | str, dtype: torch.dtype) -> SA
     adapter = SAELensAdapter(sae)
     if _TRANSCODERS in adapter.cfg.architecture:
         raise SAELoadError("this is a transcoder: it predicts another hook than it reads, and no eval here takes one.")
+    check_activation(adapter.cfg.activation_fn_str, source=adapter.cfg.hook_name)
     fold_decoder_norm(adapter)
     if adapter.cfg.normalize_activations == "expected_average_only_in":
-        logger.warning(
-            "%s was trained on rescaled activations and its scaling factor is not known: its codes are computed "
-            "without it and may be far from those in training.",
-            adapter.cfg.hook_name,
-        )
+        adapter.caveats = (UNKNOWN_SCALE,)
     return adapter.to(device=device, dtype=dtype)
+
+
+def check_activation(name: str, *, source: object) -> None:
+    """Raise `SAELoadError` if a configuration asks for an activation function that would not be the one computed."""
+    if name not in _ACTIVATIONS:
+        raise SAELoadError(
+            f"'{source}' has the activation function '{name}', which no SAE here computes (it would run as a ReLU)."
+        )
 
 
 def _sae_lens() -> ModuleType:

@@ -16,13 +16,17 @@ from torch import Tensor
 
 from sae_bench.custom_saes.architectures import SAE_LENS, Architecture, SAELensForm
 from sae_bench.custom_saes.base_sae import BaseSAE
-from sae_bench.custom_saes.files import active_latents, empty_sae, fill, matrix_shape, read_safetensors
+from sae_bench.custom_saes.files import active_latents, empty_sae, fill, matrix_shape, read_json, read_safetensors
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import SAE
+from sae_bench.custom_saes.loaders.sae_lens import UNKNOWN_SCALE, check_activation, load_from_disk
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import SAELoadError
 
-WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
+WEIGHTS, CONFIG, SCALER = "sae_weights.safetensors", "cfg.json", "activation_scaler.json"
+RESCALED = "expected_average_only_in"
+"""`normalize_activations` of an SAE that reads activations times one factor."""
+_SCALES = ("scaling_factor", "finetuning_scaling_factor")
 
 
 _RENAMED = {"b_gate": "gate_bias"}
@@ -48,14 +52,70 @@ def load_folder(folder: Path, raw: Mapping[str, Any], *, device: torch.device | 
         PrerequisiteError: it needs SAELens and that is not installed.
     """
     cfg = flatten(raw)
+    check_activation(str(cfg.get("activation_fn_str", cfg.get("activation_fn")) or ""), source=folder / CONFIG)
     plain = SAE_LENS.get(cfg["architecture"])
-    if plain is None or cfg.get("normalize_activations", "none") != "none" or cfg.get("finetuning_scaling_factor"):
-        from sae_bench.custom_saes.loaders.sae_lens import load_from_disk
-
+    scale, normalization = _input_scale(folder), cfg["normalize_activations"]
+    rescaled = normalization == RESCALED
+    if scale is not None and not rescaled:
+        raise SAELoadError(
+            f"'{folder / SCALER}' holds the factor {scale:g}, but normalize_activations is '{normalization}': whether "
+            "the weights have the factor in them cannot be told. Next: delete the file if they have."
+        )
+    tensors = read_safetensors(folder / WEIGHTS)
+    if plain is None or not (rescaled or normalization == "none"):
+        if scale is not None or _finetuning_scale(tensors, cfg, source=folder) is not None:
+            raise SAELoadError(f"'{folder}' scales activations in a way that is not read for this architecture.")
         return load_from_disk(folder, device=device, dtype=dtype)
-    sae = _convert(read_safetensors(folder / WEIGHTS), cfg, *plain, source=folder)
+    sae = _convert(tensors, cfg, *plain, source=folder)
+    if scale is not None:
+        _read_scaled(sae, scale)
+    if rescaled:
+        sae.caveats = (UNKNOWN_SCALE if scale is None else f"the SAE reads {scale:g} times the activations ({SCALER})",)
+    sae.trained_with = {name: cfg[name] for name in ("prepend_bos", "seqpos_slice") if cfg.get(name) is not None}
     fold_decoder_norm(sae)
     return sae.to(device=device, dtype=dtype)
+
+
+def _input_scale(folder: Path) -> float | None:
+    """The factor by which activations were multiplied in training, if the folder holds one that is not 1.
+
+    Raises:
+        SAELoadError: the file is broken, or its factor is no positive number.
+    """
+    if not (folder / SCALER).is_file():
+        return None
+    scale = read_json(folder / SCALER).get("scaling_factor")
+    if scale is None or scale == 1:
+        return None
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
+        raise SAELoadError(f"'{folder / SCALER}': scaling_factor is {scale!r}, a positive number is needed.")
+    return float(scale)
+
+
+@torch.no_grad()
+def _read_scaled(sae: BaseSAE, scale: float) -> None:
+    """Make an SAE of `scale * x` one of x, in place: its codes are then `f(scale * x) / scale`.
+
+    Every architecture of this file computes codes that grow with x, biases and thresholds alike, so these are divided.
+    """
+    for name in ("b_enc", "b_dec", "gate_bias", "b_mag", "threshold"):
+        value = getattr(sae, name, None)
+        if isinstance(value, Tensor):
+            value.div_(scale)
+
+
+def _finetuning_scale(raw: Mapping[str, Tensor], cfg: Mapping[str, Any], *, source: Path) -> Tensor | None:
+    """The factor (F,) of each latent that finetuning found, if there is one that is not 1.
+
+    Raises:
+        SAELoadError: the weights hold one and the configuration says that they do not.
+    """
+    scale_F = next((raw[name] for name in _SCALES if name in raw), None)
+    if scale_F is None or bool((scale_F == 1).all()):
+        return None
+    if not cfg.get("finetuning_scaling_factor"):
+        raise SAELoadError(f"'{source}' holds a scaling_factor and {CONFIG} says that it has none.")
+    return scale_F.float()
 
 
 def flatten(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,14 +128,14 @@ def flatten(raw: Mapping[str, Any]) -> dict[str, Any]:
         cfg["architecture"] = "topk"
         cfg.setdefault("k", (cfg.get("activation_fn_kwargs") or {}).get("k"))
     normalization = cfg.get("normalize_activations") or "none"
-    cfg["normalize_activations"] = "expected_average_only_in" if normalization is True else normalization
+    cfg["normalize_activations"] = RESCALED if normalization is True else normalization
     return cfg
 
 
 def _convert(
     raw: dict[str, Tensor], cfg: dict[str, Any], architecture: Architecture, form: SAELensForm, *, source: Path
 ) -> BaseSAE:
-    tensors = {_RENAMED.get(name, name): value.float() for name, value in raw.items() if name != "scaling_factor"}
+    tensors = {_RENAMED.get(name, name): value.float() for name, value in raw.items() if name not in _SCALES}
     d_in, d_sae = matrix_shape(tensors, "W_enc", source=source)
     matrix_shape(tensors, "W_dec", source=source)
     hook_name = cfg.get("hook_name")
@@ -83,6 +143,8 @@ def _convert(
         raise SAELoadError(f"'{source / CONFIG}' names no hook (hook_name).")
     if cfg.get("rescale_acts_by_decoder_norm"):
         _fold_topk_rescaling(tensors)
+    if (scale_F := _finetuning_scale(raw, cfg, source=source)) is not None:
+        tensors["W_dec"] = tensors["W_dec"] * scale_F[:, None]
     k = None
     if "k" in architecture.arguments:
         k = active_latents(cfg.get("k"), d_sae, source=source / CONFIG)

@@ -10,7 +10,7 @@ from sae_bench.custom_saes.loaders import dictionary_learning, sae_lens_files
 from sae_bench.custom_saes.loaders.embedded import native_handle, pair_handles
 from sae_bench.custom_saes.loaders.native import FOLDER_CONFIG, FOLDER_WEIGHTS, is_native, save_sae
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
-from sae_bench.custom_saes.spec import SAEHandle
+from sae_bench.custom_saes.spec import SAEHandle, unusable
 from sae_bench.errors import SAELoadError
 
 __all__ = ["resolve", "save_sae"]
@@ -21,6 +21,9 @@ _LOOKED_FOR = (
     f"{sae_lens_files.WEIGHTS} + {sae_lens_files.CONFIG} (SAELens)",
     f"{dictionary_learning.WEIGHTS} + {dictionary_learning.CONFIG} (dictionary_learning)",
 )
+
+_WEIGHT_NAMES = (FOLDER_WEIGHTS, sae_lens_files.WEIGHTS, dictionary_learning.WEIGHTS, "params.npz")
+_WEIGHT_SUFFIXES = (".safetensors", ".pt", ".npz", ".bin")
 
 
 def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
@@ -44,7 +47,7 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
 
 def _file(path: Path) -> list[SAEHandle]:
     if path.name in (FOLDER_WEIGHTS, sae_lens_files.WEIGHTS) and (path.parent / FOLDER_CONFIG).is_file():
-        return list(_folder(path.parent, root=path.parent))
+        return _folder(path.parent, root=path.parent)
     config_path = path.with_suffix(".json")
     if not config_path.is_file():
         raise SAELoadError(f"'{path}' has no '{config_path.name}' beside it, which says what kind of SAE it is.")
@@ -55,23 +58,54 @@ def _file(path: Path) -> list[SAEHandle]:
 
 
 def _directory(root: Path) -> Iterator[SAEHandle]:
-    yield from pair_handles(root, release=_release(root))
-    folders = {path.parent for path in root.rglob(FOLDER_CONFIG)}
-    for folder in sorted(folders):
-        yield from _folder(folder, root=root)
-    if any(root.rglob(dictionary_learning.WEIGHTS)):
-        yield from dictionary_learning.local_handles(root)
+    """The SAEs that can be read, then those that look like one and cannot."""
+    readable = pair_handles(root, release=_release(root))
+    for folder in sorted({path.parent for path in root.rglob(FOLDER_CONFIG)}):
+        readable += _folder(folder, root=root)
+    if any(path.with_name(dictionary_learning.CONFIG).is_file() for path in root.rglob(dictionary_learning.WEIGHTS)):
+        readable += dictionary_learning.local_handles(root)
+    taken = {handle.sae_id for handle in readable}
+    unread = [path for path in _lookalikes(root) if _id(path.parent, root) not in taken]
+    if unread and not readable:
+        raise SAELoadError(_not_read(unread))
+    yield from readable
+    for path in unread:
+        yield unusable(_release(root), _id(path.parent, root), SAELoadError(_not_read([path])))
 
 
-def _folder(folder: Path, *, root: Path) -> Iterator[SAEHandle]:
+def _lookalikes(root: Path) -> list[Path]:
+    """One file of each folder that is laid out as an SAE of some library."""
+    first: dict[Path, Path] = {}
+    for path in sorted(root.rglob("*")):
+        beside_config = path.suffix in _WEIGHT_SUFFIXES and (path.parent / FOLDER_CONFIG).is_file()
+        if path.name in _WEIGHT_NAMES or (beside_config and not path.with_suffix(".json").is_file()):
+            first.setdefault(path.parent, path)
+    return list(first.values())
+
+
+def _not_read(paths: list[Path]) -> str:
+    named = ", ".join(f"'{path}'" for path in paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+    verb = "look like SAEs and are" if len(paths) > 1 else "looks like an SAE and is"
+    return f"{named} {verb} of no format that path: reads. It reads: {'; '.join(_LOOKED_FOR)}."
+
+
+def _folder(folder: Path, *, root: Path) -> list[SAEHandle]:
     """The SAE that one folder with a `cfg.json` holds, if it is of a known format."""
+    sae_id = _id(folder, root)
+    try:
+        config = read_json(folder / FOLDER_CONFIG)
+        if is_native(config) and (folder / FOLDER_WEIGHTS).is_file():
+            return [native_handle(folder / FOLDER_WEIGHTS, config, release=_release(root), sae_id=sae_id)]
+        if (folder / sae_lens_files.WEIGHTS).is_file():
+            return [sae_lens_files.handle(folder, config, release=_release(root), sae_id=sae_id)]
+    except SAELoadError as error:
+        return [unusable(_release(root), sae_id, error)]
+    return []
+
+
+def _id(folder: Path, root: Path) -> str:
     location = folder.relative_to(root).as_posix()
-    sae_id = DEFAULT_ID if location == "." else location
-    config = read_json(folder / FOLDER_CONFIG)
-    if is_native(config) and (folder / FOLDER_WEIGHTS).is_file():
-        yield native_handle(folder / FOLDER_WEIGHTS, config, release=_release(root), sae_id=sae_id)
-    elif (folder / sae_lens_files.WEIGHTS).is_file():
-        yield sae_lens_files.handle(folder, config, release=_release(root), sae_id=sae_id)
+    return DEFAULT_ID if location == "." else location
 
 
 def _release(root: Path) -> str:

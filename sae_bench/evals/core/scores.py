@@ -42,7 +42,7 @@ def score_sae(
     latents = _add_statistics(values, consumer, member)
     reasons: dict[str, str] = {}
     if config.compute_featurewise_weight_based_metrics:
-        weights, reasons = weight_metrics(member.sae)
+        weights, reasons = weight_metrics(member.weights)
         latents |= weights
         for side in ("encoder", "decoder"):
             if (cosine := weights.get(f"max_{side}_cosine_sim")) is not None:

@@ -33,7 +33,7 @@ class MetaStructureJob:
         return []
 
     def score(self, member: Member, served: Sequence[Any] = ()) -> Scores:  # noqa: ARG002 (nothing was asked for)
-        return score_decoder(member.sae.W_dec.detach(), self.seeds, self.config)
+        return score_decoder(member.weights.W_dec.detach(), self.seeds, self.config)
 
 
 def score_decoder(W_dec_FD: Tensor, seeds: Sequence[int], config: MetaStructureEvalConfig) -> Scores:
@@ -66,7 +66,7 @@ SPEC = EvalSpec(
     name="meta_structure",
     title="Meta-structure",
     summary="How much of the variance of the decoder rows a small BatchTopK SAE on them explains.",
-    protocol="meta_structure-1",
+    protocol="meta_structure-2",
     config=MetaStructureEvalConfig,
     output=MetaStructureEvalOutput,
     metrics=(

@@ -344,3 +344,57 @@ def test_the_real_list_of_releases() -> None:
     assert handles
     assert {h.hook_name for h in handles} == {"blocks.12.hook_resid_post"}
     assert {h.model_name for h in handles} == {"gemma-2-2b"}
+
+
+# ---- scales and functions that a folder states
+
+
+def _scaled(folder: Path, architecture: str, factor: object, **changes: Any) -> Path:
+    _save(folder, architecture, **{"normalize_activations": "expected_average_only_in", **changes})
+    if factor is not None:
+        (folder / "activation_scaler.json").write_text(json.dumps({"scaling_factor": factor}))
+    return folder
+
+
+@pytest.mark.parametrize("architecture", ["standard", "topk", "gated", "jumprelu"])
+def test_the_scale_beside_a_checkpoint_is_honoured(architecture: str, tmp_path: Path, context: LoadContext) -> None:
+    sae = resolve_spec(f"path:{_scaled(tmp_path, architecture, 0.25)}")[0].load(context)
+    expected = _formula(_weights(architecture), _config(architecture), 0.25 * _x()) / 0.25
+    torch.testing.assert_close(sae.decode(sae.encode(_x())), expected, rtol=1e-4, atol=1e-4)
+    assert sae.caveats == ("the SAE reads 0.25 times the activations (activation_scaler.json)",)
+
+
+def test_a_scale_that_is_not_known_is_a_caveat(tmp_path: Path, context: LoadContext) -> None:
+    sae = resolve_spec(f"path:{_scaled(tmp_path, 'standard', None)}")[0].load(context)
+    assert "the factor is not known" in sae.caveats[0]
+    assert sae.trained_with == {"prepend_bos": False}
+
+
+@pytest.mark.parametrize(
+    ("factor", "changes", "message"),
+    [
+        (0.25, {"normalize_activations": "none"}, "cannot be told"),
+        ("large", {}, "a positive number is needed"),
+        (-1, {}, "a positive number is needed"),
+        (None, {"activation_fn_str": "tanh-relu"}, "'tanh-relu', which no SAE here computes"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(
+    factor: object, changes: dict[str, Any], message: str, tmp_path: Path, context: LoadContext
+) -> None:
+    (handle,) = resolve_spec(f"path:{_scaled(tmp_path, 'standard', factor, **changes)}")
+    with pytest.raises(SAELoadError, match=message):
+        handle.load(context)
+
+
+def test_the_scale_of_finetuning_is_honoured_or_refused(tmp_path: Path, context: LoadContext) -> None:
+    weights = _weights("standard")
+    scale_F = torch.linspace(0.5, 2.0, F)
+    for name, flag in (("with", True), ("without", False)):
+        folder = _save(tmp_path / name, "standard", finetuning_scaling_factor=flag)
+        save_file({**weights, "scaling_factor": scale_F}, folder / "sae_weights.safetensors")
+    sae = resolve_spec(f"path:{tmp_path}/with")[0].load(context)
+    expected = _formula({**weights, "W_dec": scale_F[:, None] * weights["W_dec"]}, _config("standard"), _x())
+    torch.testing.assert_close(sae.decode(sae.encode(_x())), expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(SAELoadError, match="holds a scaling_factor"):
+        resolve_spec(f"path:{tmp_path}/without")[0].load(context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from tiny_runs import HOOK, SETTINGS, files, handle, read
 
 from sae_bench.activations.one_pass import PassOptions
 from sae_bench.activations.store import ActivationStore
-from sae_bench.errors import DatasetError, HookError, ResultError, UsageError
+from sae_bench.errors import DatasetError, ResultError, UsageError
 from sae_bench.evals.registry import get_eval
 from sae_bench.language_models import LanguageModel
 from sae_bench.results import files as result_files
@@ -303,11 +304,51 @@ def test_two_saes_with_the_same_result_name(make_plan: Plan, lm: LanguageModel):
     assert calls == []
 
 
-def test_a_hook_that_the_model_lacks_is_named_with_its_sae(make_plan: Plan):
-    plan = make_plan([handle("a"), handle("deep", hook="blocks.9.hook_resid_post")])
-    with pytest.raises(HookError, match=r"tiny:deep: .*blocks\.9"):
-        run(plan)
-    assert not plan.output_folder.exists()
+def test_an_sae_whose_hook_the_model_lacks_fails_alone(make_plan: Plan):
+    summary = run(make_plan([handle("a"), handle("deep", hook="blocks.9.hook_resid_post")], evals=["core"]))
+    assert [path.name for path in summary.written] == ["tiny_a_eval_results.json"]
+    (failure,) = summary.failures
+    assert failure.sae == "tiny_deep"
+    assert "blocks.9.hook_resid_post" in failure.message
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "nul\0in_it"])
+def test_a_name_that_no_file_can_have_fails_before_the_pass(make_plan: Plan, name: str):
+    loaded: list[str] = []
+
+    def load(_context: object) -> Any:
+        loaded.append(name)
+        return tiny_sae("topk", hook_name=HOOK)
+
+    summary = run(make_plan([handle("a"), handle(name, load=load)], evals=["core"]))
+    assert [path.name for path in summary.written] == ["tiny_a_eval_results.json"]
+    (failure,) = summary.failures
+    assert "give the SAE another name" in failure.message
+    assert failure.traceback_file.is_file()
+    assert loaded == []
+
+
+@pytest.mark.parametrize(
+    ("encode", "message"),
+    [
+        (lambda x: sys.exit(1), "called sys.exit"),
+        (lambda x: torch.full((len(x), 64), float("nan")), "NaN or infinite"),
+    ],
+)
+def test_codes_that_are_none_fail_that_sae_alone(make_plan: Plan, encode: Callable[[Any], Any], message: str):
+    sae = tiny_sae("relu", hook_name=HOOK)
+    sae.encode = encode
+    summary = run(make_plan([handle("a"), handle("bad", load=lambda _context: sae)], evals=["core"]))
+    assert [path.name for path in summary.written] == ["tiny_a_eval_results.json"]
+    (failure,) = summary.failures
+    assert (failure.sae, message in failure.message) == ("tiny_bad", True)
+
+
+def test_longer_texts_than_in_training_are_a_warning(make_plan: Plan):
+    sae = tiny_sae("topk", hook_name=HOOK)
+    sae.cfg.context_size = 8
+    (path,) = run(make_plan([handle("a", load=lambda _context: sae)], evals=["core"])).written
+    assert any("trained on texts of 8 tokens" in warning for warning in read(path)["provenance"]["warnings"])
 
 
 def test_an_sae_whose_hook_only_loading_tells(make_plan: Plan):
