@@ -6,17 +6,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from sae_bench.evals.base import EvalSpec
-from sae_bench.results.statistics.intervals import ONE_SEED
-from sae_bench.run.evaluate import Listener
-from sae_bench.run.runner import RunSummary
+if TYPE_CHECKING:
+    from sae_bench.evals.base import EvalSpec
+    from sae_bench.run.evaluate import Listener
+    from sae_bench.run.runner import RunSummary
 
 err = Console(stderr=True)
 """Progress, warnings and errors; results go to standard output."""
@@ -36,6 +36,8 @@ class RunProgress:
     @property
     def listener(self) -> Listener:
         """What a run tells of itself moves this bar."""
+        from sae_bench.run.evaluate import Listener
+
         return Listener(self.phase, self.advance)
 
     def phase(self, name: str, tokens: int) -> None:
@@ -76,6 +78,8 @@ def results_table(spec: EvalSpec, contents: Sequence[Mapping[str, Any]]) -> Tabl
 
 def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: Path | str, seconds: float) -> None:
     """One table per eval on standard output, then what was written, skipped and lost."""
+    from sae_bench.results.statistics.intervals import ONE_SEED
+
     tables = Console()
     if not tables.is_terminal:
         tables.width = PLAIN_WIDTH

