@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+from array import array
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,6 +26,21 @@ class TextEncoder(Protocol):
     tokenizer: Any
     bos_token_id: int | None
     prepend_bos: bool
+
+
+@dataclass(frozen=True)
+class PackedDocuments:
+    """Rows of a corpus, and where their tokens come from.
+
+    Attributes:
+        rows_NL: token ids.
+        document_NL: number of the document that each token (or the token that BOS took the place of) comes from.
+        hashes_C: hash of each of the C documents' texts, equal in every draw of the corpus.
+    """
+
+    rows_NL: Int[Tensor, "N L"]
+    document_NL: Int[Tensor, "N L"]
+    hashes_C: Int[Tensor, " C"]
 
 
 def pack_corpus(
@@ -46,10 +64,38 @@ def pack_corpus(
     Raises:
         DatasetError: the corpus is too short for `n_rows` rows.
     """
+    return pack_documents(
+        texts, lm, n_rows=n_rows, context_length=context_length, seed=seed, shuffle_buffer=shuffle_buffer
+    ).rows_NL
+
+
+def pack_documents(
+    texts: Iterable[str],
+    lm: TextEncoder,
+    *,
+    n_rows: int,
+    context_length: int,
+    seed: int | None = None,
+    shuffle_buffer: int = 10_000,
+) -> PackedDocuments:
+    """As `pack_corpus`, with the document that each token comes from.
+
+    Args:
+        texts: documents, read only as far as needed.
+        lm: its tokenizer and BOS.
+        n_rows, context_length: rows, and tokens in each.
+        seed, shuffle_buffer: as in `pack_corpus`.
+    Raises:
+        DatasetError: the corpus is too short for `n_rows` rows.
+    """
     needed = n_rows * context_length
-    tokens: list[int] = []
-    for ids in document_tokens(shuffled(texts, seed, shuffle_buffer), lm):
+    tokens = array("i")
+    lengths: list[int] = []
+    hashes: list[int] = []
+    for text, ids in document_tokens(shuffled(texts, seed, shuffle_buffer), lm):
         tokens.extend(ids)
+        lengths.append(len(ids))
+        hashes.append(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little", signed=True))
         if len(tokens) >= needed:
             break
     if len(tokens) < needed:
@@ -60,7 +106,8 @@ def pack_corpus(
     rows = torch.tensor(tokens[:needed], dtype=torch.long).view(n_rows, context_length)
     if lm.prepend_bos and lm.bos_token_id is not None:
         rows[:, 0] = lm.bos_token_id
-    return rows
+    document_N = torch.arange(len(lengths), dtype=torch.int32).repeat_interleave(torch.tensor(lengths))[:needed]
+    return PackedDocuments(rows, document_N.view(n_rows, context_length), torch.tensor(hashes, dtype=torch.int64))
 
 
 def shuffled(texts: Iterable[str], seed: int | None, buffer_size: int) -> Iterator[str]:
@@ -79,11 +126,12 @@ def shuffled(texts: Iterable[str], seed: int | None, buffer_size: int) -> Iterat
     yield from buffer
 
 
-def document_tokens(texts: Iterable[str], lm: TextEncoder) -> Iterator[list[int]]:
-    """Token ids of each document, its separator at the end."""
+def document_tokens(texts: Iterable[str], lm: TextEncoder) -> Iterator[tuple[str, list[int]]]:
+    """Each document and its token ids, its separator at the end."""
     eos = lm.tokenizer.eos_token_id
     separator = eos if eos is not None else lm.bos_token_id
     source = iter(texts)
     while batch := list(islice(source, _TOKENIZE_AT_ONCE)):
-        for ids in lm.tokenizer(batch, add_special_tokens=False, padding=False)["input_ids"]:
-            yield [*ids, separator] if separator is not None else list(ids)
+        encoded = lm.tokenizer(batch, add_special_tokens=False, padding=False)["input_ids"]
+        for text, ids in zip(batch, encoded, strict=True):
+            yield text, [*ids, separator] if separator is not None else list(ids)

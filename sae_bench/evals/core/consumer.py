@@ -36,6 +36,8 @@ class CoreConsumer:
         self.statistics = {m.key: ReconstructionStatistics(int(m.sae.cfg.d_sae)) for m in members}
         self.losses = LossSums()
         self.loss_blocks: list[LossBlock] = []
+        self.statistics_rows: list[range] = []
+        self.loss_rows: list[range] = []
         self.sae_sums = {m.key: BranchSums() for m in members}
         self.ablation_sums = {hook: BranchSums() for hook in self.hooks}
         self.constant_ablations = self._constant_ablations()
@@ -75,6 +77,7 @@ class CoreConsumer:
     def on_activations(self, batch: ActivationBatch) -> None:
         self._branch_hidden = {}
         if batch.rows[0] < self.n_statistics_rows:
+            self.statistics_rows += rows_of_blocks(batch)
             for hook, statistics in self.inputs.items():
                 statistics.update(batch.tokens(hook))
 
@@ -100,6 +103,7 @@ class CoreConsumer:
                 zeros = torch.zeros_like(batch.x_BLD[name])
                 ablated[name] = run_branch(self.lm, point, batch.ids_BL, start, zeros)
         original_BLD = self._original(batch)
+        self.loss_rows += rows_of_blocks(batch)
         for rows in blocks.slices(len(batch.rows)):
             self._compare(batch, rows, original_BLD, {**self._branch_hidden, **ablated})
         self._branch_hidden = {}
@@ -143,3 +147,8 @@ class CoreConsumer:
             x = batch.x_BLD[member.hook_name][special].to(member.sae.W_dec.dtype)
             value[special] = decode_tokens(member.sae, encode_tokens(member.sae, x)).to(value.dtype)
         return value
+
+
+def rows_of_blocks(batch: ActivationBatch) -> list[range]:
+    """The rows of the corpus that each block of a batch holds."""
+    return [range(batch.rows[part.start], batch.rows[part.stop - 1] + 1) for part in blocks.slices(len(batch.rows))]

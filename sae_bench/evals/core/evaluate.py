@@ -12,8 +12,6 @@ from torch import Tensor
 
 from sae_bench.activations.requests import Request, Served, TokenRows, only
 from sae_bench.custom_saes.loading import Member
-from sae_bench.datasets import corpus_provenance, load_corpus
-from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import SHARE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.core.consumer import CoreConsumer
@@ -21,6 +19,7 @@ from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreEvalOutput
 from sae_bench.evals.core.row_samples import row_samples
 from sae_bench.evals.core.scores import score_sae
+from sae_bench.evals.families.rows import CorpusRows
 
 NOTHING_RANDOM = "core draws nothing at random from its rows: more seeds change no number; error bars are over rows"
 
@@ -36,16 +35,15 @@ class CoreJob:
         self.lm = context.lm
         self.config = config
         self.seeds = context.seeds
-        self.rows_NL = self._pack(context) if rows_NL is None else rows_NL
-        self._origin = corpus_provenance(config.dataset, data_dir=context.data_dir) if rows_NL is None else {}
+        self.corpus = self._pack(context) if rows_NL is None else CorpusRows(rows_NL)
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
-        return {self.config.dataset: {**self._origin, "rows": str(len(self.rows_NL))}}
+        return {self.config.dataset: self.corpus.described}
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
         consumer = CoreConsumer(self.lm, self.config, members)
-        rows_NL = self.rows_NL[: max(consumer.n_loss_rows, consumer.n_statistics_rows)]
+        rows_NL = self.corpus.rows_NL[: max(consumer.n_loss_rows, consumer.n_statistics_rows)]
         keys = frozenset(m.key for m in members)
         return [TokenRows(rows_NL, self.config.batch_size_prompts, consumer, consumer.extra_hooks(), keys)]
 
@@ -57,15 +55,15 @@ class CoreJob:
             details=details,
             unstructured={},
             not_computed=not_computed,
-            samples=row_samples(consumer, member, metrics, self.rows_NL),
+            samples=row_samples(consumer, member, metrics, self.corpus),
             warnings=[NOTHING_RANDOM] if len(self.seeds) > 1 else [],
         )
 
-    def _pack(self, context: EvalContext) -> Tensor:
+    def _pack(self, context: EvalContext) -> CorpusRows:
         batches = max(self.config.n_eval_reconstruction_batches, self.config.n_eval_sparsity_variance_batches)
-        return pack_corpus(
-            load_corpus(self.config.dataset, data_dir=context.data_dir),
-            context.lm,
+        return CorpusRows.load(
+            self.config.dataset,
+            context,
             n_rows=batches * self.config.batch_size_prompts,
             context_length=self.config.context_size,
             seed=self.config.random_seed,

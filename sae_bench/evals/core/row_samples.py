@@ -7,15 +7,18 @@ of a token's batch stands in for that to the mean of all.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core.blocks import ROWS_PER_BLOCK, STATISTICS_COLUMNS
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_output import CoreMetricCategories
-from sae_bench.results.samples import Samples, units_key
+from sae_bench.evals.families.rows import CorpusRows
+from sae_bench.results.samples import Samples
 
 UNIT = f"block of {ROWS_PER_BLOCK} rows"
 
@@ -31,17 +34,27 @@ KL_SCORE = "model_behavior_preservation.kl_div_score"
 
 
 def row_samples(
-    consumer: CoreConsumer, member: Member, metrics: CoreMetricCategories, rows_NL: Tensor
+    consumer: CoreConsumer, member: Member, metrics: CoreMetricCategories, corpus: CorpusRows
 ) -> dict[str, Samples]:
     """Path of a metric -> its samples, for the metrics that have a value and are means or ratios over tokens."""
     values = {
         f"{category}.{name}": value for category, group in metrics for name, value in group if isinstance(value, float)
     }
-    samples = _of_statistics(
-        consumer, member, values, _key("statistics", consumer, rows_NL, consumer.n_statistics_rows)
-    )
-    samples |= _of_losses(consumer, member, values, _key("loss", consumer, rows_NL, consumer.n_loss_rows))
-    return {path: found for path, found in samples.items() if bool(found.values_SU.isfinite().any())}
+    samples = {
+        **_clustered(
+            _of_statistics(consumer, member, values, _key("statistics", consumer, corpus, consumer.n_statistics_rows)),
+            corpus.clusters(consumer.statistics_rows),
+        ),
+        **_clustered(
+            _of_losses(consumer, member, values, _key("loss", consumer, corpus, consumer.n_loss_rows)),
+            corpus.clusters(consumer.loss_rows),
+        ),
+    }
+    return {path: of for path, of in samples.items() if bool(of.values_SU.isfinite().any())}
+
+
+def _clustered(samples: dict[str, Samples], clusters_U: Int[Tensor, " U"] | None) -> dict[str, Samples]:
+    return {path: replace(of, clusters_U=clusters_U) for path, of in samples.items()}
 
 
 def _of_statistics(consumer: CoreConsumer, member: Member, values: dict[str, float], key: str) -> dict[str, Samples]:
@@ -88,7 +101,7 @@ def _samples(values_U: Float[Tensor, " U"], weights_U: Float[Tensor, " U"], key:
     return Samples(values_U[None].float(), weights_U.float(), groups, UNIT, key, random=False)
 
 
-def _key(kind: str, consumer: CoreConsumer, rows_NL: Tensor, n_rows: int) -> str:
+def _key(kind: str, consumer: CoreConsumer, corpus: CorpusRows, n_rows: int) -> str:
     config = consumer.config
     shape = f"{config.batch_size_prompts} {ROWS_PER_BLOCK} {config.exclude_special_tokens_from_reconstruction}"
-    return units_key(f"core {kind}", (shape, rows_NL[:n_rows].cpu().numpy().tobytes()))
+    return corpus.key(f"core {kind}", shape, n_rows=n_rows)

@@ -27,6 +27,11 @@ class Ranges:
         self.low_F = torch.full((d_sae,), float("inf"), device=device)
         self.high_F = torch.full((d_sae,), float("-inf"), device=device)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no latent was active on any token."""
+        return not bool(self.low_F.isfinite().any())
+
     def update(self, latent_A: Int[Tensor, " A"], value_A: Float[Tensor, " A"]) -> None:
         """Add active codes."""
         self.low_F.scatter_reduce_(0, latent_A.long(), value_A.float(), "amin")

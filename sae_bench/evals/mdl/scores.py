@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_bench.custom_saes.loading import Member
@@ -21,15 +22,26 @@ NOTHING_EXCLUDED = (
     "every setting reconstructs by its threshold, so the fewest bits win whatever the error: read explained_variance "
     "beside it, or set min_explained_variance_kept"
 )
+SILENT = (
+    "no latent of this SAE is active on any token: its 0 bits per token say that it codes nothing, and are no sign of "
+    "quality"
+)
 ALL_KEPT = "the chosen setting keeps all codes"
 CONSTANT = "the activations do not vary"
 
 
-def score_sae(consumer: MDLConsumer, member: Member, config: MDLEvalConfig, units: str) -> Scores:
+def score_sae(
+    consumer: MDLConsumer,
+    member: Member,
+    config: MDLEvalConfig,
+    units: str,
+    clusters_U: Int[Tensor, " U"] | None = None,
+) -> Scores:
     """All fields of one SAE.
 
     Args:
         units: what tells the rows that were read from any others.
+        clusters_U: the document of every block of rows, if it is known.
     """
     settings = sweep(consumer, member, config)
     chosen = choose(settings)
@@ -39,8 +51,11 @@ def score_sae(consumer: MDLConsumer, member: Member, config: MDLEvalConfig, unit
         details=[_detail(setting) for setting in settings],
         unstructured={},
         not_computed=_not_computed(metrics, settings, config),
-        samples={} if chosen is None else _samples(consumer, member, chosen, units_key("mdl", (units,))),
-        warnings=[NOTHING_EXCLUDED] if len(settings) > 1 and all(s.reconstructs for s in settings) else [],
+        samples={} if chosen is None else _samples(consumer, member, chosen, units_key("mdl", (units,)), clusters_U),
+        warnings=[
+            *([NOTHING_EXCLUDED] if len(settings) > 1 and all(s.reconstructs for s in settings) else []),
+            *([SILENT] if all(consumer.ranges(member, k).is_empty for k in config.k_values) else []),
+        ],
     )
 
 
@@ -79,7 +94,9 @@ def _not_computed(metrics: MDLMetrics, settings: list[Setting], config: MDLEvalC
     return {f"eval_result_metrics.mdl.{name}": ALL_KEPT if name == "k" else CONSTANT for name in missing}
 
 
-def _samples(consumer: MDLConsumer, member: Member, chosen: Setting, key: str) -> dict[str, Samples]:
+def _samples(
+    consumer: MDLConsumer, member: Member, chosen: Setting, key: str, clusters_U: Int[Tensor, " U"] | None
+) -> dict[str, Samples]:
     """Blocks behind the chosen setting, the choice itself taken as given.
 
     The description length is the mean over tokens of the bits that a token takes. The other two are linearised: a
@@ -98,7 +115,11 @@ def _samples(consumer: MDLConsumer, member: Member, chosen: Setting, key: str) -
     if math.isfinite(explained):
         gained_U = spread_U - error_U - explained * spread_U
         values["explained_variance"] = (explained + gained_U / spread_U.mean(), torch.ones_like(tokens_U))
-    return {f"mdl.{name}": _of_blocks(value_U, weight_U, key) for name, (value_U, weight_U) in values.items()}
+    of_kept_U = None if clusters_U is None else clusters_U[: len(kept_U)][kept_U]  # special tokens may end the rows
+    return {
+        f"mdl.{name}": replace(_of_blocks(value_U, weight_U, key), clusters_U=of_kept_U)
+        for name, (value_U, weight_U) in values.items()
+    }
 
 
 def _of_blocks(values_U: Float[Tensor, " U"], weights_U: Float[Tensor, " U"], key: str) -> Samples:

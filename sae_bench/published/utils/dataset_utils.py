@@ -72,7 +72,7 @@ def tokenize_and_concat_dataset(
     encoder = _Encoder(tokenizer, tokenizer.bos_token_id, add_bos)
     enough = None if max_tokens is None else max_tokens + seq_len + 1
     ids: list[int] = []
-    for document in document_tokens(dataset, encoder):
+    for _text, document in document_tokens(dataset, encoder):
         ids.extend(document)
         if enough is not None and len(ids) >= enough:
             break

@@ -138,6 +138,13 @@ def test_coins_take_one_bit_each(lm: LanguageModel):
         assert detail.mse_loss == detail.mse_loss_unbinned, "a code of one value loses nothing in bins"
 
 
+def test_an_sae_whose_latents_are_all_dead_says_so(lm: LanguageModel):
+    dead = Member("planted", "dead", Planted(lambda x: torch.zeros(len(x), 6), 6), HOOK)
+    (scores,) = run_mdl(lm, settings(k_values=[None]), corpus_rows(lm, 8), [dead])
+    assert scores.metrics.mdl.description_length in (0.0, None)
+    assert any("no latent of this SAE is active on any token" in warning for warning in scores.warnings)
+
+
 def test_the_shortest_code_that_reconstructs_is_chosen(lm: LanguageModel):
     """Identity codes of continuous values: more bins, more bits, smaller error; the threshold decides."""
     rows, member = corpus_rows(lm, 24), at(HOOK, "identity")
