@@ -22,6 +22,7 @@ from sae_bench.errors import DatasetError, ResultError, UsageError
 from sae_bench.evals.registry import get_eval
 from sae_bench.language_models import LanguageModel
 from sae_bench.results import files as result_files
+from sae_bench.results import model as result_model
 from sae_bench.run.planning import load_context
 from sae_bench.run.runner import RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
@@ -375,14 +376,14 @@ def test_a_read_only_folder_is_found_before_the_work(make_plan: Plan, lm: Langua
 
 def test_a_full_disk_ends_the_run_and_keeps_what_is_done(make_plan: Plan, monkeypatch: pytest.MonkeyPatch):
     plan = make_plan([handle("a"), handle("b", "relu")], evals=["core"])
-    write = result_files.write_text_atomically
+    write = result_model.write_text_atomically
 
     def full(path: Path, text: str) -> None:
         if "tiny_b" in path.name:
             raise OSError(28, "No space left on device", str(path))
         write(path, text)
 
-    monkeypatch.setattr(result_files, "write_text_atomically", full)
+    monkeypatch.setattr(result_model, "write_text_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         run(plan)
     assert files(plan.output_folder) == names("a", evals=["core"])
