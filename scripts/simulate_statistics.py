@@ -1,4 +1,4 @@
-"""How well the intervals and comparisons hold up on constructed evals; prints the table of docs/statistics.md.
+"""How well the intervals and comparisons hold up on constructed evals; prints the tables of docs/statistics.md.
 
 python scripts/simulate_statistics.py --runs 2000
 """
@@ -7,54 +7,120 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import fmean
 
-from sae_bench.results.statistics.intervals import interval_of_samples
-from sae_bench.results.statistics.paired import difference
-from sae_bench.results.statistics.power import detectable
-from sae_bench.testing.simulated_samples import DESIGNS, Design, runs_of_one, runs_of_two, shifted, truth
+import numpy as np
 
-ALPHA = 0.05
-HEADER = (
-    "| constructed eval | seeds | texts | interval covers | bootstrap covers | false positives: one SAE, other seeds | "
-    "false positives: two SAEs | stated difference found |"
+from sae_bench.results.statistics.intervals import interval_of_samples
+from sae_bench.results.statistics.multiple import could_be_best
+from sae_bench.results.statistics.paired import difference
+from sae_bench.results.statistics.pairwise import pairwise
+from sae_bench.results.statistics.power import detectable
+from sae_bench.testing.simulated_samples import (
+    CONTESTS,
+    DESIGNS,
+    Contest,
+    Design,
+    runs_of_many,
+    runs_of_one,
+    runs_of_two,
+    shifted,
+    truth,
 )
 
+ALPHA = 0.05
+CONTEST_PAIRS = 1000
+"""Contests get fewer runs the more SAEs they have: as many as there are runs up to 31 SAEs, one in 90 for 300."""
+HEADER = (
+    "| constructed eval | seeds | units | interval covers | no interval | false positives: one SAE, other seeds | "
+    "false positives: two SAEs | stated difference found |"
+)
+CONTEST_HEADER = "| SAEs ranked | runs | the best stays | any of the best left out | could be the best, on average |"
 
-def coverage(design: Design, runs: int) -> tuple[float, float]:
-    """Share of runs whose interval, and whose plain bootstrap, holds the truth."""
-    mean = truth(design)
-    found = [interval_of_samples(samples, draws=400) for samples in runs_of_one(design, runs)]
-    return (
-        fmean(i.low <= mean <= i.high for i in found if i.low is not None and i.high is not None),
-        fmean(i.bootstrap_low <= mean <= i.bootstrap_high for i in found if i.bootstrap_low and i.bootstrap_high),
-    )
+
+@dataclass(frozen=True)
+class Coverage:
+    """Share of the runs with an interval whose interval holds the truth, and of those without one."""
+
+    covers: float
+    none: float
+
+
+def coverage(design: Design, runs: int) -> Coverage:
+    """Of one SAE in many runs."""
+    mean, slack = truth(design), 1e-6  # values are float32
+    intervals = [interval_of_samples(s, draws=0, bounds=design.bounds) for s in runs_of_one(design, runs)]
+    known = [(i.low, i.high) for i in intervals if i.low is not None and i.high is not None]
+    return Coverage(fmean(low - slack <= mean <= high + slack for low, high in known), 1.0 - len(known) / runs)
 
 
 def false_positives(design: Design, runs: int, *, same_sae: bool) -> float:
-    """Share of runs that tell apart what does not differ."""
-    return fmean((difference(a, b).p_value or 0.0) <= ALPHA for a, b in runs_of_two(design, runs, same_sae=same_sae))
+    """Share of runs that tell apart what does not differ; no p-value tells nothing apart."""
+    pairs = runs_of_two(design, runs, same_sae=same_sae)
+    p_values = [difference(a, b, bounds=design.bounds).p_value for a, b in pairs]
+    return fmean(p is not None and p <= ALPHA for p in p_values)
 
 
-def power(design: Design, runs: int) -> float:
+def power(design: Design, runs: int) -> float | None:
     """Share of runs that find a true difference of the size that runs like them state on average."""
-    noises = [difference(a, b).noise for a, b in runs_of_two(design, runs, seed=1)]
-    stated = fmean(detectable(noise) for noise in noises if noise is not None)
-    found = [difference(shifted(a, stated), b).p_value for a, b in runs_of_two(design, runs, seed=2)]
-    return fmean(p is not None and p <= ALPHA for p in found)
+    if design.values != "real" or design.drawn is not None:
+        return None  # a shift of all values alike is no other SAE
+    found = [difference(a, b) for a, b in runs_of_two(design, runs, seed=1)]
+    stated = [detectable(d.noise) for d in found if d.noise is not None and d.p_value is not None]
+    if not stated:
+        return None
+    p_values = [difference(shifted(a, fmean(stated)), b).p_value for a, b in runs_of_two(design, runs, seed=2)]
+    return fmean(p is not None and p <= ALPHA for p in p_values)
+
+
+def candidates(contest: Contest, runs: int) -> Iterator[np.ndarray]:
+    """Which SAEs could be the best, in every run."""
+    for evidence in runs_of_many(contest, runs):
+        found = pairwise(evidence, bounds=contest.design.bounds, pooled=True)
+        p_PP = np.full((len(evidence), len(evidence)), np.nan)
+        p_PP[np.triu_indices(len(evidence), k=1)] = found.p_C
+        yield could_be_best(np.asarray([e.value for e in evidence]), np.fmin(p_PP, p_PP.T), ALPHA)
+
+
+def contest_row(name: str, contest: Contest, runs: int) -> list[str]:
+    """The best is the last; where all are equal, all are the best."""
+    candidate_RP = np.stack(list(candidates(contest, runs)))
+    left_out = f"{1.0 - candidate_RP.all(axis=1).mean():.1%}" if contest.spread == 0 else "-"
+    size = f"{candidate_RP.sum(axis=1).mean():.1f} of {contest.n_saes}"
+    return [name, str(runs), f"{candidate_RP[:, -1].mean():.1%}", left_out, size]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=2000, help="simulated runs per number")
-    runs = parser.parse_args().runs
-    sys.stdout.write(HEADER + "\n|" + " --- |" * 8 + "\n")
+    parser.add_argument("--runs", type=int, default=1000, help="simulated runs per number")
+    parser.add_argument("--only", default="", help="rows whose name holds this text")
+    options = parser.parse_args()
+    runs = options.runs
+    _line(HEADER, "|" + " --- |" * 8)
     for name, design in DESIGNS.items():
-        covers, bootstrap = coverage(design, runs)
-        cells = [name, str(design.n_seeds), str(design.n_units), f"{covers:.1%}", f"{bootstrap:.1%}"]
-        cells += [f"{false_positives(design, runs, same_sae=same):.1%}" for same in (True, False)]
-        sys.stdout.write("| " + " | ".join([*cells, f"{power(design, runs):.1%}"]) + " |\n")
-        sys.stdout.flush()
+        if options.only in name:
+            one, stated = coverage(design, runs), power(design, runs)
+            false = [
+                f"{false_positives(design, runs, same_sae=same):.1%}" if design.random or not same else "-"
+                for same in (True, False)
+            ]
+            cells = [name, str(design.n_seeds if design.random else "-"), str(len(design.groups)), f"{one.covers:.1%}"]
+            _row([*cells, f"{one.none:.1%}", *false, "-" if stated is None else f"{stated:.1%}"])
+    _line("", CONTEST_HEADER, "|" + " --- |" * 5)
+    for name, contest in CONTESTS.items():
+        if options.only in name:
+            _row(contest_row(name, contest, max(1, min(runs, CONTEST_PAIRS * runs // contest.n_saes**2))))
+
+
+def _row(cells: list[str]) -> None:
+    _line("| " + " | ".join(cells) + " |")
+
+
+def _line(*lines: str) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from math import sqrt
 
 import numpy as np
@@ -23,13 +24,13 @@ from jaxtyping import Bool, Float, Int
 
 from sae_bench.results.samples import Samples
 
-BORROWED = 4.0
+BORROWED = 2.0
 """A stratum of n units takes this over (n - 1 + this) of the total variance on top of its own."""
 
 NOTHING = 0.05
 """Share of the largest contribution up to which a unit does not count as one by which two SAEs differ."""
 
-UNEVEN = 4.0
+UNEVEN = 2.0
 """How many times the variance of the others any one stratum may have for the degrees of freedom to be right."""
 
 
@@ -140,8 +141,8 @@ def take_apart(samples: Samples) -> Parts:
         cell_SU=moved_SU - unit_U,
         weights_C=strata.weights_C,
         share_C=strata.per_cluster((weights_SU * values_SU).mean(axis=0)[None, used_U])[0],
-        cubes_U=strata.cubes_U(),
-        units_df=strata.degrees_of_freedom(),
+        cubes_U=strata.cubes_U,
+        units_df=strata.degrees_of_freedom,
         random=samples.random,
     )
 
@@ -257,30 +258,24 @@ class Strata:
 
         Clusters are numbered among all units, so that those of two SAEs with other units undefined remain the same.
         """
-        groups_N, weights_N = np.asarray(samples.groups_U)[used_U], samples.weights_U.double().numpy()[used_U]
-        n_clusters, clusters_N = len(used_U), np.flatnonzero(used_U)
-        if samples.clusters_U is not None:
-            names, clusters_U = np.unique(samples.clusters_U.numpy(), return_inverse=True)
-            n_clusters, clusters_N = len(names), clusters_U.reshape(-1)[used_U]
-        cell_N, stratum_X, cluster_X = _cells(merge_lone_units(groups_N, clusters_N), clusters_N)
-        weights_X = np.bincount(cell_N, weights=weights_N, minlength=len(stratum_X)) / max(weights_N.sum(), 1e-300)
-        return cls(cell_N, stratum_X, cluster_X, weights_X, n_clusters)
+        clusters_U = b"" if samples.clusters_U is None else samples.clusters_U.long().numpy().tobytes()
+        return _strata(samples.groups_U, samples.weights_U.double().numpy().tobytes(), clusters_U, used_U.tobytes())
 
-    @property
+    @cached_property
     def weights_C(self) -> Float[np.ndarray, " C"]:
         """Share of every cluster in the metric."""
         return np.bincount(self.cluster_X, weights=self.weights_X, minlength=self.n_clusters)
 
-    @property
+    @cached_property
     def _counts_G(self) -> Int[np.ndarray, " G"]:
         return np.bincount(self.stratum_X)
 
-    @property
+    @cached_property
     def _borrowed_G(self) -> Float[np.ndarray, " G"]:
         """How much of the total variance each stratum takes on top of its own."""
         return BORROWED / (self._counts_G - 1.0 + BORROWED) if len(self._counts_G) > 1 else np.zeros(1)
 
-    @property
+    @cached_property
     def _squares_G(self) -> Float[np.ndarray, " G"]:
         return np.bincount(self.stratum_X, weights=self.weights_X**2)
 
@@ -305,6 +300,7 @@ class Strata:
         """Sums over the units of each cluster."""
         return _sums(_sums(x_SN, self.cell_N, len(self.stratum_X)), self.cluster_X, self.n_clusters)
 
+    @cached_property
     def cubes_U(self) -> Float[np.ndarray, " U"]:
         """What turns the cubes of what `spread` gives into the third moment of the sum over all.
 
@@ -316,6 +312,7 @@ class Strata:
         scale_C = cubes / squares**1.5 / np.sqrt(np.where(weights_C > 0, weights_C, 1.0)) if squares > 0 else 0.0
         return np.concatenate([np.ones(self.n_clusters), np.broadcast_to(scale_C, self.n_clusters)])
 
+    @cached_property
     def degrees_of_freedom(self) -> float:
         """Of the units' variance, for units of which the influence is as large as the weight; 0 for fewer than two.
 
@@ -330,6 +327,20 @@ class Strata:
         shares_GG = squares_G * (1.0 + (UNEVEN - 1.0) * np.eye(len(squares_G)) * (len(squares_G) > 1))
         df = float((shares_GG.sum(axis=1) ** 2 / (shares_GG**2 / df_G).sum(axis=1)).min())
         return min(max(1.0, df), n_clusters - 1.0)
+
+
+@lru_cache(maxsize=64)
+def _strata(groups_U: tuple[int, ...], weights: bytes, clusters: bytes, used: bytes) -> Strata:
+    """`Strata.of`, once for all SAEs and metrics that have the same units."""
+    used_U = np.frombuffer(used, dtype=bool)
+    groups_N, weights_N = np.asarray(groups_U)[used_U], np.frombuffer(weights)[used_U]
+    n_clusters, clusters_N = len(used_U), np.flatnonzero(used_U)
+    if clusters:
+        names, clusters_U = np.unique(np.frombuffer(clusters, dtype=np.int64), return_inverse=True)
+        n_clusters, clusters_N = len(names), clusters_U.reshape(-1)[used_U]
+    cell_N, stratum_X, cluster_X = _cells(merge_lone_units(groups_N, clusters_N), clusters_N)
+    weights_X = np.bincount(cell_N, weights=weights_N, minlength=len(stratum_X)) / max(weights_N.sum(), 1e-300)
+    return Strata(cell_N, stratum_X, cluster_X, weights_X, n_clusters)
 
 
 def merge_lone_units(

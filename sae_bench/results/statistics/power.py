@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil, exp, lgamma, log, sqrt
+from math import ceil, exp, lgamma, log
 
 import numpy as np
 from scipy.special import ndtr
@@ -31,7 +31,10 @@ def detectable(noise: Noise, *, alpha: float = 0.05, power: float = POWER) -> fl
     The variances are estimates, small by accident as often as not; they are scaled up so that the standard error is
     right on average (the c4 of quality control).
     """
-    noise = _unbiased(noise)
+    return _detectable(_unbiased(noise), alpha=alpha, power=power)
+
+
+def _detectable(noise: Noise, *, alpha: float, power: float) -> float:
     if noise.standard_error == 0:
         return 0.0
     place = min(_SHARES * noise.seeds / (noise.seeds + noise.units), float(_SHARES))
@@ -46,14 +49,27 @@ def detectable(noise: Noise, *, alpha: float = 0.05, power: float = POWER) -> fl
 def range_of_detectable(noise: Noise, *, alpha: float = 0.05, power: float = POWER) -> tuple[float, float]:
     """Between which `detectable` lies in truth, with 80 % confidence: a run's estimate of its own noise is uncertain.
 
-    The variance is taken to be chi-squared with the degrees of freedom that fit its two parts.
+    Both variances at the end of what their chi-squared distributions allow at once, so it errs on the safe side.
     """
-    size = detectable(noise, alpha=alpha, power=power)
-    parts = [(v, df) for v, df in ((noise.seeds, noise.seeds_df), (noise.units, noise.units_df)) if df > 0]
-    df = sum(v for v, _ in parts) ** 2 / max(sum(v**2 / df for v, df in parts), 1e-300)
-    unbiased = _c4(df)
-    low, high = (sqrt(df / float(chi2.ppf(share, df))) * unbiased for share in (1.0 - _TAIL, _TAIL))
-    return size * low, size * high
+    low, high = (
+        _detectable(
+            Noise(
+                _scaled(noise.seeds, noise.seeds_df, share),
+                noise.seeds_df,
+                _scaled(noise.units, noise.units_df, share),
+                noise.units_df,
+            ),
+            alpha=alpha,
+            power=power,
+        )
+        for share in (1.0 - _TAIL, _TAIL)
+    )
+    return low, high
+
+
+def _scaled(variance: float, df: float, share: float) -> float:
+    """The variance of which an estimate is as large as this one or smaller in the given share of runs."""
+    return variance * df / float(chi2.ppf(share, df)) if df > 0 else 0.0
 
 
 def further_seeds(noise: Noise, n_seeds: int, target: float, *, alpha: float = 0.05) -> int | None:
