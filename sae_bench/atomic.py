@@ -5,13 +5,26 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sae_bench.errors import UsageError
+
 _WRITER = re.compile(r"\.(?P<host>[\w-]+)-(?P<pid>\d+)\.[^.]*\.partial$")
 """How the name of a partial file ends: the machine and the process that writes it."""
+
+
+_KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISLNK: "a symbolic link that leads round in a circle",
+}
 
 
 @contextmanager
@@ -19,10 +32,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that takes the place of `path` when the block ends well.
 
     A crash, a full disk or a kill leaves either the old file or the new one, and at worst a `.partial` file that no
-    reader looks at.
+    reader looks at. A symbolic link stays, and what it points to is replaced.
+
+    Raises:
+        UsageError: as `replaceable`.
     """
-    prefix = f".{path.name[:80]}.{_host()}-{os.getpid()}."
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".partial", dir=path.parent)
+    target = replaceable(path)
+    prefix = f".{target.name[:80]}.{_host()}-{os.getpid()}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".partial", dir=target.parent)
     os.close(handle)
     partial = Path(name)
     try:
@@ -30,16 +47,34 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.chmod(0o666 & ~_umask())
-        partial.replace(path)
+        partial.replace(replaceable(target))
     finally:
         partial.unlink(missing_ok=True)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; creates the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial:
+    """Write a text file whole or not at all; creates the folder. Raises `UsageError` as `replaceable`."""
+    target = replaceable(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def replaceable(path: Path) -> Path:
+    """The file that writing to `path` makes or replaces: itself, or what a symbolic link points to.
+
+    Raises:
+        UsageError: there is something that is no regular file: a folder, a device, a pipe.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return target
+    if stat.S_ISREG(mode):
+        return target
+    kind = next((name for is_kind, name in _KINDS.items() if is_kind(mode)), "no regular file")
+    raise UsageError(f"cannot write to '{path}': it is {kind}. Next: the path of a file, old or new.")
 
 
 def remove_partial_files(folder: Path) -> list[Path]:

@@ -25,6 +25,7 @@ from sae_bench.results.files import CHANGES_NO_NUMBER
 from sae_bench.results.model import MetricStatistics
 from sae_bench.results.sample_files import read_samples, samples_path
 from sae_bench.results.samples import Samples
+from sae_bench.text_files import read_json
 
 _PUBLISHED_NAN = -1.0
 _BULKY = ("eval_result_details", "eval_result_unstructured")
@@ -269,8 +270,8 @@ def _candidates(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
 
 def _read(path: Path) -> Record | Skipped:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        content = read_json(path)
+    except ValueError as error:
         return Skipped(path, f"broken or cut off ({error})")
     if not isinstance(content, dict) or not isinstance(content.get("eval_result_metrics"), dict):
         return Skipped(path, "foreign: no result of this benchmark (it has no eval_result_metrics)")

@@ -58,8 +58,10 @@ def compare(
     """Compare two SAEs of RESULTS (the output folder of a run), or all with a baseline; else rank all SAEs."""
     from sae_bench.analysis import comparison
     from sae_bench.analysis.table import load_results
-    from sae_bench.atomic import write_text_atomically
+    from sae_bench.atomic import replaceable, write_text_atomically
 
+    if json_file is not None:
+        replaceable(json_file)
     table = load_results(results)
     if a is None and b is None and baseline is None:
         if detect is not None or family != "table":

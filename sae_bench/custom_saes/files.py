@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from sae_bench import text_files
 from sae_bench.custom_saes.architectures import Architecture
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.errors import PrerequisiteError, SAELoadError
@@ -21,9 +21,9 @@ SAET = TypeVar("SAET", bound=BaseSAE)
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SAELoadError(f"cannot read '{path}': {error}.") from error
+        data = text_files.read_json(path)
+    except ValueError as error:
+        raise SAELoadError(f"cannot read '{path}': {error}. Next: copy the SAE's files anew.") from error
     if not isinstance(data, dict):
         raise SAELoadError(f"'{path}' holds {type(data).__name__}, a JSON object is needed.")
     return data

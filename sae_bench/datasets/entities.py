@@ -5,7 +5,6 @@ RAVEL: Huang et al. 2024, "RAVEL: Evaluating Interpretability Methods on Disenta
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from sae_bench.datasets.cities import EMBEDDED_CITIES, city_attributes, city_tem
 from sae_bench.datasets.geography import REQUIREMENT, installed_version
 from sae_bench.datasets.sources import Origin
 from sae_bench.errors import DatasetError, UnknownNameError
+from sae_bench.text_files import read_json
 
 RAVEL = "adamkarvonen/ravel_prompts"
 RAVEL_CLASSES = ("city", "nobel_prize_winner", "occupation", "physical_object", "verb")
@@ -108,9 +108,9 @@ def _from_hub(dataset: str, names: tuple[str, ...], looked: list[str]) -> tuple[
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except ValueError as error:
-        raise DatasetError(f"'{path}' is no JSON file: {error}") from error
+        raise DatasetError(f"'{path}' cannot be read: {error}. Next: fetch it anew.") from error
     if not isinstance(content, dict) or not content:
         raise DatasetError(f"'{path}' must hold a mapping with at least one entry.")
     return content

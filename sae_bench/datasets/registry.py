@@ -7,9 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from sae_bench import text_files
 from sae_bench.datasets.spec import AnySpec, CorpusSpec, DatasetSpec, LabelledSpec
 from sae_bench.errors import DatasetError, SAEBenchError, UnknownNameError, UsageError
 from sae_bench.plugins import DATASETS, working_plugins
@@ -95,11 +95,9 @@ def read_yaml(path: str | Path) -> list[LabelledSpec | CorpusSpec]:
     """The declarations in a YAML file, validated but not registered. Raises as `register_yaml`."""
     file = Path(path).expanduser()
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read the dataset file '{file}': {error}.") from error
-    except yaml.YAMLError as error:
-        raise DatasetError(f"'{file}' is not YAML: {error}") from error
+        content = text_files.read_yaml(file)
+    except UsageError as error:
+        raise DatasetError(f"dataset file: {error}") from error
     entries = content if isinstance(content, list) else [content]
     return [_parse(entry, place=i, file=file) for i, entry in enumerate(entries, start=1)]
 

@@ -40,7 +40,7 @@ class ReplyCache:
             return Reply(**kept)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             logger.warning("the kept reply %s cannot be read and is asked for again: %s", path, error)
             return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sae_bench.atomic import write_text_atomically
+from sae_bench.atomic import replaceable, write_text_atomically
 from sae_bench.report.collect import Collected, collect
 from sae_bench.report.page import render
 from sae_bench.report.sources import load_sources
@@ -23,7 +23,9 @@ def write_report(
     Raises:
         ResultError: a source does not exist or holds no result.
         PrerequisiteError: a hub data set that cannot be had.
+        UsageError: `output` is no regular file.
     """
+    replaceable(Path(output))
     collected = collect(load_sources(results, others))
     write_text_atomically(Path(output), render(collected, details=details))
     return collected

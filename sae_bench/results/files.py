@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from sae_bench.errors import ResultError
 from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, config_fields, config_values
+from sae_bench.text_files import read_json
 
 LONGEST_NAME = 255
 """Bytes of a file name, on all common file systems."""
@@ -125,8 +125,8 @@ def read_result(path: Path) -> dict[str, Any]:
         ResultError: the file is cut off, not JSON, or no result.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = read_json(path)
+    except ValueError as error:
         raise ResultError(
             f"'{path}' is not a readable result ({error}). Next: move it away, or --force-rerun to replace it."
         ) from error

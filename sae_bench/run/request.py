@@ -26,7 +26,7 @@ from sae_bench.run.planning import (
     run_fields,
 )
 from sae_bench.run.settings_files import read_settings
-from sae_bench.run.yaml_input import parse_yaml, read_yaml
+from sae_bench.text_files import parse_yaml, read_yaml
 
 MAX_SEEDS = 1000
 _JUDGE_FIELDS = ("judge", "judge_model", "judge_base_url")

@@ -8,7 +8,7 @@ from typing import Any
 
 from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.evals.registry import eval_names
-from sae_bench.run.yaml_input import read_yaml
+from sae_bench.text_files import read_yaml
 
 FOLDER = Path(__file__).parent / "settings"
 

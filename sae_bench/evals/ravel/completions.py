@@ -20,6 +20,7 @@ from sae_bench.evals.ravel.prompts import Answer, Prompt, Question, questions_of
 from sae_bench.evals.ravel.reading import Tails, with_halving
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.generation import generate
+from sae_bench.text_files import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def find_completions(
     path = None if folder is None else folder / f"{_key(request, fingerprint)}.json"
     if path is not None and path.is_file() and not recompute:
         try:
-            return _loaded(lm, json.loads(path.read_text(encoding="utf-8")))
+            return _loaded(lm, read_json(path))
         except (ValueError, KeyError, TypeError) as error:
             logger.warning("%s cannot be read (%s): completing the prompts again", path, error)
     found = complete(lm, request)

@@ -112,7 +112,7 @@ class RAVELEvalConfig(BaseEvalConfig):
             return value
         try:
             return json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError('write it as JSON, such as {"city": ["Country", "Language"]}.') from error
 
     @field_validator("entity_attribute_selection")

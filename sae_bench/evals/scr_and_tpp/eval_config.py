@@ -138,7 +138,7 @@ class ScrAndTppEvalConfig(BaseEvalConfig):
             return value
         try:
             return json.loads(value)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"column1_vals_lookup must be JSON such as {{'set': [['a', 'b']]}}: {error}") from error
 
     @field_validator("column1_vals_lookup")

@@ -120,7 +120,7 @@ def test_files_that_are_no_declarations(tmp_path):
         register_yaml(tmp_path / "none.yaml")
     file = tmp_path / "bad.yaml"
     file.write_text("a: [")
-    with pytest.raises(DatasetError, match="is not YAML"):
+    with pytest.raises(DatasetError, match="is no YAML"):
         register_yaml(file)
     file.write_text("just words")
     with pytest.raises(UsageError, match="entry 1: a dataset is a mapping of fields, got str"):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sae_bench.atomic import atomic_path, remove_partial_files, write_text_atomically
+from sae_bench.errors import UsageError
 
 
 def names(folder: Path) -> list[str]:
@@ -80,3 +83,42 @@ def test_only_what_a_dead_process_left_is_removed(tmp_path: Path):
     assert [path.name for path in remove_partial_files(tmp_path)] == [dead]
     assert names(tmp_path) == sorted([alive, elsewhere, "mine.json", "user.partial"])
     assert remove_partial_files(tmp_path / "missing") == []
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "real.json", tmp_path / "link.json"
+    link.symlink_to(target)
+    for text in ("made", "replaced"):
+        write_text_atomically(link, text)
+        assert (link.is_symlink(), target.read_text()) == (True, text)
+    assert names(tmp_path) == ["elsewhere", "link.json"]
+    assert names(target.parent) == ["real.json"]
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _circle(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize(("make", "kind"), [(_folder, "a folder"), (os.mkfifo, "a pipe"), (_circle, "in a circle")])
+def test_what_is_no_regular_file_is_refused_and_stays(tmp_path: Path, make: Callable[[Path], None], kind: str):
+    path = tmp_path / "there"
+    make(path)
+    before = path.lstat()
+    with pytest.raises(UsageError, match=rf"{kind}\. Next: the path of a file"):
+        write_text_atomically(path, "text")
+    assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
+    assert names(tmp_path) == ["there"]
+
+
+def test_a_device_is_refused_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "mkstemp", lambda **_: pytest.fail("nothing is made beside a device"))
+    link = tmp_path / "link"
+    link.symlink_to("/dev/full")
+    for path in (Path("/dev/full"), link):
+        with pytest.raises(UsageError, match=r"it is a device\. Next:"):
+            write_text_atomically(path, "text")
