@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ravel.json, schema sha256 1187a0568a1cc8dedc9df040d8bdbc70b722ac1e0605f70b5b8fc6ceb86a19ff */
+   eval_output_schema_ravel.json, schema sha256 e688bd5c954e13bacb6280940a47c20546a5e7d900f78588a09c5fad9a5ce60c */
 /**
  * Name of the eval.
  */
@@ -69,6 +69,10 @@ export type ArtifactDirectory = string;
  * Where entities and templates come from: adamkarvonen/ravel_prompts (RAVEL), a folder with such files, or embedded/cities.
  */
 export type DatasetName = string;
+/**
+ * tokenizer: what the model's tokenizer adds to a text by itself, as published (BOS for Gemma, nothing for Pythia and SmolLM2); always: BOS; never: the text's tokens alone. The BOS rule of the run has no part in it.
+ */
+export type BOSBeforeAPrompt = "tokenizer" | "always" | "never";
 /**
  * UUID of the run that made this result.
  */
@@ -345,6 +349,7 @@ export interface EvalConfigType {
   random_seed?: RandomSeed;
   artifact_dir?: ArtifactDirectory;
   dataset_name?: DatasetName;
+  prompt_bos?: BOSBeforeAPrompt;
 }
 /**
  * Entity class -> at least two of its attributes; as a flag, JSON text.

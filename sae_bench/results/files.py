@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sae_bench.errors import ResultError
-from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, config_fields, config_values
+from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, as_taken, config_fields, config_values
 from sae_bench.text_files import read_json
 
 LONGEST_NAME = 255
@@ -24,7 +24,8 @@ CHANGES_NO_NUMBER = frozenset(
         *(f"judge_{name}_per_minute" for name in ("requests", "tokens")),
     }
 )
-"""Settings of how a result is computed and shown; results that differ in them alone are the same result."""
+"""Settings of how a result is computed and shown; results that differ in them alone are the same result, except where
+an eval counts them (`BaseEvalConfig.counted`)."""
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,9 @@ def _shortened(name: str) -> str:
 
 def _differing_settings(found: dict[str, Any], config: BaseEvalConfig) -> list[str]:
     """Settings whose values differ; one that the file lacks (it is older) had its default."""
-    wanted = config_values(config)
+    wanted = config_values(as_taken(config, 1))  # the pass's own batch size changes no number
     there = {**_defaults(config), **found}
-    keys = sorted(key for key in wanted.keys() - CHANGES_NO_NUMBER if there.get(key) != wanted[key])
+    keys = sorted(key for key in wanted.keys() - (CHANGES_NO_NUMBER - config.counted) if there.get(key) != wanted[key])
     return [f"{key}: {there.get(key)!r} there, {wanted[key]!r} asked for" for key in keys]
 
 

@@ -12,7 +12,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -35,6 +35,9 @@ class BaseEvalConfig:
     `dataclasses.replace` and `asdict` work, and a plain dataclass may be built on it. A run works on a copy of its own
     and never sees a later change.
     """
+
+    counted: ClassVar[frozenset[str]] = frozenset()
+    """Settings that change the numbers of this eval, though they change none elsewhere (a batch size, say)."""
 
     def __post_init__(self) -> None:
         checked = _checked_class(type(self))

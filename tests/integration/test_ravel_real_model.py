@@ -5,13 +5,23 @@ from __future__ import annotations
 import pytest
 
 from sae_bench.custom_saes.loading import Member
+from sae_bench.datasets.entities import load_entity_class
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.evaluate import RAVELJob
+from sae_bench.evals.ravel.prompts import questions_of, tokenize_questions
 from sae_bench.language_models import LanguageModel
 from sae_bench.testing.tiny_models import tiny_sae
 
 HOOK = "blocks.10.hook_resid_post"
+
+
+def test_prompts_are_tokenised_as_the_tokenizer_does_it(embedded_lm: LanguageModel):
+    """SmolLM2's tokenizer adds no BOS by itself, though it has one, which other evals put before texts."""
+    questions = questions_of(load_entity_class("embedded/cities", "city"), ["Country", "Continent"], downsample=200)
+    for prompt in tokenize_questions(embedded_lm, questions):
+        assert list(prompt.ids) == embedded_lm.tokenizer(prompt.question.text)["input_ids"]
+        assert prompt.ids[0] != embedded_lm.bos_token_id
 
 
 def test_identity_moves_an_attribute_better_than_random(embedded_lm: LanguageModel):

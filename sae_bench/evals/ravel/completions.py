@@ -16,6 +16,7 @@ from typing import Any
 from sae_bench.atomic import write_text_atomically
 from sae_bench.datasets.entities import EntityClass
 from sae_bench.evals.ravel.correctness import is_correct
+from sae_bench.evals.ravel.eval_config import PromptBOS
 from sae_bench.evals.ravel.prompts import Answer, Prompt, Question, questions_of, tokenize_questions
 from sae_bench.evals.ravel.reading import Tails, with_halving
 from sae_bench.language_models import LanguageModel
@@ -24,19 +25,20 @@ from sae_bench.text_files import read_json
 
 logger = logging.getLogger(__name__)
 
-DEFINITION = "completions-1"
+DEFINITION = "completions-2"
 N_WRONG_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which completions are wanted."""
+    """Which completions are wanted; `bos` as of `tokenize_questions`."""
 
     entities: EntityClass
     attributes: tuple[str, ...]
     downsample: int | None
     n_tokens: int
     seed: int
+    bos: PromptBOS = "tokenizer"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def find_completions(
     path = None if folder is None else folder / f"{_key(request, fingerprint)}.json"
     if path is not None and path.is_file() and not recompute:
         try:
-            return _loaded(lm, read_json(path))
+            return _loaded(lm, read_json(path), request.bos)
         except (ValueError, KeyError, TypeError) as error:
             logger.warning("%s cannot be read (%s): completing the prompts again", path, error)
     found = complete(lm, request)
@@ -85,7 +87,7 @@ def find_completions(
 def complete(lm: LanguageModel, request: Request) -> Completions:
     """Let the model complete the prompts."""
     questions = questions_of(request.entities, request.attributes, downsample=request.downsample, seed=request.seed)
-    prompts = tokenize_questions(lm, questions)
+    prompts = tokenize_questions(lm, questions, bos=request.bos)
     answers = answer_prompts(lm, prompts, n_tokens=request.n_tokens)
     asked = {name: sum(q.attribute == name for q in questions) for name in request.attributes}
     wrong: dict[str, list[tuple[str, str, str]]] = {name: [] for name in request.attributes}
@@ -138,6 +140,7 @@ def _key(request: Request, fingerprint: str) -> str:
         request.downsample,
         request.n_tokens,
         request.seed if request.downsample is not None else None,
+        request.bos,
     ]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
 
@@ -150,6 +153,7 @@ def _content(lm: LanguageModel, request: Request, found: Completions) -> dict[st
         "source": request.entities.provenance,
         "n_tokens": request.n_tokens,
         "downsample": request.downsample,
+        "prompt_bos": request.bos,
         "asked": found.asked,
         "columns": ["entity", "attribute", "template", "value", "completion", "first_token"],
         "known": [[*_question(a.prompt.question), a.completion, a.first_token] for a in found.known],
@@ -161,9 +165,9 @@ def _question(question: Question) -> list[str]:
     return [question.entity, question.attribute, question.template, question.value]
 
 
-def _loaded(lm: LanguageModel, content: dict[str, Any]) -> Completions:
+def _loaded(lm: LanguageModel, content: dict[str, Any], bos: PromptBOS) -> Completions:
     rows = content["known"]
-    prompts = tokenize_questions(lm, [Question(*row[:4]) for row in rows])
+    prompts = tokenize_questions(lm, [Question(*row[:4]) for row in rows], bos=bos)
     known = [Answer(prompt, row[4], int(row[5]), True) for prompt, row in zip(prompts, rows, strict=True)]
     wrong = {name: [(text, value, said) for text, value, said in of] for name, of in content["wrong"].items()}
     return Completions(content["entity_class"], tuple(known), dict(content["asked"]), wrong)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
@@ -15,11 +15,14 @@ from sae_bench.results.model import BaseEvalConfig
 PAIRS_PER_STEP = {"gemma-2": 8, "pythia-70m": 128, "pythia-160m": 64}
 """Start of a model's name -> pairs per training step of the published command."""
 DEFAULT_PAIRS_PER_STEP = 16
+PromptBOS = Literal["tokenizer", "always", "never"]
 
 
 @dataclass
 class RAVELEvalConfig(BaseEvalConfig):
     """Settings of RAVEL; the defaults are the published ones."""
+
+    counted: ClassVar[frozenset[str]] = frozenset({"llm_batch_size"})
 
     entity_attribute_selection: dict[str, list[str]] = Field(
         default={
@@ -103,6 +106,13 @@ class RAVELEvalConfig(BaseEvalConfig):
         title="Dataset Name",
         description="Where entities and templates come from: adamkarvonen/ravel_prompts (RAVEL), a folder with such "
         "files, or embedded/cities.",
+    )
+    prompt_bos: PromptBOS = Field(
+        default="tokenizer",
+        title="BOS before a Prompt",
+        description="tokenizer: what the model's tokenizer adds to a text by itself, as published (BOS for Gemma, "
+        "nothing for Pythia and SmolLM2); always: BOS; never: the text's tokens alone. The BOS rule of the run has no "
+        "part in it.",
     )
 
     @field_validator("entity_attribute_selection", mode="before")

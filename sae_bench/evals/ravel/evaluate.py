@@ -98,7 +98,7 @@ class RAVELJob:
             self._provenance[f"{config.dataset_name}: {name}"] = entities.provenance
             request = Request(
                 entities, tuple(attributes), config.full_dataset_downsample, config.n_generated_tokens,
-                config.random_seed,
+                config.random_seed, config.prompt_bos,
             )  # fmt: skip
             completions = find_completions(
                 lm, request, folder=folder, fingerprint=fingerprint, recompute=config.force_dataset_recompute
@@ -134,7 +134,7 @@ SPEC = EvalSpec(
     name="ravel",
     title="RAVEL",
     summary="How well latents change one attribute of an entity in the model's output and leave the others alone.",
-    protocol="ravel-1",
+    protocol="ravel-2",
     config=RAVELEvalConfig,
     output=RAVELEvalOutput,
     metrics=(

@@ -9,7 +9,8 @@ from itertools import groupby
 import torch
 
 from sae_bench.datasets.entities import SLOT, EntityClass
-from sae_bench.errors import DatasetError, ModelError, UnknownNameError
+from sae_bench.errors import DatasetError, ModelError, UnknownNameError, UsageError
+from sae_bench.evals.ravel.eval_config import PromptBOS
 from sae_bench.language_models import LanguageModel
 from sae_bench.seeding import named_generator
 
@@ -84,23 +85,38 @@ def _made(
             yield Question(entity, attribute, template, values[attribute])
 
 
-def tokenize_questions(lm: LanguageModel, questions: Sequence[Question]) -> list[Prompt]:
+def tokenize_questions(
+    lm: LanguageModel, questions: Sequence[Question], *, bos: PromptBOS = "tokenizer"
+) -> list[Prompt]:
     """Prompts of the questions.
+
+    Args:
+        bos: `tokenizer` leaves special tokens to the tokenizer, as `tokenizer(text)` does; `always` puts BOS before
+            the text's tokens, `never` takes them alone.
 
     Raises:
         ModelError: the tokenizer does not tell which characters a token stands for.
+        UsageError: BOS is asked for, and the tokenizer has none.
     """
+    if bos == "always" and lm.bos_token_id is None:
+        raise UsageError(
+            f"ravel: prompt_bos is always, but the tokenizer of '{lm.name}' has no BOS token. "
+            "Next: prompt_bos: tokenizer or never."
+        )
     if not getattr(lm.tokenizer, "is_fast", False):
         raise ModelError(
             f"ravel: the tokenizer of '{lm.name}' does not tell which characters a token stands for, so the entity "
             "cannot be found. Next: a fast tokenizer (a tokenizer.json in the model's folder)."
         )
-    start = [lm.bos_token_id] if lm.prepend_bos and lm.bos_token_id is not None else []
+    start = [lm.bos_token_id] if bos == "always" and lm.bos_token_id is not None else []
     prompts: list[Prompt] = []
     for first in range(0, len(questions), TEXTS_AT_ONCE):
         part = questions[first : first + TEXTS_AT_ONCE]
         encoded = lm.tokenizer(
-            [question.text for question in part], add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            [question.text for question in part],
+            add_special_tokens=bos == "tokenizer",
+            return_offsets_mapping=True,
+            verbose=False,
         )
         for question, ids, offsets in zip(part, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             end = question.template.index(SLOT) + len(question.entity)

@@ -127,7 +127,14 @@ def _unstructured(
         "known_prompts": {of_class.name: of_class.counts for of_class in known},
         "latents": chosen,
         "pairs_per_step": config.pairs_per_step,
+        "example_prompts": {of_class.name: _example(of_class) for of_class in known},
     }
+
+
+def _example(of_class: KnownClass) -> dict[str, Any]:
+    """The first known prompt as the model reads it: whether it begins with BOS is seen here."""
+    prompt = of_class.known[0].prompt
+    return {"text": prompt.question.text, "token_ids": list(prompt.ids)}
 
 
 def _warnings(details: Sequence[RAVELResultDetail], config: RAVELEvalConfig) -> list[str]:

@@ -17,7 +17,10 @@ import sae_bench
 from sae_bench.errors import ResultError
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreEvalOutput, CoreFeatureMetric, CoreMetricCategories
+from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
+from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.results import files, provenance
+from sae_bench.results.model import BaseEvalConfig, config_values
 from sae_bench.results.provenance import config_as_dict
 from sae_bench.testing.tiny_models import tiny_model
 
@@ -73,6 +76,29 @@ def test_a_result_without_provenance_counts_by_its_settings(tmp_path: Path):
     with pytest.raises(ResultError, match="context_size: 128 there, 64 asked for"):
         files.is_done(path, other)
     assert not files.is_done(tmp_path / "none.json", made)
+
+
+def test_a_batch_size_counts_where_the_numbers_follow_from_it(tmp_path: Path):
+    """RAVEL's is the pairs of a training step; a size left open is the one that the file holds."""
+    path = tmp_path / "result.json"
+    path.write_text(
+        json.dumps({"eval_result_metrics": {}, "eval_config": config_values(RAVELEvalConfig(llm_batch_size=16))})
+    )
+
+    def is_done(config: BaseEvalConfig) -> bool:
+        return files.is_done(path, files.Made("ravel", "ravel-2", config, (42,), "f"))
+
+    assert is_done(RAVELEvalConfig(llm_batch_size=16))
+    assert is_done(RAVELEvalConfig())
+    for other in (RAVELEvalConfig(llm_batch_size=4), RAVELEvalConfig(model_name="pythia-70m")):
+        with pytest.raises(ResultError, match="llm_batch_size: 16 there"):
+            is_done(other)
+    path.write_text(
+        json.dumps(
+            {"eval_result_metrics": {}, "eval_config": config_values(SparseProbingEvalConfig(llm_batch_size=16))}
+        )
+    )
+    assert files.is_done(path, files.Made("sparse_probing", "x", SparseProbingEvalConfig(llm_batch_size=4), (42,), "f"))
 
 
 def test_where_results_can_go(tmp_path: Path):

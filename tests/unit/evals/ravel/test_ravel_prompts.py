@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from ravel_tiny import ENTITIES, known_answers
+from tokenizers.processors import TemplateProcessing
 
 from sae_bench.datasets.entities import EntityClass
-from sae_bench.errors import DatasetError, ModelError, UnknownNameError
-from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
+from sae_bench.errors import DatasetError, ModelError, UnknownNameError, UsageError
+from sae_bench.evals.ravel.eval_config import PromptBOS, RAVELEvalConfig
 from sae_bench.evals.ravel.pairs import draw_pairs, keep_best
 from sae_bench.evals.ravel.prompts import Answer, Prompt, Question, questions_of, shared_beginnings, tokenize_questions
 from sae_bench.evals.ravel.reading import Tails
@@ -28,13 +29,44 @@ CLASS = EntityClass(
 def test_the_entity_ends_at_its_last_token(bos: bool, template: str, entity: str):
     """With and without BOS: everything up to that token holds the entity, everything before it does not."""
     lm = tiny_model("gpt2", bos=bos)
-    prompt = tokenize_questions(lm, [Question(entity, "a", template, "v")])[0]
+    question = Question(entity, "a", template, "v")
+    prompt = tokenize_questions(lm, [question], bos="always" if bos else "never")[0]
     decode = lm.tokenizer.decode
     beginning = template.split("%s")[0] + entity
     assert decode(prompt.ids, skip_special_tokens=True) == prompt.question.text
     assert decode(prompt.ids[: prompt.position + 1], skip_special_tokens=True).startswith(beginning)
     assert not decode(prompt.ids[: prompt.position], skip_special_tokens=True).startswith(beginning)
     assert (prompt.ids[0] == lm.bos_token_id) is bos
+
+
+@pytest.mark.parametrize("adds_bos", [True, False])
+@pytest.mark.parametrize("prepend_bos", [True, False])
+def test_prompts_begin_as_the_tokenizer_begins_texts(adds_bos: bool, prepend_bos: bool):
+    """`tokenizer` is `tokenizer(text)`, whatever the run puts before other texts; the entity is found in all three."""
+    lm = tiny_model("gpt2", bos=True)
+    lm.prepend_bos = prepend_bos
+    if adds_bos:
+        lm.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single="<bos> $A", special_tokens=[("<bos>", lm.bos_token_id)]
+        )
+    question = Question("São Paulo", "a", "see %s, a city in", "v")
+    plain = lm.tokenizer(question.text, add_special_tokens=False)["input_ids"]
+    with_bos = [lm.bos_token_id, *plain]
+    wanted: dict[PromptBOS, list[int]] = {
+        "tokenizer": with_bos if adds_bos else plain,
+        "always": with_bos,
+        "never": plain,
+    }
+    for setting, ids in wanted.items():
+        (prompt,) = tokenize_questions(lm, [question], bos=setting)
+        assert list(prompt.ids) == ids
+        assert lm.tokenizer.decode(prompt.ids[: prompt.position + 1], skip_special_tokens=True) == "see São Paulo"
+    assert tokenize_questions(lm, [question])[0].ids == tuple(lm.tokenizer(question.text)["input_ids"])
+
+
+def test_bos_that_does_not_exist_is_refused():
+    with pytest.raises(UsageError, match="no BOS token"):
+        tokenize_questions(tiny_model("gpt2", bos=False), [], bos="always")
 
 
 def test_a_tokenizer_without_offsets_is_refused(monkeypatch: pytest.MonkeyPatch):
