@@ -31,8 +31,8 @@ from sae_bench.testing.simulated_samples import (
 )
 
 ALPHA = 0.05
-CONTEST_PAIRS = 1000
-"""Contests get fewer runs the more SAEs they have: as many as there are runs up to 31 SAEs, one in 90 for 300."""
+CONTEST_PAIRS = 300
+"""Contests get fewer runs the more SAEs they have: as many as there are runs up to 17 SAEs, 20 at least."""
 HEADER = (
     "| constructed eval | seeds | units | interval covers | no interval | false positives: one SAE, other seeds | "
     "false positives: two SAEs | stated difference found |"
@@ -111,7 +111,7 @@ def main() -> None:
     _line("", CONTEST_HEADER, "|" + " --- |" * 5)
     for name, contest in CONTESTS.items():
         if options.only in name:
-            _row(contest_row(name, contest, max(1, min(runs, CONTEST_PAIRS * runs // contest.n_saes**2))))
+            _row(contest_row(name, contest, max(20, min(runs, CONTEST_PAIRS * runs // contest.n_saes**2))))
 
 
 def _row(cells: list[str]) -> None:

@@ -155,7 +155,7 @@ def _two_sided_p(
         at = noisy[start : start + step]
         variance = seeds_C[at, None, None] / seeds_w[:, None] + units_C[at, None, None] / units_w[None, :]
         tails = ndtr(-np.abs(effect_C[at, None]) / np.sqrt(variance.reshape(len(at), -1)))
-        p_C[at] = np.clip(2.0 * tails @ share_N, 0.0, 1.0)
+        p_C[at] = np.clip(pivot.SAFETY * 2.0 * tails @ share_N, 0.0, 1.0)
     return p_C
 
 

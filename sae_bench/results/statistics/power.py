@@ -118,9 +118,9 @@ def _in_standard_errors(place: int, seeds_df: float, units_df: float, alpha: flo
     varying_df = seeds_df if place else units_df
     w_R, share_R = pivot.mixing_grid(varying_df)
     if place:
-        critical_R = pivot.quantiles_over_runs(1.0 - alpha / 2.0, noise, w_R)
+        critical_R = pivot.quantiles_over_runs(1.0 - alpha / 2.0 / pivot.SAFETY, noise, w_R)
     else:
-        critical_R = pivot.quantile(1.0 - alpha / 2.0, noise) * np.sqrt(w_R)
+        critical_R = pivot.quantile(1.0 - alpha / 2.0 / pivot.SAFETY, noise) * np.sqrt(w_R)
     low, high = 0.0, float(critical_R.max()) + 10.0
     for _ in range(60):
         middle = (low + high) / 2.0

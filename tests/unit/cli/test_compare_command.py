@@ -17,7 +17,7 @@ Call = Callable[..., Any]
 @pytest.fixture
 def results(world: Any, sae_bench: Call, tmp_path: Path) -> Path:
     out = tmp_path / "out"
-    batches = "core.n_eval_sparsity_variance_batches=6"
+    batches = "core.n_eval_sparsity_variance_batches=16"
     assert sae_bench(*world.run_arguments(out, "--set", batches)).code == 0
     return out
 
@@ -40,8 +40,8 @@ def test_compare_pairs_baselines_and_ranks(results: Path, sae_bench: Call, tmp_p
     assert "Loss recovered" not in against.out
     ranks = sae_bench("compare", results, "--metric", "cosine")
     assert ranks.code == 0
-    assert "could be" in ranks.out
-    assert ranks.out.count("saes:sae_") >= 6
+    assert "best?" in ranks.out
+    assert ranks.out.count("saes:sae_") >= 3
 
 
 def test_files_that_cannot_be_used_are_named(results: Path, sae_bench: Call):

@@ -15,16 +15,18 @@ from sae_bench.results.statistics.noise import Noise
 def test_one_part_alone_is_students_t(df: float, part: str):
     noise = Noise(4.0, df, 0.0, 0.0) if part == "seeds" else Noise(0.0, 0.0, 4.0, df)
     for t in (0.3, 2.0, 6.0):
-        assert pivot.two_sided_p(2.0 * t, noise) == pytest.approx(2 * stats.t.sf(t, df), rel=1e-3)
-    assert pivot.margin(noise, 0.95) == pytest.approx(2.0 * stats.t.ppf(0.975, df), rel=1e-4)
+        assert pivot.two_sided_p(2.0 * t, noise) == pytest.approx(
+            min(1.0, pivot.SAFETY * 2 * stats.t.sf(t, df)), rel=1e-3
+        )
+    assert pivot.margin(noise, 0.95) == pytest.approx(2.0 * stats.t.ppf(1 - 0.025 / pivot.SAFETY, df), rel=1e-4)
 
 
 def test_two_parts_agree_with_random_draws():
     noise = Noise(1.0, 2.0, 0.5, 15.0)
     rng = np.random.default_rng(0)
     error = np.abs(rng.standard_t(2, 400_000) + np.sqrt(0.5) * rng.standard_t(15, 400_000))
-    assert pivot.two_sided_p(3.0, noise) == pytest.approx((error >= 3.0).mean(), rel=0.02)
-    assert pivot.margin(noise, 0.9) == pytest.approx(np.quantile(error, 0.9), rel=0.02)
+    assert pivot.two_sided_p(3.0, noise) == pytest.approx(pivot.SAFETY * (error >= 3.0).mean(), rel=0.02)
+    assert pivot.margin(noise, 0.9) == pytest.approx(np.quantile(error, 1 - 0.1 / pivot.SAFETY), rel=0.02)
 
 
 def test_interval_and_p_value_agree():
@@ -41,7 +43,7 @@ def test_no_noise_at_all():
 
 
 def test_the_detectable_difference_of_many_units_is_the_textbook_one():
-    wanted = stats.norm.ppf(0.975) + stats.norm.ppf(power.POWER + power.MARGIN)
+    wanted = stats.norm.ppf(1 - 0.025 / pivot.SAFETY) + stats.norm.ppf(power.POWER + power.MARGIN)
     assert power.detectable(Noise(0.0, 0.0, 4.0, 1e6)) == pytest.approx(2.0 * wanted, rel=1e-3)
 
 
