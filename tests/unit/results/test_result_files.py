@@ -157,7 +157,8 @@ def test_the_commit_is_the_packages_own(tmp_path: Path, monkeypatch: pytest.Monk
         done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
         expected = done.stdout.strip()
     assert provenance.package_commit() == expected
-    monkeypatch.setattr(sae_bench, "__file__", str(tmp_path / "site-packages" / "sae_bench" / "__init__.py"))
+    installed = tmp_path / "site-packages" / "sae_bench" / "results" / "provenance.py"
+    monkeypatch.setattr(provenance, "__file__", str(installed))
     provenance.package_commit.cache_clear()
     assert provenance.package_commit() is None
     provenance.package_commit.cache_clear()
