@@ -125,7 +125,7 @@ def evaluate(args: argparse.Namespace) -> None:
     from sae_bench.custom_saes.spec import LoadContext, resolve_spec
     from sae_bench.evals.mdl.consumer import MDLConsumer
     from sae_bench.evals.mdl.eval_config import MDLEvalConfig
-    from sae_bench.evals.mdl.scores import score_sae
+    from sae_bench.evals.mdl.results import score_sae
 
     if args.threads:
         torch.set_num_threads(args.threads)

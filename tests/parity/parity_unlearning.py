@@ -246,8 +246,8 @@ def one_sae(ours: OurSide, member: Any, served: Sequence[Any], theirs: Mapping[s
     """Sparsities, chosen latents and, under the published code's latents, accuracies and log-probabilities."""
     import torch
 
+    from sae_bench.evals.unlearning.answers import Answers, unlearning_score
     from sae_bench.evals.unlearning.clamping import Clamp
-    from sae_bench.evals.unlearning.scores import Answers, unlearning_score
     from sae_bench.evals.unlearning.sparsity import select_latents
 
     job = ours.job

@@ -17,11 +17,8 @@ from sae_bench.evals.base import SHARE, Caveat, EvalContext, EvalSpec, Metric, S
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreEvalOutput
-from sae_bench.evals.core.row_samples import row_samples
-from sae_bench.evals.core.scores import score_sae
+from sae_bench.evals.core.results import score_sae
 from sae_bench.evals.families.rows import CorpusRows
-
-NOTHING_RANDOM = "core draws nothing at random from its rows: more seeds change no number; error bars are over rows"
 
 
 class CoreJob:
@@ -48,16 +45,7 @@ class CoreJob:
         return [TokenRows(rows_NL, self.config.batch_size_prompts, consumer, consumer.extra_hooks(), keys)]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
-        consumer = only(served, CoreConsumer)
-        metrics, details, not_computed = score_sae(consumer, member)
-        return Scores(
-            metrics=metrics,
-            details=details,
-            unstructured={},
-            not_computed=not_computed,
-            samples=row_samples(consumer, member, metrics, self.corpus),
-            warnings=[NOTHING_RANDOM] if len(self.seeds) > 1 else [],
-        )
+        return score_sae(only(served, CoreConsumer), member, self.corpus, self.seeds)
 
     def _pack(self, context: EvalContext) -> CorpusRows:
         batches = max(self.config.n_eval_reconstruction_batches, self.config.n_eval_sparsity_variance_batches)

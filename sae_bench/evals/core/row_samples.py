@@ -7,6 +7,7 @@ of a token's batch stands in for that to the mean of all.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -16,7 +17,6 @@ from torch import Tensor
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core.blocks import ROWS_PER_BLOCK, STATISTICS_COLUMNS
 from sae_bench.evals.core.consumer import CoreConsumer
-from sae_bench.evals.core.eval_output import CoreMetricCategories
 from sae_bench.evals.families.rows import CorpusRows
 from sae_bench.results.samples import Samples
 
@@ -34,19 +34,17 @@ KL_SCORE = "model_behavior_preservation.kl_div_score"
 
 
 def row_samples(
-    consumer: CoreConsumer, member: Member, metrics: CoreMetricCategories, corpus: CorpusRows
+    consumer: CoreConsumer, member: Member, values: Mapping[str, float | None], corpus: CorpusRows
 ) -> dict[str, Samples]:
     """Path of a metric -> its samples, for the metrics that have a value and are means or ratios over tokens."""
-    values = {
-        f"{category}.{name}": value for category, group in metrics for name, value in group if isinstance(value, float)
-    }
+    known = {path: value for path, value in values.items() if value is not None}
     samples = {
         **_clustered(
-            _of_statistics(consumer, member, values, _key("statistics", consumer, corpus, consumer.n_statistics_rows)),
+            _of_statistics(consumer, member, known, _key("statistics", consumer, corpus, consumer.n_statistics_rows)),
             corpus.clusters(consumer.statistics_rows),
         ),
         **_clustered(
-            _of_losses(consumer, member, values, _key("loss", consumer, corpus, consumer.n_loss_rows)),
+            _of_losses(consumer, member, known, _key("loss", consumer, corpus, consumer.n_loss_rows)),
             corpus.clusters(consumer.loss_rows),
         ),
     }
@@ -57,7 +55,7 @@ def _clustered(samples: dict[str, Samples], clusters_U: Int[Tensor, " U"] | None
     return {path: replace(of, clusters_U=clusters_U) for path, of in samples.items()}
 
 
-def _of_statistics(consumer: CoreConsumer, member: Member, values: dict[str, float], key: str) -> dict[str, Samples]:
+def _of_statistics(consumer: CoreConsumer, member: Member, values: Mapping[str, float], key: str) -> dict[str, Samples]:
     blocks = consumer.statistics[member.key].blocks
     if not blocks:
         return {}
@@ -73,7 +71,7 @@ def _of_statistics(consumer: CoreConsumer, member: Member, values: dict[str, flo
     return samples
 
 
-def _of_losses(consumer: CoreConsumer, member: Member, values: dict[str, float], key: str) -> dict[str, Samples]:
+def _of_losses(consumer: CoreConsumer, member: Member, values: Mapping[str, float], key: str) -> dict[str, Samples]:
     rows = [
         (ablated.loss - sae.loss, ablated.loss - block.original.loss, ablated.kl, ablated.kl - sae.kl)
         for block in consumer.loss_blocks

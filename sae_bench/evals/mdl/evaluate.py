@@ -15,12 +15,7 @@ from sae_bench.evals.families.rows import CorpusRows
 from sae_bench.evals.mdl.consumer import ROWS_PER_BLOCK, MDLConsumer
 from sae_bench.evals.mdl.eval_config import PUBLISHED_RUN, MDLEvalConfig
 from sae_bench.evals.mdl.eval_output import MDLEvalOutput
-from sae_bench.evals.mdl.scores import score_sae
-
-NOTHING_RANDOM = (
-    "mdl draws nothing at random from its rows: more seeds change no number (unless data are resampled); error bars "
-    "are over rows"
-)
+from sae_bench.evals.mdl.results import score_sae
 
 
 class MDLJob:
@@ -49,10 +44,8 @@ class MDLJob:
         ]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
-        scores = score_sae(only(served, MDLConsumer), member, self.config, self._units(), self._clusters)
-        if len(self.seeds) > 1:
-            scores.warnings.append(NOTHING_RANDOM)
-        return scores
+        consumer = only(served, MDLConsumer)
+        return score_sae(consumer, member, self.config, self._units(), self._clusters, self.seeds)
 
     @cached_property
     def _clusters(self) -> Tensor | None:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from sae_bench.evals.ravel.completions import decode
 from sae_bench.evals.ravel.correctness import is_correct
+from sae_bench.evals.ravel.outcomes import Outcome
 from sae_bench.evals.ravel.pairs import Pair, PairSplit
 from sae_bench.evals.ravel.prompts import Answer
-from sae_bench.evals.ravel.scores import Outcome
 from sae_bench.evals.ravel.states import PromptStates
 from sae_bench.evals.ravel.swaps import Swap, WholeActivation
 from sae_bench.evals.ravel.training import Schedule, TrainPairs, train

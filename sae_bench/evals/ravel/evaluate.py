@@ -20,8 +20,8 @@ from sae_bench.evals.ravel.completions import Request, find_completions
 from sae_bench.evals.ravel.entity_class import KnownClass, MakeSwap, score_whole_activation, train_and_score
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.eval_output import RAVELEvalOutput
+from sae_bench.evals.ravel.outcomes import Outcome
 from sae_bench.evals.ravel.pairs import check_known, draw_pairs, keep_best
-from sae_bench.evals.ravel.scores import Outcome
 from sae_bench.evals.ravel.states import PromptStates
 from sae_bench.evals.ravel.swaps import LatentMask, RotatedMask, encode_entities
 from sae_bench.evals.ravel.training import Schedule

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sae_bench.evals.base import Scores
-from sae_bench.evals.ravel import scores as maths
+from sae_bench.evals.families.reported import columns, mean_of_known, report
+from sae_bench.evals.ravel import outcomes as maths
 from sae_bench.evals.ravel.entity_class import KnownClass
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
-from sae_bench.evals.ravel.eval_output import RAVELMetricCategories, RAVELMetricResults, RAVELResultDetail
-from sae_bench.evals.ravel.scores import CAUSE, DISENTANGLEMENT, ISOLATION, Outcome
+from sae_bench.evals.ravel.eval_output import RAVELMetricCategories, RAVELResultDetail
+from sae_bench.evals.ravel.outcomes import CAUSE, DISENTANGLEMENT, ISOLATION, Outcome
 from sae_bench.evals.ravel.swaps import LatentMask, Swap
-from sae_bench.results.model import SeedResult
 
 MAX_LATENTS_LISTED = 100
 FEW_PAIRS = 50
@@ -36,37 +36,35 @@ def to_scores(
         chosen: latents that the masks of the first seed take over.
     """
     by_seed = [[outcome for outcome in outcomes if outcome.seed == seed] for seed in seeds]
-    per_seed = [maths.headline(of_seed) for of_seed in by_seed]
-    metrics = {path: maths.mean([values[path] for values in per_seed]) for path in (DISENTANGLEMENT, CAUSE, ISOLATION)}
     details = _details(outcomes, patched)
-    not_computed = {path: NO_PAIRS for path, value in metrics.items() if value is None}
-    for row in details:
-        for field in ("cause_score", "isolation_score"):
-            if getattr(row, field) is None:
-                not_computed[f"eval_result_details.{row.entity_class}.{row.attribute}.{field}"] = NO_PAIRS
-    return Scores(
-        metrics=RAVELMetricCategories(
-            ravel=RAVELMetricResults(**{path.split(".")[1]: value for path, value in metrics.items()})
-        ),
-        details=details,
-        unstructured=_unstructured(outcomes, chosen, known, config),
-        not_computed=not_computed,
-        seed_results=[SeedResult(seed=seed, metrics=values) for seed, values in zip(seeds, per_seed, strict=True)],
+    return report(
+        RAVELMetricCategories,
+        seeds,
         samples=maths.samples(by_seed),
+        seed_values=columns(maths.headline(of_seed) for of_seed in by_seed),
+        reasons=dict.fromkeys((DISENTANGLEMENT, CAUSE, ISOLATION), NO_PAIRS),
+        details=details,
+        detail_reasons={
+            f"{row.entity_class}.{row.attribute}.{field}": NO_PAIRS
+            for row in details
+            for field in ("cause_score", "isolation_score")
+            if getattr(row, field) is None
+        },
+        unstructured=_unstructured(outcomes, chosen, known, config),
         warnings=_warnings(details, config),
     )
 
 
 def chosen_latents(outcomes: Sequence[Outcome], swaps: Sequence[Swap]) -> dict[str, list[int]]:
     """`<class>_<attribute>` -> latents that the first seed's mask takes over, those that are most sure first."""
-    found: dict[str, list[int]] = {}
+    by_attribute: dict[str, list[int]] = {}
     for outcome, swap in zip(outcomes, swaps, strict=True):
         if isinstance(swap, LatentMask):
             ranked = swap.mask_F.detach().sort(descending=True, stable=True)
             positive = int((ranked.values > 0).sum())
             listed = ranked.indices[: min(positive, MAX_LATENTS_LISTED)].tolist()
-            found.setdefault(f"{outcome.entity_class}_{outcome.attribute}", listed)
-    return found
+            by_attribute.setdefault(f"{outcome.entity_class}_{outcome.attribute}", listed)
+    return by_attribute
 
 
 def _by_attribute(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
@@ -80,7 +78,7 @@ def _details(outcomes: Sequence[Outcome], patched: Sequence[Outcome]) -> list[RA
     whole = _by_attribute(patched)
     rows: list[RAVELResultDetail] = []
     for (entity_class, attribute), of in _by_attribute(outcomes).items():
-        cause, isolation = maths.mean([o.cause for o in of]), maths.mean([o.isolation for o in of])
+        cause, isolation = mean_of_known(o.cause for o in of), mean_of_known(o.isolation for o in of)
         counts = {
             "n_chosen": [o.n_chosen for o in of],
             "n_train_pairs": [o.n_train for o in of],
@@ -94,8 +92,8 @@ def _details(outcomes: Sequence[Outcome], patched: Sequence[Outcome]) -> list[RA
                 cause_score=cause,
                 isolation_score=isolation,
                 disentanglement_score=maths.both(cause, isolation),
-                patched_cause_score=maths.mean([o.cause for o in whole[entity_class, attribute]]),
-                patched_isolation_score=maths.mean([o.isolation for o in whole[entity_class, attribute]]),
+                patched_cause_score=mean_of_known(o.cause for o in whole[entity_class, attribute]),
+                patched_isolation_score=mean_of_known(o.isolation for o in whole[entity_class, attribute]),
                 **{name: sum(values) / len(values) for name, values in counts.items()},
             )
         )
@@ -106,23 +104,23 @@ def _unstructured(
     outcomes: Sequence[Outcome], chosen: dict[str, list[int]], known: Sequence[KnownClass], config: RAVELEvalConfig
 ) -> dict[str, Any]:
     """The published per-class scores, and beside them what they rest on."""
-    found: dict[str, Any] = {f"{of_class.name}_results": {} for of_class in known}
+    by_class: dict[str, Any] = {f"{of_class.name}_results": {} for of_class in known}
     by_first_token: dict[str, Any] = {}
     for (entity_class, attribute), of in _by_attribute(outcomes).items():
         name = f"{entity_class}_{attribute}"
-        cause, isolation = maths.mean([o.cause for o in of]), maths.mean([o.isolation for o in of])
-        found[f"{entity_class}_results"][name] = {
+        cause, isolation = mean_of_known(o.cause for o in of), mean_of_known(o.isolation for o in of)
+        by_class[f"{entity_class}_results"][name] = {
             "cause_score": cause,
             "isolation_score": isolation,
             "disentangle_score": maths.both(cause, isolation),
         }
         published = [o.by_first_token() for o in of]
         by_first_token[name] = {
-            "cause_score": maths.mean([c for c, _ in published]),
-            "isolation_score": maths.mean([i for _, i in published]),
+            "cause_score": mean_of_known(c for c, _ in published),
+            "isolation_score": mean_of_known(i for _, i in published),
         }
     return {
-        **found,
+        **by_class,
         "sorted_by_first_token": by_first_token,
         "known_prompts": {of_class.name: of_class.counts for of_class in known},
         "latents": chosen,

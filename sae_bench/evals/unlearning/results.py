@@ -11,22 +11,19 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sae_bench.evals.base import Scores
-from sae_bench.evals.unlearning import scores as maths
+from sae_bench.evals.families.reported import report
+from sae_bench.evals.unlearning import answers as maths
+from sae_bench.evals.unlearning.answers import Answers
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
-from sae_bench.evals.unlearning.eval_output import (
-    UnlearningMetricCategories,
-    UnlearningMetrics,
-    UnlearningResultDetail,
-)
+from sae_bench.evals.unlearning.eval_output import UnlearningMetricCategories, UnlearningResultDetail
 from sae_bench.evals.unlearning.known import KnownQuestions
-from sae_bench.evals.unlearning.scores import Answers
-from sae_bench.results.model import SeedResult
 from sae_bench.results.samples import Samples, units_key
 
 SCORE = "unlearning.unlearning_score"
 HELD_OUT = "unlearning.unlearning_score_held_out"
 UNIT = "forget question"
 FEW_QUESTIONS = 100
+NO_HALVES = "halves need at least two known questions to be forgotten"
 CHOSEN_ON_THE_SAME = (
     "unlearning_score is the best of all settings on the questions that are scored, which flatters it; "
     "unlearning_score_held_out does not"
@@ -74,28 +71,26 @@ def to_scores(
     threshold = config.side_effect_threshold
     score = maths.unlearning_score(answers, threshold)
     held_out_SU = _held_out(answers, config, seeds)
-    per_seed = [None] * len(seeds) if held_out_SU is None else [float(row.double().mean()) for row in held_out_SU]
-    values = [value for value in per_seed if value is not None]
-    mean = sum(values) / len(values) if values else None
-    metrics = UnlearningMetrics(unlearning_score=score, unlearning_score_held_out=mean)
-    return Scores(
-        metrics=UnlearningMetricCategories(unlearning=metrics),
+    return report(
+        UnlearningMetricCategories,
+        seeds,
+        samples=_samples(answers, held_out_SU, known, config),
+        seed_values={
+            SCORE: [score] * len(seeds),
+            **({HELD_OUT: [None] * len(seeds)} if held_out_SU is None else {}),
+        },
+        values={SCORE: score},
+        reasons={HELD_OUT: NO_HALVES},
         details=_details(selection.settings, answers, masks, threshold),
         unstructured=_unstructured(selection, known, masks, untouched_Q),
-        not_computed={} if values else {HELD_OUT: "halves need at least two known questions to be forgotten"},
-        seed_results=[
-            SeedResult(seed=seed, metrics={SCORE: score, HELD_OUT: value})
-            for seed, value in zip(seeds, per_seed, strict=True)
-        ],
-        samples=_samples(answers, held_out_SU, known, config),
         warnings=_warnings(selection, answers, config),
     )
 
 
 def _masks(known: Sequence[KnownQuestions]) -> dict[str, Bool[Tensor, " Q"]]:
     """Data set -> which of all questions are its own."""
-    set_Q = torch.tensor([place for place, of_set in enumerate(known) for _ in of_set.questions], dtype=torch.long)
-    return {of_set.name: set_Q == place for place, of_set in enumerate(known)}
+    set_Q = torch.tensor([n for n, of_set in enumerate(known) for _ in of_set.questions], dtype=torch.long)
+    return {of_set.name: set_Q == n for n, of_set in enumerate(known)}
 
 
 def _held_out(answers: Answers, config: UnlearningEvalConfig, seeds: Sequence[int]) -> Float[Tensor, "S U"] | None:

@@ -22,7 +22,7 @@ from sae_bench.evals.mdl.consumer import MDLConsumer
 from sae_bench.evals.mdl.eval_config import MDLEvalConfig
 from sae_bench.evals.mdl.eval_output import MDLEvalOutput
 from sae_bench.evals.mdl.evaluate import MDLJob
-from sae_bench.evals.mdl.scores import score_sae
+from sae_bench.evals.mdl.results import score_sae
 from sae_bench.evals.registry import get_eval
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.metric_statistics import describe_metrics

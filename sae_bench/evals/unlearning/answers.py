@@ -42,8 +42,8 @@ def best_setting(answers: Answers, threshold: float) -> int | None:
     Of several, the one with the least side effects, then the first.
     """
     forget_G, side_G = answers.forget_accuracy().tolist(), answers.side_accuracy().tolist()
-    kept = [g for g, side in enumerate(side_G) if side >= threshold]
-    return min(kept, key=lambda g: (forget_G[g], -side_G[g])) if kept else None
+    allowed = [g for g, side in enumerate(side_G) if side >= threshold]
+    return min(allowed, key=lambda g: (forget_G[g], -side_G[g])) if allowed else None
 
 
 def unlearning_score(answers: Answers, threshold: float) -> float:
@@ -74,10 +74,10 @@ def forgotten_held_out(answers: Answers, threshold: float, halves_Q: Bool[Tensor
 
 def draw_halves(forget_Q: Bool[Tensor, " Q"], *, dataset: str, seed: int) -> Bool[Tensor, " Q"]:
     """A random half of the forget questions."""
-    places = forget_Q.nonzero()[:, 0]
-    order = torch.randperm(len(places), generator=named_generator("unlearning", dataset, "halves", seed))
+    question_U = forget_Q.nonzero()[:, 0]
+    order = torch.randperm(len(question_U), generator=named_generator("unlearning", dataset, "halves", seed))
     halves_Q = torch.zeros(len(forget_Q), dtype=torch.bool)
-    halves_Q[places[order[: len(places) // 2]]] = True
+    halves_Q[question_U[order[: len(question_U) // 2]]] = True
     return halves_Q
 
 

@@ -10,8 +10,12 @@ import torch
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.custom_saes.loading import Member
-from sae_bench.evals.unlearning import scores
-from sae_bench.evals.unlearning.scores import Answers
+from sae_bench.datasets.multiple_choice import Question
+from sae_bench.evals.unlearning import answers as maths
+from sae_bench.evals.unlearning.answers import Answers
+from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
+from sae_bench.evals.unlearning.known import KnownQuestions
+from sae_bench.evals.unlearning.results import HELD_OUT, Selection, Setting, to_scores
 from sae_bench.evals.unlearning.sparsity import ActiveCounter, count_active, select_latents
 
 
@@ -54,49 +58,61 @@ def table(rows: list[str], forget: str, side: str) -> Answers:
 
 def test_score_is_the_best_setting_that_keeps_the_rest():
     answers = table(["1111" + "1111", "1100" + "1111", "0000" + "1110"], "11110000", "00001111")
-    assert scores.unlearning_score(answers, 0.99) == 0.5
-    assert scores.unlearning_score(answers, 0.75) == 1.0
-    assert scores.best_setting(answers, 0.99) == 1
-    assert scores.forgotten_at_best(answers, 0.99).tolist() == [0.0, 0.0, 1.0, 1.0]
+    assert maths.unlearning_score(answers, 0.99) == 0.5
+    assert maths.unlearning_score(answers, 0.75) == 1.0
+    assert maths.best_setting(answers, 0.99) == 1
+    assert maths.forgotten_at_best(answers, 0.99).tolist() == [0.0, 0.0, 1.0, 1.0]
 
 
 def test_score_is_zero_where_no_setting_counts():
     answers = table(["0000" + "0111"], "11110000", "00001111")
-    assert scores.unlearning_score(answers, 0.99) == 0.0
-    assert scores.best_setting(answers, 0.99) is None
-    assert scores.forgotten_at_best(answers, 0.99).tolist() == [0.0] * 4
+    assert maths.unlearning_score(answers, 0.99) == 0.0
+    assert maths.best_setting(answers, 0.99) is None
+    assert maths.forgotten_at_best(answers, 0.99).tolist() == [0.0] * 4
 
 
 def test_the_threshold_itself_counts():
     answers = table(["0" + "1" * 99 + "0"], "1" + "0" * 100, "0" + "1" * 100)
-    assert scores.unlearning_score(answers, 0.99) == 1.0
+    assert maths.unlearning_score(answers, 0.99) == 1.0
 
 
 def test_questions_of_neither_side_play_no_part():
     answers = table(["01" + "00" + "1"], "11000", "00001")
-    assert scores.unlearning_score(answers, 0.99) == 0.5
+    assert maths.unlearning_score(answers, 0.99) == 0.5
 
 
 def test_held_out_uses_the_setting_of_the_other_half():
     # setting 0 forgets the first half, setting 1 the second: each half chooses the one that fails on the other
     answers = table(["0011" + "11", "1100" + "11"], "111100", "000011")
     halves = torch.tensor([True, True, False, False, False, False])
-    assert scores.unlearning_score(answers, 0.99) == 0.5
-    assert scores.forgotten_held_out(answers, 0.99, halves).tolist() == [0.0, 0.0, 0.0, 0.0]
+    assert maths.unlearning_score(answers, 0.99) == 0.5
+    assert maths.forgotten_held_out(answers, 0.99, halves).tolist() == [0.0, 0.0, 0.0, 0.0]
     same = table(["0101" + "11"], "111100", "000011")
-    assert scores.forgotten_held_out(same, 0.99, halves).mean() == scores.unlearning_score(same, 0.99)
+    assert maths.forgotten_held_out(same, 0.99, halves).mean() == maths.unlearning_score(same, 0.99)
 
 
 def test_halves_are_drawn_by_seed_and_dataset():
     forget = torch.tensor([True] * 21 + [False] * 4)
-    first = scores.draw_halves(forget, dataset="a", seed=1)
+    first = maths.draw_halves(forget, dataset="a", seed=1)
     assert int(first.sum()) == 10
     assert not bool(first[~forget].any())
-    assert torch.equal(first, scores.draw_halves(forget, dataset="a", seed=1))
-    assert not torch.equal(first, scores.draw_halves(forget, dataset="a", seed=2))
-    assert not torch.equal(first, scores.draw_halves(forget, dataset="b", seed=1))
+    assert torch.equal(first, maths.draw_halves(forget, dataset="a", seed=1))
+    assert not torch.equal(first, maths.draw_halves(forget, dataset="a", seed=2))
+    assert not torch.equal(first, maths.draw_halves(forget, dataset="b", seed=1))
 
 
 def test_accuracy():
     correct = torch.tensor([[True, False, True], [False, False, True]])
-    assert scores.accuracy(correct, torch.tensor([True, True, False])).tolist() == pytest.approx([0.5, 0.0])
+    assert maths.accuracy(correct, torch.tensor([True, True, False])).tolist() == pytest.approx([0.5, 0.0])
+
+
+def test_a_single_forget_question_has_no_halves_and_the_result_says_why():
+    config = UnlearningEvalConfig(forget_dataset="a", dataset_names=["a", "b"], not_side_effects=[])
+    questions = [Question(n, "?", ("x", "y", "z", "w"), 0) for n in range(3)]
+    known = [KnownQuestions("a", "a", tuple(questions[:1]), {}), KnownQuestions("b", "b", tuple(questions[1:]), {})]
+    selection = Selection(torch.zeros(3), torch.zeros(3), [Setting(0.01, 1, 5, (0,))])
+    correct = torch.tensor([[False, True, True]])
+    scores = to_scores(selection, known, correct, torch.ones(3, dtype=torch.bool), config=config, seeds=(0, 1))
+    assert scores.metrics.unlearning.unlearning_score == 1.0
+    assert set(scores.not_computed) == {"eval_result_metrics.unlearning.unlearning_score_held_out"}
+    assert [result.metrics[HELD_OUT] for result in scores.seed_results] == [None, None]

@@ -6,7 +6,6 @@ two.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from sae_bench.evals.families.reported import mean_of_known, unit_ids
 from sae_bench.evals.ravel.pairs import Pair
 from sae_bench.evals.ravel.prompts import Answer
 from sae_bench.results.samples import Samples, stack_draws, units_key
@@ -70,12 +70,6 @@ def share(right_B: Bool[Tensor, " B"], chosen_B: Bool[Tensor, " B"]) -> float | 
     return float(right_B[chosen_B].double().mean()) if bool(chosen_B.any()) else None
 
 
-def mean(values: Sequence[float | None]) -> float | None:
-    """Mean of the values that there are."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
 def both(cause: float | None, isolation: float | None) -> float | None:
     """The disentanglement score."""
     return None if cause is None or isolation is None else (cause + isolation) / 2
@@ -85,7 +79,7 @@ def headline(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
     """The headline numbers of one seed."""
     classes = dict.fromkeys(outcome.entity_class for outcome in outcomes)
     cause, isolation = (
-        mean([mean([getattr(o, kind) for o in outcomes if o.entity_class == name]) for name in classes])
+        mean_of_known(mean_of_known(getattr(o, kind) for o in outcomes if o.entity_class == name) for name in classes)
         for kind in ("cause", "isolation")
     )
     return {CAUSE: cause, ISOLATION: isolation, DISENTANGLEMENT: both(cause, isolation)}
@@ -93,12 +87,12 @@ def headline(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
 
 def samples(by_seed: Sequence[Sequence[Outcome]]) -> dict[str, Samples]:
     """Path of a headline metric -> the pairs it is a mean of."""
-    found: dict[str, Samples] = {}
+    by_path: dict[str, Samples] = {}
     for path, parts in ((CAUSE, (True,)), (ISOLATION, (False,)), (DISENTANGLEMENT, (True, False))):
         draws = [draw for outcomes in by_seed if (draw := _draw(outcomes, parts)) is not None]
         if len(draws) == len(by_seed):
-            found[path] = stack_draws(draws)
-    return found
+            by_path[path] = stack_draws(draws)
+    return by_path
 
 
 def _draw(outcomes: Sequence[Outcome], parts: tuple[bool, ...]) -> Samples | None:
@@ -115,19 +109,14 @@ def _draw(outcomes: Sequence[Outcome], parts: tuple[bool, ...]) -> Samples | Non
         for number, outcome in enumerate(chosen):
             of_part = (outcome.cause_B == is_cause).nonzero()[:, 0].tolist()
             weight = 1 / (len(parts) * len(set(classes)) * classes.count(outcome.entity_class) * len(of_part))
-            values += [float(outcome.right_B[place]) for place in of_part]
+            values += [float(outcome.right_B[b]) for b in of_part]
             weights += [weight] * len(of_part)
             groups += [2 * number + is_cause] * len(of_part)
-            names += [_name(outcome, outcome.pairs[place]) for place in of_part]
+            names += [_name(outcome, outcome.pairs[b]) for b in of_part]
     key = units_key("ravel", names)
-    ids_U = torch.tensor([_hash(name) for name in names], dtype=torch.int64)
-    return Samples(torch.tensor([values]), torch.tensor(weights), tuple(groups), UNIT, key, ids_U=ids_U)
+    return Samples(torch.tensor([values]), torch.tensor(weights), tuple(groups), UNIT, key, ids_U=unit_ids(names))
 
 
 def _name(outcome: Outcome, pair: Pair) -> str:
-    base, source = (outcome.known[place].prompt.question.text for place in (pair.base, pair.source))
+    base, source = (outcome.known[n].prompt.question.text for n in (pair.base, pair.source))
     return f"{outcome.attribute}\n{pair.is_cause}\n{base}\n{source}"
-
-
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little", signed=True)
