@@ -145,7 +145,7 @@ class Record:
     def settings(self) -> dict[str, Any]:
         """The settings that change numbers, seeds and model aside."""
         config = self.content.get("eval_config") or {}
-        left_out = _NOT_PART_OF_THE_EVAL - get_eval(self.eval_name).config.counted
+        left_out = _NOT_PART_OF_THE_EVAL - (frozenset() if self.spec is None else self.spec.config.counted)
         return {key: value for key, value in config.items() if key not in left_out}
 
     def read(self) -> dict[str, Any]:
