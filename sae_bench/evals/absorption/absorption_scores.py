@@ -115,16 +115,20 @@ def thresholded_fraction(
     cosine_NK: Float[Tensor, "N K"],
     is_own_NK: Bool[Tensor, "N K"],
     projection_N: Float[Tensor, " N"],
+    *,
+    min_cosine: float = ABSORBER_MIN_COSINE,
+    min_share: float = MIN_SHARE,
+    max_absorbers: int = MAX_ABSORBERS,
 ) -> Float[Tensor, " N"]:
     """As sae-bench 0.6.0: b / (b + own), b the part of a - own that at most three absorbing latents carry.
 
     Absorbing latents are not the letter's own, point along the probe (cosine >= 0.1) and have the largest positive
     c_j. 0 where they carry less than 0.4 of a or the own latents carry a already, 1 where those carry nothing.
     """
-    may_absorb_NK = ~is_own_NK & (cosine_NK >= ABSORBER_MIN_COSINE) & (share_NK > 0)
+    may_absorb_NK = ~is_own_NK & (cosine_NK >= min_cosine) & (share_NK > 0)
     candidates_NK = share_NK.masked_fill(~may_absorb_NK, 0.0)
-    absorbed_N = candidates_NK.topk(min(MAX_ABSORBERS, candidates_NK.shape[1]), dim=1).values.sum(dim=1)
-    none_N = (own_N >= projection_N) | (projection_N <= 0) | (absorbed_N < MIN_SHARE * projection_N)
+    absorbed_N = candidates_NK.topk(min(max_absorbers, candidates_NK.shape[1]), dim=1).values.sum(dim=1)
+    none_N = (own_N >= projection_N) | (projection_N <= 0) | (absorbed_N < min_share * projection_N)
     taken_N = torch.minimum(absorbed_N, projection_N - own_N)
     fraction_N = (taken_N / (taken_N + own_N).masked_fill(none_N | (own_N <= 0), 1.0)).clamp(0.0, 1.0)
     return fraction_N.masked_fill(own_N <= 0, 1.0).masked_fill(none_N, 0.0)
@@ -136,9 +140,12 @@ def is_fully_absorbed(
     cosine_NK: Float[Tensor, "N K"],
     is_own_NK: Bool[Tensor, "N K"],
     projection_N: Float[Tensor, " N"],
+    *,
+    min_cosine: float = FULL_MIN_COSINE,
+    min_share: float = MIN_SHARE,
 ) -> Bool[Tensor, " N"]:
     """No own latent is on, and the latent with the largest c_j has cosine >= 0.025 and carries 0.4 of a or more."""
     silent_N = ~(is_own_NK & (values_NK >= SILENT_BELOW)).any(dim=1)
     strongest_N, slot_N = share_NK.max(dim=1)
-    aligned_N = cosine_NK.gather(1, slot_N[:, None])[:, 0] >= FULL_MIN_COSINE
-    return silent_N & aligned_N & (projection_N > 0) & (strongest_N >= MIN_SHARE * projection_N)
+    aligned_N = cosine_NK.gather(1, slot_N[:, None])[:, 0] >= min_cosine
+    return silent_N & aligned_N & (projection_N > 0) & (strongest_N >= min_share * projection_N)
