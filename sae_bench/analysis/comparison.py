@@ -88,7 +88,7 @@ def compare(
             for comparison, p, n in zip(found, adjusted, levels, strict=True)
         ],
         skipped=_skipped(table),
-        notes=[*notes, *_broken_samples(table)],
+        notes=[*notes, *table.mixed_names(), *_broken_samples(table)],
     )
 
 
@@ -108,7 +108,12 @@ def rank(results: ResultTable | str | Path, *, metrics: Sequence[str] = (), alph
         for name in table.eval_names()
         for ranking in _rank_eval(table.of_eval(name), metrics, alpha=alpha, notes=notes)
     ]
-    return Comparison(alpha=alpha, rankings=rankings, skipped=_skipped(table), notes=[*notes, *_broken_samples(table)])
+    return Comparison(
+        alpha=alpha,
+        rankings=rankings,
+        skipped=_skipped(table),
+        notes=[*notes, *table.mixed_names(), *_broken_samples(table)],
+    )
 
 
 # ---- pairs

@@ -175,6 +175,20 @@ class ResultTable:
         """`release:id` of all SAEs."""
         return sorted({record.sae for record in self.records})
 
+    def mixed_names(self) -> list[str]:
+        """A sentence for each SAE whose results on one model are of several SAEs, by their fingerprints."""
+        prints: dict[tuple[str, str], dict[str, set[str]]] = {}
+        for record in self.records:
+            if fingerprint := record.provenance.get("sae_fingerprint"):
+                of_name = prints.setdefault((record.sae, record.model or ""), {})
+                of_name.setdefault(fingerprint, set()).add(record.eval_name)
+        return [
+            f"{sae}: its results are of {len(evals)} SAEs of that name, so do not read them as one: "
+            + "; ".join(f"{fingerprint} ({', '.join(sorted(names))})" for fingerprint, names in sorted(evals.items()))
+            for (sae, _), evals in sorted(prints.items())
+            if len(evals) > 1
+        ]
+
     def resolve_sae(self, name: str) -> str:
         """The SAE that a name stands for: `release:id`, `release_id`, or an id that only one release has.
 

@@ -111,7 +111,7 @@ def linearity_error(sae: SAE, *, seed: int = 0) -> float:
     return float(((found_ND - expected_ND).abs().amax(1) / size_N).max())
 
 
-def encoder_bias(sae: SAE) -> Tensor | None:
+def encoder_bias(sae: Any) -> Tensor | None:
     """The bias of the magnitudes: `b_mag` for gated SAEs, `b_enc` else, None where there is none."""
     for name in ("b_mag", "b_enc"):
         bias = getattr(sae, name, None)
@@ -164,6 +164,11 @@ def weights(sae: SAE) -> Iterator[tuple[str, Tensor]]:
         value = getattr(sae, name, None)
         if isinstance(value, Tensor):
             yield name, value
+
+
+def dtype_if_fixed(sae: Any) -> str | None:
+    """The dtype of an SAE that cannot be cast, None for one that can."""
+    return None if hasattr(sae, "to") or not hasattr(sae, "W_dec") else str(sae.W_dec.dtype).removeprefix("torch.")
 
 
 def _decoder_constant(sae: SAE) -> Float[Tensor, "1 D"]:

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import torch
 
+from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import HALF_PRECISION, check_finite, weights
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
@@ -34,6 +35,7 @@ class Member:
         warnings: what it was trained with that this run does not have, and about its weights (a decoder that is not
             unit-norm, say).
         file_weights: its weights before they were cast to half precision, on the CPU; None if they were not.
+        fingerprint: which SAE it is.
     """
 
     release: str
@@ -42,6 +44,7 @@ class Member:
     hook_name: str
     warnings: tuple[str, ...] = ()
     file_weights: Any = field(default=None, repr=False)
+    fingerprint: str = ""
 
     @property
     def weights(self) -> Any:
@@ -123,7 +126,9 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
     narrows = context.dtype in HALF_PRECISION
     with no_exit(handle.name):
         wide = dataclasses.replace(at, device=torch.device("cpu"), dtype=torch.float32)
+        told = None if handle.fingerprint is None else handle.fingerprint(at)
         sae = handle.load(wide if narrows else at)
+        identity = told or fingerprint.of_weights(sae)
     hook = getattr(sae.cfg, "hook_name", None) or hook
     if hook is None:
         raise UsageError(
@@ -150,10 +155,25 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
     if handle.model_name and handle.model_name != lm.name and not same_model(handle.model_name, lm.name):
         warnings.append(f"the SAE was trained on '{handle.model_name}' and evaluated on '{lm.name}'")
     kept = SimpleNamespace(**{name: value.detach().clone() for name, value in weights(sae)}) if narrows else None
-    if narrows and hasattr(sae, "to"):
+    if hasattr(sae, "to") and (narrows or sae.W_dec.dtype != context.dtype):
         with no_exit(handle.name):
             sae = sae.to(device=context.device, dtype=context.dtype) or sae
-    return Member(handle.release, handle.sae_id, sae, hook, tuple(warnings), kept)
+    return Member(handle.release, handle.sae_id, sae, hook, tuple(warnings), kept, identity)
+
+
+def identify(handle: SAEHandle, context: LoadContext) -> tuple[str, str | None]:
+    """Which SAE it is and, where the run's hook may be what places it, its hook: read off its files if it can be.
+
+    Raises:
+        Exception: whatever its loading raises.
+    """
+    at = dataclasses.replace(context, hook_name=handle.hook_name or context.hook_name)
+    with no_exit(handle.name):
+        if handle.fingerprint is not None:
+            placed_by_run = handle.release == "baseline" or not handle.hook_name
+            return handle.fingerprint(at), at.hook_name if placed_by_run else None
+        sae = handle.load(dataclasses.replace(at, device=torch.device("cpu"), dtype=torch.float32))
+    return fingerprint.of_weights(sae), getattr(sae.cfg, "hook_name", None) or at.hook_name
 
 
 def differences(trained_with: Mapping[str, Any], lm: LanguageModel) -> list[str]:

@@ -50,6 +50,8 @@ class LoadContext:
     activations: Callable[[str], Iterator[Tensor]] | None = None
     """Gives batches (N, D) of corpus activations at a hook, for the PCA baseline."""
     data_dir: Path | None = None
+    corpus: str = ""
+    """Where those activations come from."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,10 @@ class SAEHandle:
     """None where the SAE takes the run's hook (baselines) or where only loading tells."""
     model_name: str | None
     load: Callable[[LoadContext], SAE]
+    fingerprint: Callable[[LoadContext], str] | None = None
+    """Tells without loading which SAE it is (see `custom_saes.fingerprint`); None where only its weights do."""
+    fixed_dtype: str | None = None
+    """The dtype of an SAE that cannot be cast."""
 
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_absorption_first_letter.json, schema sha256 a58cd40b94c1c770e96468022eb6778f8257179c1617b09774c4daed2c0fc2cd */
+   eval_output_schema_absorption_first_letter.json, schema sha256 3073efa76eba28574b038e657a97eedeb39fa68f0a4e5845d4c8e83382dc12e6 */
 /**
  * Name of the eval.
  */
@@ -252,6 +252,14 @@ export type ModelFingerprint = string;
  */
 export type LlmDtype = string;
 /**
+ * Short hash of the SAE's files, or of its weights and configuration.
+ */
+export type SaeFingerprint = string | null;
+/**
+ * Hook at which the SAE sits.
+ */
+export type SaeHook = string | null;
+/**
  * dtype of the SAE.
  */
 export type SaeDtype = string;
@@ -455,6 +463,8 @@ export interface Provenance1 {
   model: Model;
   model_fingerprint: ModelFingerprint;
   llm_dtype: LlmDtype;
+  sae_fingerprint?: SaeFingerprint;
+  sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;

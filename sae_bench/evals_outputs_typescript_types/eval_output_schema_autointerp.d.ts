@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_autointerp.json, schema sha256 cc6ca7f31d7e5e83c13b2b59a306778a0067e797df5124f7b10197e9bf70817f */
+   eval_output_schema_autointerp.json, schema sha256 0f9fdd69a12b4d01d6e229d23a9600e248210436c03255de71b792f2fb185d9d */
 /**
  * Name of the eval.
  */
@@ -328,6 +328,14 @@ export type ModelFingerprint = string;
  */
 export type LlmDtype = string;
 /**
+ * Short hash of the SAE's files, or of its weights and configuration.
+ */
+export type SaeFingerprint = string | null;
+/**
+ * Hook at which the SAE sits.
+ */
+export type SaeHook = string | null;
+/**
  * dtype of the SAE.
  */
 export type SaeDtype = string;
@@ -547,6 +555,8 @@ export interface Provenance1 {
   model: Model;
   model_fingerprint: ModelFingerprint;
   llm_dtype: LlmDtype;
+  sae_fingerprint?: SaeFingerprint;
+  sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_mdl.json, schema sha256 a8cab23985443dafe62ee19ace59d8b9ad44ba0108a809ae3b1e237063a6c689 */
+   eval_output_schema_mdl.json, schema sha256 a7c3d4d4780cd374f76d4df0e62d86f494335d42f3e6d9c0ba26e1b8276c16b0 */
 /**
  * Name of the eval.
  */
@@ -208,6 +208,14 @@ export type ModelFingerprint = string;
  */
 export type LlmDtype = string;
 /**
+ * Short hash of the SAE's files, or of its weights and configuration.
+ */
+export type SaeFingerprint = string | null;
+/**
+ * Hook at which the SAE sits.
+ */
+export type SaeHook = string | null;
+/**
  * dtype of the SAE.
  */
 export type SaeDtype = string;
@@ -396,6 +404,8 @@ export interface Provenance1 {
   model: Model;
   model_fingerprint: ModelFingerprint;
   llm_dtype: LlmDtype;
+  sae_fingerprint?: SaeFingerprint;
+  sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;

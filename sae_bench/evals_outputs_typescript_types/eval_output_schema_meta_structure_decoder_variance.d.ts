@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 d266a1c55aa42fe31efd46729247e09d797b03f6fed0a5b507aa33d35e9e78b0 */
+   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 f3233063414bef79d62b743a8ae0c943a2f082ce3b0654cf90d9e0fc5bf6145e */
 /**
  * Name of the eval.
  */
@@ -147,6 +147,14 @@ export type ModelFingerprint = string;
  * dtype of the language model.
  */
 export type LlmDtype = string;
+/**
+ * Short hash of the SAE's files, or of its weights and configuration.
+ */
+export type SaeFingerprint = string | null;
+/**
+ * Hook at which the SAE sits.
+ */
+export type SaeHook = string | null;
 /**
  * dtype of the SAE.
  */
@@ -321,6 +329,8 @@ export interface Provenance1 {
   model: Model;
   model_fingerprint: ModelFingerprint;
   llm_dtype: LlmDtype;
+  sae_fingerprint?: SaeFingerprint;
+  sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_scr.json, schema sha256 f02b3c15e9fe353a65f5378283d13a432d311ec140a18d1c196d49093ecf177b */
+   eval_output_schema_scr.json, schema sha256 563a57897f2c62e717b19f193b63a7b2c4db3fb4c94aa8a9b395c2449b2943dd */
 /**
  * Name of the eval.
  */
@@ -366,6 +366,14 @@ export type ModelFingerprint = string;
  */
 export type LlmDtype = string;
 /**
+ * Short hash of the SAE's files, or of its weights and configuration.
+ */
+export type SaeFingerprint = string | null;
+/**
+ * Hook at which the SAE sits.
+ */
+export type SaeHook = string | null;
+/**
  * dtype of the SAE.
  */
 export type SaeDtype = string;
@@ -662,6 +670,8 @@ export interface Provenance1 {
   model: Model;
   model_fingerprint: ModelFingerprint;
   llm_dtype: LlmDtype;
+  sae_fingerprint?: SaeFingerprint;
+  sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing.json, schema sha256 bf5a9e0e2cea4dc15b78869e0cb7bab36fa84fd89a165fa526a1dd643bd6c974 */
+   eval_output_schema_sparse_probing.json, schema sha256 e16818da0f11cd0600ea1841e4c19a147cc7a7f1f969bfd31593eaba8e6402e7 */
 /**
  * Name of the eval.
  */
@@ -266,6 +266,14 @@ export type ModelFingerprint = string;
  */
 export type LlmDtype = string;
 /**
+ * Short hash of the SAE's files, or of its weights and configuration.
+ */
+export type SaeFingerprint = string | null;
+/**
+ * Hook at which the SAE sits.
+ */
+export type SaeHook = string | null;
+/**
  * dtype of the SAE.
  */
 export type SaeDtype = string;
@@ -519,6 +527,8 @@ export interface Provenance1 {
   model: Model;
   model_fingerprint: ModelFingerprint;
   llm_dtype: LlmDtype;
+  sae_fingerprint?: SaeFingerprint;
+  sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;

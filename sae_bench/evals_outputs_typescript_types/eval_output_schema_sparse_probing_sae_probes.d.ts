@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 004ea532478f808b6de29b3463c07eb8b7c2be3c60b5501c1a8b960db12b3d60 */
+   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 14c1a0c1567b1ff9b381b167d8e4bce0ec5de6e8a66dc381a76099cc25ebbdfd */
 /**
  * Name of the eval.
  */
@@ -358,6 +358,14 @@ export type ModelFingerprint = string;
  */
 export type LlmDtype = string;
 /**
+ * Short hash of the SAE's files, or of its weights and configuration.
+ */
+export type SaeFingerprint = string | null;
+/**
+ * Hook at which the SAE sits.
+ */
+export type SaeHook = string | null;
+/**
  * dtype of the SAE.
  */
 export type SaeDtype = string;
@@ -656,6 +664,8 @@ export interface Provenance1 {
   model: Model;
   model_fingerprint: ModelFingerprint;
   llm_dtype: LlmDtype;
+  sae_fingerprint?: SaeFingerprint;
+  sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_tpp.json, schema sha256 dd97dd1ab540f211080a5fb97c931cc5e4fe358e1c8040e018dc4b1661496b47 */
+   eval_output_schema_tpp.json, schema sha256 190c3e819c234bcba90c88d2ab8a03aaf2ced01cac7f1b5076115eb155d18759 */
 /**
  * Name of the eval.
  */
@@ -330,6 +330,14 @@ export type ModelFingerprint = string;
  */
 export type LlmDtype = string;
 /**
+ * Short hash of the SAE's files, or of its weights and configuration.
+ */
+export type SaeFingerprint = string | null;
+/**
+ * Hook at which the SAE sits.
+ */
+export type SaeHook = string | null;
+/**
  * dtype of the SAE.
  */
 export type SaeDtype = string;
@@ -607,6 +615,8 @@ export interface Provenance1 {
   model: Model;
   model_fingerprint: ModelFingerprint;
   llm_dtype: LlmDtype;
+  sae_fingerprint?: SaeFingerprint;
+  sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_unlearning.json, schema sha256 97696263f72dbf64a7be9094806f685617b39c1c0db1fa01d1eaf951fc021f80 */
+   eval_output_schema_unlearning.json, schema sha256 2f3110ac7be58474923df81f5efa8dc56d470d9f20bea8fb4a7f7809b5b588ad */
 /**
  * Name of the eval.
  */
@@ -220,6 +220,14 @@ export type ModelFingerprint = string;
  */
 export type LlmDtype = string;
 /**
+ * Short hash of the SAE's files, or of its weights and configuration.
+ */
+export type SaeFingerprint = string | null;
+/**
+ * Hook at which the SAE sits.
+ */
+export type SaeHook = string | null;
+/**
  * dtype of the SAE.
  */
 export type SaeDtype = string;
@@ -418,6 +426,8 @@ export interface Provenance1 {
   model: Model;
   model_fingerprint: ModelFingerprint;
   llm_dtype: LlmDtype;
+  sae_fingerprint?: SaeFingerprint;
+  sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;

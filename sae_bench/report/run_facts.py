@@ -38,6 +38,7 @@ def _source(source: Source) -> dict[str, Any]:
         "seeds": _counted((", ".join(map(str, r.seeds)),) for r in records if r.seeds),
         "datasets": _datasets(records),
         "seconds": _seconds(records),
+        "mixed_names": source.table.mixed_names(),
         "warnings": _counted((r.eval_name, w) for r in records for w in r.provenance.get("warnings") or ()),
         "moved": _counted((r.eval_name, note) for r in records for note in r.moved),
         "samples_problems": [f"{r.eval_name} of {r.sae}: {r.samples_problem}" for r in records if r.samples_problem],

@@ -28,6 +28,25 @@ CHANGES_NO_NUMBER = frozenset(
 an eval counts them (`BaseEvalConfig.counted`)."""
 
 
+_IN_WORDS = {"sae_fingerprint": "weights or configuration of the SAE (sae_fingerprint)"}
+"""What messages call an entry of the provenance whose name says too little."""
+
+
+@dataclass(frozen=True)
+class SAEIdentity:
+    """Which SAE a result is of, and how it was read.
+
+    Attributes:
+        fingerprint: of its files, or of its weights and configuration.
+        hook: where it sits; None where its files say it.
+        dtype: of its weights in the run.
+    """
+
+    fingerprint: str
+    hook: str | None
+    dtype: str
+
+
 @dataclass(frozen=True)
 class Made:
     """What a result is made of, as far as it is known before any SAE is loaded."""
@@ -38,15 +57,23 @@ class Made:
     seeds: tuple[int, ...]
     model_fingerprint: str
     resample_data: bool = False
+    sae: SAEIdentity | None = None
 
     def provenance(self) -> dict[str, Any]:
         """The part that a result file keeps under `provenance`."""
+        sae = {} if self.sae is None else _provenance_of(self.sae)
         return {
+            **sae,
             "protocol": self.protocol,
             "seeds": list(self.seeds),
             "model_fingerprint": self.model_fingerprint,
             "resample_data": self.resample_data,
         }
+
+
+def _provenance_of(sae: SAEIdentity) -> dict[str, str]:
+    hook = {} if sae.hook is None else {"sae_hook": sae.hook}
+    return {"sae_fingerprint": sae.fingerprint, **hook, "sae_dtype": sae.dtype}
 
 
 def result_path(eval_folder: str | Path, release: str, sae_id: str) -> Path:
@@ -93,9 +120,11 @@ def check_writable(folder: Path) -> None:
         )
 
 
-def is_done(path: Path, made: Made) -> bool:
-    """Whether `path` holds a result of this eval, made with these very settings, seeds, definition and model.
+def is_done(path: Path, made: Made, *, unidentified: list[Path] | None = None) -> bool:
+    """Whether `path` holds a result of this eval, made with these very settings, seeds, definition, model and SAE.
 
+    Args:
+        unidentified: takes the path if the result, from an older version, does not record which SAE it is of.
     Raises:
         ResultError: the file holds another result, or is no result: overwriting it would lose something.
     """
@@ -108,12 +137,15 @@ def is_done(path: Path, made: Made) -> bool:
         )
     differing = _differing_settings(found.get("eval_config") or {}, made.config)
     provenance = {"resample_data": False, **(found.get("provenance") or {})}  # files from before it existed
+    provenance.setdefault("sae_hook", (found.get("sae_cfg_dict") or {}).get("hook_name"))
+    if unidentified is not None and provenance.get("sae_fingerprint") is None:
+        unidentified.append(path)
     for key, wanted in made.provenance().items():
         if provenance.get(key) not in (None, wanted):
-            differing.append(f"{key}: {provenance[key]!r} there, {wanted!r} asked for")
+            differing.append(f"{_IN_WORDS.get(key, key)}: {provenance[key]!r} there, {wanted!r} asked for")
     if differing:
         raise ResultError(
-            f"'{path}' was made with other settings ({'; '.join(differing[:4])}). "
+            f"'{path}' was made with other settings or another SAE ({'; '.join(differing[:4])}). "
             "Next: --force-rerun to replace it, or another --output-folder to keep both."
         )
     return True

@@ -191,6 +191,10 @@ class Provenance(BaseModel):
     model: str = Field(description="Name of the language model as given.")
     model_fingerprint: str = Field(description="Short hash of the model's configuration and a sample of its weights.")
     llm_dtype: str = Field(description="dtype of the language model.")
+    sae_fingerprint: str | None = Field(
+        default=None, description="Short hash of the SAE's files, or of its weights and configuration."
+    )
+    sae_hook: str | None = Field(default=None, description="Hook at which the SAE sits.")
     sae_dtype: str = Field(description="dtype of the SAE.")
     device: str = Field(description="Device that ran the model.")
     prepend_bos: bool = Field(description="Whether texts start with BOS.")

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from sae_bench.custom_saes import fingerprint
+from sae_bench.custom_saes.interface import dtype_if_fixed
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
 from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, check_shapes
@@ -73,7 +75,15 @@ def object_handle(name: str, sae: Any) -> SAEHandle:
 
     release, _, sae_id = name.partition(":")
     hook_name, model_name = sae.cfg.hook_name, getattr(sae.cfg, "model_name", None)
-    return SAEHandle(release, sae_id or DEFAULT_ID, hook_name or None, model_name or None, load)
+    return SAEHandle(
+        release,
+        sae_id or DEFAULT_ID,
+        hook_name or None,
+        model_name or None,
+        load,
+        lambda _context: fingerprint.of_weights(sae),
+        dtype_if_fixed(sae),
+    )
 
 
 def load_saes(

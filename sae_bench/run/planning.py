@@ -154,6 +154,7 @@ def load_context(
         lm=lm,
         hook_name=hook,
         data_dir=data_dir,
+        corpus=pca_corpus,
         activations=lambda name: corpus_activations(lm, name, pca_corpus, data_dir=data_dir),
     )
 

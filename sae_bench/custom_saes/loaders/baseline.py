@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import layer_of
 from sae_bench.custom_saes.identity_sae import IdentitySAE, ZeroSAE
@@ -30,7 +31,22 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:  # n
     if hook_name:
         parse_hook_name(hook_name)
     sae_id = f"{name}_{hook_name}" if hook_name else name
-    return [SAEHandle("baseline", sae_id, hook_name or None, None, lambda c: _build(name, hook_name or None, c))]
+    return [
+        SAEHandle(
+            "baseline",
+            sae_id,
+            hook_name or None,
+            None,
+            lambda context: _build(name, hook_name or None, context),
+            lambda context: _fingerprint(name, context),
+        )
+    ]
+
+
+def _fingerprint(name: str, context: LoadContext) -> str:
+    """What defines a baseline, but for the model and the hook, which results name themselves."""
+    corpus = context.corpus if name == "pca" else ""
+    return fingerprint.of_words("baseline", name, RANDOM_EXPANSION, RANDOM_K, corpus)
 
 
 def _build(name: str, hook_name: str | None, context: LoadContext) -> BaseSAE:

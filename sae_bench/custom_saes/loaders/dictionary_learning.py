@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.architectures import ARCHITECTURES, Architecture, Trainer
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import (
@@ -211,14 +212,18 @@ def _handle(config_path: Path, *, release: str, location: str, repo_id: str | No
     except SAELoadError as error:
         return unusable(release, sae_id, error)
 
-    def load(context: LoadContext) -> BaseSAE:
+    def weights() -> Path:
         if repo_id is None:
-            weights = config_path.parent / WEIGHTS
-        else:
-            weights = download(repo_id, WEIGHTS if location == "." else f"{location}/{WEIGHTS}")
-        return load_folder(weights, config, device=context.device, dtype=context.dtype)
+            return config_path.parent / WEIGHTS
+        return download(repo_id, WEIGHTS if location == "." else f"{location}/{WEIGHTS}")
 
-    return SAEHandle(release, sae_id, hook_name, str(config["trainer"].get("lm_name") or "") or None, load)
+    def load(context: LoadContext) -> BaseSAE:
+        return load_folder(weights(), config, device=context.device, dtype=context.dtype)
+
+    def identify(_context: LoadContext) -> str:
+        return fingerprint.of_files(weights(), config_path)
+
+    return SAEHandle(release, sae_id, hook_name, str(config["trainer"].get("lm_name") or "") or None, load, identify)
 
 
 def _to_our_layout(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import read_json
 from sae_bench.custom_saes.loaders.native import config_of, is_native, load_native
@@ -38,17 +39,22 @@ def pair_handles(folder: Path, *, release: str) -> list[SAEHandle]:
             try:
                 config = read_json(config_path)
                 if is_native(config):
-                    handles.append(native_handle(weights, config, release=release, sae_id=sae_id))
+                    handles.append(native_handle(weights, config_path, config, release=release, sae_id=sae_id))
             except SAELoadError as error:
                 handles.append(unusable(release, sae_id, error))
     return handles
 
 
-def native_handle(weights: Path, config: dict[str, object], *, release: str, sae_id: str) -> SAEHandle:
-    """The handle of one SAE in the package's own format."""
+def native_handle(
+    weights: Path, config_path: Path, config: dict[str, object], *, release: str, sae_id: str
+) -> SAEHandle:
+    """The handle of one SAE in the package's own format; `config` is what `config_path` holds."""
     cfg = config_of(config, source=weights)
 
     def load(context: LoadContext) -> BaseSAE:
         return load_native(weights, config, device=context.device, dtype=context.dtype)
 
-    return SAEHandle(release, sae_id, cfg.hook_name, cfg.model_name or None, load)
+    def identify(_context: LoadContext) -> str:
+        return fingerprint.of_files(weights, config_path)
+
+    return SAEHandle(release, sae_id, cfg.hook_name, cfg.model_name or None, load, identify)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.files import download, fill, find_repository, layer_of, matrix_shape
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
@@ -38,9 +39,15 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
     hook_name = hook_of(release, filename)
     model_name = model_of(release)
 
+    def params(context: LoadContext) -> Path:
+        return fetch(repo_id, filename, data_dir=data_dir or context.data_dir)
+
+    def identify(context: LoadContext) -> str:
+        return fingerprint.of_files(params(context))
+
     def load(context: LoadContext) -> JumpReluSAE:
         return read_params(
-            fetch(repo_id, filename, data_dir=data_dir or context.data_dir),
+            params(context),
             model_name=model_name or "",
             hook_layer=layer_of(hook_name),
             hook_name=hook_name,
@@ -48,7 +55,7 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
             dtype=context.dtype,
         )
 
-    return [SAEHandle(release, filename.removesuffix(f"/{PARAMS}"), hook_name, model_name, load)]
+    return [SAEHandle(release, filename.removesuffix(f"/{PARAMS}"), hook_name, model_name, load, identify)]
 
 
 def hook_of(release: str, filename: str) -> str:

@@ -7,11 +7,14 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sae_bench.custom_saes import fingerprint
+from sae_bench.custom_saes.interface import dtype_if_fixed
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, check_shapes, malformed, unusable
 from sae_bench.errors import SAELoadError, UnknownNameError, UsageError, no_exit
 
@@ -41,8 +44,13 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
 def _handle(name: str, sae: Any) -> SAEHandle:
     cfg = getattr(sae, "cfg", None)
 
-    def load(context: LoadContext) -> Any:
+    @cache
+    def identify() -> str:
         check_shapes(sae, name)
+        return fingerprint.of_weights(sae)
+
+    def load(context: LoadContext) -> Any:
+        identify()  # before it is moved, cast or folded
         move = getattr(sae, "to", None)
         if move is None:
             return sae
@@ -50,7 +58,9 @@ def _handle(name: str, sae: Any) -> SAEHandle:
         return sae if moved is None else moved
 
     hook_name, model_name = getattr(cfg, "hook_name", None), getattr(cfg, "model_name", None)
-    return SAEHandle(name, DEFAULT_ID, hook_name, model_name or None, load)
+    return SAEHandle(
+        name, DEFAULT_ID, hook_name, model_name or None, load, lambda _context: identify(), dtype_if_fixed(sae)
+    )
 
 
 def _find(module_name: str, attribute: str) -> Callable[..., Any]:

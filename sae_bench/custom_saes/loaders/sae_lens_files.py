@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.architectures import SAE_LENS, Architecture, SAELensForm
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import active_latents, empty_sae, fill, matrix_shape, read_json, read_safetensors
@@ -41,7 +42,11 @@ def handle(folder: Path, raw: Mapping[str, Any], *, release: str, sae_id: str) -
     def load(context: LoadContext) -> SAE:
         return load_folder(folder, raw, device=context.device, dtype=context.dtype)
 
-    return SAEHandle(release, sae_id, hook_name, cfg.get("model_name"), load)
+    def identify(_context: LoadContext) -> str:
+        files = [folder / name for name in (WEIGHTS, CONFIG, SCALER)]
+        return fingerprint.of_files(*(path for path in files if path.exists()))
+
+    return SAEHandle(release, sae_id, hook_name, cfg.get("model_name"), load, identify)
 
 
 def load_folder(folder: Path, raw: Mapping[str, Any], *, device: torch.device | str, dtype: torch.dtype) -> SAE:

@@ -54,7 +54,7 @@ def _file(path: Path) -> list[SAEHandle]:
     config = read_json(config_path)
     if not is_native(config):
         raise SAELoadError(f"'{config_path}' does not describe an SAE written by save_sae.")
-    return [native_handle(path, config, release=path.stem, sae_id=DEFAULT_ID)]
+    return [native_handle(path, config_path, config, release=path.stem, sae_id=DEFAULT_ID)]
 
 
 def _directory(root: Path) -> Iterator[SAEHandle]:
@@ -95,7 +95,8 @@ def _folder(folder: Path, *, root: Path) -> list[SAEHandle]:
     try:
         config = read_json(folder / FOLDER_CONFIG)
         if is_native(config) and (folder / FOLDER_WEIGHTS).is_file():
-            return [native_handle(folder / FOLDER_WEIGHTS, config, release=_release(root), sae_id=sae_id)]
+            weights = folder / FOLDER_WEIGHTS
+            return [native_handle(weights, folder / FOLDER_CONFIG, config, release=_release(root), sae_id=sae_id)]
         if (folder / sae_lens_files.WEIGHTS).is_file():
             return [sae_lens_files.handle(folder, config, release=_release(root), sae_id=sae_id)]
     except SAELoadError as error:

@@ -18,7 +18,7 @@
       failures(source), rows([...models, ["seeds", seeds], ...Object.entries(source.versions).map(([k, v]) => [readable(k), counted(v, n)]), ["definitions", counted(source.protocols, n)]]),
       source.datasets.length ? h("details", { open: true }, h("summary", {}, `Data (${source.datasets.length})`), rows(source.datasets.map((d) => [d.name, `${Object.entries(d.facts).map(([k, v]) => `${k}: ${v}`).join(", ")} (${d.evals.join(", ")})`]))) : null,
       cost(source), list("Warnings in the results", source.warnings.map((w) => `${w.value.join(": ")}${w.n > 1 ? ` (${w.n} results)` : ""}`)),
-      list("Read under another name", source.moved.map((w) => `${w.value.join(": ")} (${w.n} results)`)), list("Samples that cannot be used", source.samples_problems));
+      list("One name, several SAEs", source.mixed_names), list("Read under another name", source.moved.map((w) => `${w.value.join(": ")} (${w.n} results)`)), list("Samples that cannot be used", source.samples_problems));
   }
 
   const list = (title, entries) => (entries.length ? h("details", { open: entries.length < 12 }, h("summary", {}, `${title} (${entries.length})`), h("ul", { class: "small" }, entries.map((e) => h("li", {}, e)))) : null);

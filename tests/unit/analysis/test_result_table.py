@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from written_results import TOP_1, published, write
 
+from sae_bench.analysis.comparison import rank
 from sae_bench.analysis.table import choose_metrics, load_results
 from sae_bench.errors import ResultError, UnknownNameError, UsageError
 from sae_bench.testing.simulated_samples import Design, simulate
+from sae_bench.testing.synthetic_results import write_synthetic_results
 
 DESIGN = Design(n_units=40)
 
@@ -142,3 +144,18 @@ def test_nothing_to_read(tmp_path: Path):
     (tmp_path / "package.json").write_text("{}")
     with pytest.raises(ResultError, match=r"package\.json: foreign"):
         load_results(tmp_path)
+
+
+def test_one_name_with_two_saes_is_said(tmp_path: Path):
+    write_synthetic_results(tmp_path, 2, evals=("core", "mdl"))
+    paths = {name: sorted((tmp_path / name).glob("*.json")) for name in ("core", "mdl")}
+    for (name, of_eval), fingerprints in zip(paths.items(), (("a1", "b1"), ("a1", "b2")), strict=True):
+        for path, fingerprint in zip(of_eval, fingerprints, strict=True):
+            content = json.loads(path.read_text())
+            content["provenance"]["sae_fingerprint"] = fingerprint
+            path.write_text(json.dumps(content))
+    table = load_results(tmp_path)
+    (note,) = table.mixed_names()
+    assert table.saes()[1] in note
+    assert "b1 (core); b2 (mdl)" in note
+    assert note in rank(table).notes
