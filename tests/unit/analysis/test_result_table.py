@@ -149,7 +149,7 @@ def test_nothing_to_read(tmp_path: Path):
 def test_one_name_with_two_saes_is_said(tmp_path: Path):
     write_synthetic_results(tmp_path, 2, evals=("core", "mdl"))
     paths = {name: sorted((tmp_path / name).glob("*.json")) for name in ("core", "mdl")}
-    for (name, of_eval), fingerprints in zip(paths.items(), (("a1", "b1"), ("a1", "b2")), strict=True):
+    for of_eval, fingerprints in zip(paths.values(), (("a1", "b1"), ("a1", "b2")), strict=True):
         for path, fingerprint in zip(of_eval, fingerprints, strict=True):
             content = json.loads(path.read_text())
             content["provenance"]["sae_fingerprint"] = fingerprint

@@ -253,9 +253,28 @@ def test_one_failing_sae_does_not_stop_the_others(make_plan: Plan, bad: Callable
     assert [read(p) for p in alone] == [read(p) for p in summary.written if "tiny_a" in p.name]
 
 
-def test_a_failure_is_recorded_only_for_what_was_still_to_do(make_plan: Plan):
+def test_results_of_an_sae_that_cannot_be_read_any_more_stay_and_are_not_vouched_for(make_plan: Plan):
+    (path,) = run(make_plan([handle("a")], evals=["core"])).written
+    before = path.read_bytes()
+
+    def gone(_context: Any) -> Any:
+        raise OSError("the file is gone")
+
+    summary = run(make_plan([handle("a", load=gone)]))
+    assert [failure.eval_name for failure in summary.failures] == list(EVALS)
+    assert summary.skipped == []
+    assert path.read_bytes() == before
+
+
+def test_a_failure_is_recorded_only_for_what_was_still_to_do(make_plan: Plan, monkeypatch: pytest.MonkeyPatch):
+    from sae_bench.evals.sparse_probing.evaluate import SparseProbingJob
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("planted")
+
+    monkeypatch.setattr(SparseProbingJob, "score", fail)
     run(make_plan([handle("a")], evals=["core"]))
-    summary = run(make_plan([handle("a", load=broken(nan=True))]))
+    summary = run(make_plan([handle("a")]))
     assert [failure.eval_name for failure in summary.failures] == ["sparse_probing"]
 
 
