@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ravel.json, schema sha256 e688bd5c954e13bacb6280940a47c20546a5e7d900f78588a09c5fad9a5ce60c */
+   eval_output_schema_ravel.json, schema sha256 efaa12df7c9dbf872cb0c95fedc8026dd5ef244b3b34fc55e4a1674503be432a */
 /**
  * Name of the eval.
  */

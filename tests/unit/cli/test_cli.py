@@ -16,7 +16,6 @@ from sae_bench.cli.demo import DEMO_EVALS, DEMO_SAES
 from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results import files as result_files
-from sae_bench.results import model as result_model
 from sae_bench.run.planning import choose_evals, make_config
 from sae_bench.run.request import RunRequest, Target
 from sae_bench.testing.tiny_models import tiny_sae
@@ -228,7 +227,7 @@ def test_a_full_disk_is_one_plain_message(world: Any, sae_bench: Call, tmp_path:
     def full(path: Path, _text: str) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(result_model, "write_text_atomically", full)
+    monkeypatch.setattr(result_files, "write_text_atomically", full)
     said = sae_bench(*world.run_arguments(tmp_path / "out"))
     assert said.code == 2
     assert "No space left on device" in said.message
