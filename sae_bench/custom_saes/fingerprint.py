@@ -45,7 +45,7 @@ def of_weights(sae: Any) -> str:
         wide = weight.detach().to("cpu", torch.float32 if weight.is_floating_point() else weight.dtype).contiguous()
         parts.append(
             f"{name} {tuple(wide.shape)} "
-            f"{hashlib.sha256(memoryview(wide.view(-1).view(torch.uint8).numpy())).hexdigest()}"
+            f"{hashlib.sha256(wide.view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()}"
         )
     return _short("weights", *parts)
 
