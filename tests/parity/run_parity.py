@@ -19,7 +19,7 @@ from rows import Row
 
 PAGES = ROOT / "docs" / "parity"
 INDEX = ROOT / "docs" / "parity.md"
-FIRST = ("hooks", "core", "sparse_probing")
+FIRST = ("hooks", "tokens", "core", "sparse_probing")
 LAST = ("published_results",)
 """Reads what the other parts have left."""
 EXPORTED = ("topk", "batch_topk", "jumprelu", "gated", "relu", "matryoshka_batch_topk")
@@ -29,7 +29,8 @@ INTRODUCTION = """# Parity with the published package
 
 `make parity` runs `sae-bench==0.6.0` in an environment of its own and this package beside it: SmolLM2-135M-Instruct in
 float32 on a CPU, the embedded SAEs (decoder rows scaled to unit length, which the published package demands), the same
-token ids and labels. Model and data loading of the published package are replaced by adapters
+token ids and labels. Whether both make the same token ids of the same texts is a [part of its own](parity/tokens.md).
+Model and data loading of the published package are replaced by adapters
 ([tests/parity/reference_side](../tests/parity/reference_side/README.md)); every number on its side comes from its code.
 """
 
