@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 TEST_WORKERS ?= 2
 
-.PHONY: help browser demo test lint unit schemas parity bench install install-dev clean
+.PHONY: help browser demo test test-fast lint unit schemas parity bench install install-dev clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -48,6 +48,11 @@ browser:
 # One thread per worker: most tests are tiny, and two workers that share two cores with all their threads crawl.
 unit: $(VENV)/installed-dev browser ## all tests, no lint (TEST_WORKERS=4 for more processes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
+
+# Without the real models, the browser, and what is marked slow.
+test-fast: lint ## lint, types and the quick tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile -m "not integration and not slow" \
+		--ignore tests/browser
 
 test: lint unit ## lint, types and all tests
 

@@ -1,72 +1,95 @@
-"""The example of docs/adding_an_eval.md, taken from the page as it stands, on a tiny model."""
+"""The example eval of the docs: a package, installed as one, run, checked, and shown on its page as it is."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
+import torch
 
-from sae_bench.evals import registry
+from sae_bench.evals.registry import eval_names, get_eval
+from sae_bench.plugins import forget_plugins
+from sae_bench.testing import check_eval, run_checks
 
-PAGE = Path(__file__).parents[3] / "docs" / "adding_an_eval.md"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = DOCS / "adding_an_eval.md"
+EXAMPLE = DOCS / "examples" / "firing_entropy"
+NAME = "firing_entropy"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the example installed."""
+    source = shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("source") / NAME)
+    target = tmp_path_factory.mktemp("site")
+    options = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", target, source], check=True)
+    return target
 
 
 @pytest.fixture
-def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The page's two files, in a folder that Python imports from."""
-    command, eval_module = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "run_coverage.py").write_text(command)
-    (tmp_path / "my_eval.py").write_text(eval_module)
-    monkeypatch.setattr(registry, "_SPECS", dict(registry._SPECS))
-    monkeypatch.syspath_prepend(tmp_path)
-    yield tmp_path
-    sys.modules.pop("my_eval", None)
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(site)
+    forget_plugins()
+    yield
+    monkeypatch.undo()
+    forget_plugins()
+    sys.modules.pop(NAME, None)
 
 
-def test_command_with_one_more_eval(example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(sys, "argv", ["run_coverage.py", "list", "evals", "coverage"])
-    exec(compile((example / "run_coverage.py").read_text(), "run_coverage.py", "exec"), {})
+@pytest.mark.parametrize("path", re.findall(r"<!-- file (\S+) -->", PAGE.read_text(encoding="utf-8")))
+def test_the_page_shows_the_file(path: str):
+    shown = re.search(
+        rf"<!-- file {re.escape(path)} -->\n```\w*\n(.*?)```\n<!-- /file -->", PAGE.read_text(), re.DOTALL
+    )
+    assert shown is not None
+    assert shown[1] == (DOCS / path).read_text(encoding="utf-8")
+
+
+def test_it_is_small_and_the_page_shows_a_file():
+    assert "<!-- file " in PAGE.read_text()
+    assert sum(len(path.read_text().splitlines()) for path in EXAMPLE.rglob("*.py")) <= 120
+
+
+def test_it_is_listed(installed: None, sae_bench: Callable):
+    assert eval_names()[-1] == NAME
+    said = sae_bench("list", "evals", NAME)
     shown = [line for line in PAGE.read_text().split("```")[1].splitlines() if line.startswith("│")]
-    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")] == shown
+    assert shown
+    assert [line for line in said.out.splitlines() if line.startswith("│")] == shown
 
 
-def test_example_runs(world: Any, sae_bench: Callable, example: Path):
-    registry.register_eval("coverage", "my_eval:SPEC")
-    out = example / "out"
+def test_it_runs(installed: None, world: Any, sae_bench: Callable, tmp_path: Path):
     said = sae_bench(
-        "run", "--model", world.model, "--sae", f"path:{world.saes}", "--evals", "coverage", "--device", "cpu",
-        "--set", f"coverage.dataset={world.corpus}", "--set", "coverage.n_texts=30", "--output-folder", out,
+        "run", "--model", world.model, "--sae", f"path:{world.saes}", "--evals", NAME, "--device", "cpu",
+        "--set", f"{NAME}.dataset={world.corpus}", "--set", f"{NAME}.n_texts=30", "--output-folder", tmp_path,
     )  # fmt: skip
     assert said.code == 0, said.err
-    paths = sorted((out / "coverage").glob("*.json"))
+    paths = sorted((tmp_path / NAME).glob("*.json"))
     assert len(paths) == 6
-    covered = {path.name: json.loads(path.read_text())["eval_result_metrics"]["coverage"]["covered"] for path in paths}
-    assert all(0 < value <= 1 for value in covered.values())
-    assert len(set(covered.values())) > 1
-    assert "Covered" in said.out
+    evenness = [json.loads(path.read_text())["eval_result_metrics"]["firing"]["evenness"] for path in paths]
+    assert all(0 < value <= 1 for value in evenness)
+    assert "Evenness" in said.out
 
 
-def test_coverage_of_a_latent_that_is_never_on(world: Any, sae_bench: Callable, example: Path):
-    """Against the plain definition: latents that are switched off are not covered."""
-    from sae_bench.custom_saes.loaders.native import save_sae
-    from sae_bench.testing.tiny_models import tiny_sae
+def test_it_keeps_the_contract(installed: None, world: Any):
+    spec = get_eval(NAME)
+    report = run_checks(check_eval(spec, settings={"dataset": str(world.corpus), "n_texts": 30}))
+    assert {"company", "resume", "dead_sae", "ranks[zero]"} <= set(report.checked)
+    assert report.expected == {}
 
-    sae = tiny_sae("relu")
-    sae.b_enc.data[:16] = -1e6
-    save_sae(sae, example / "saes" / "off.safetensors")
-    assert load_file(example / "saes" / "off.safetensors")["b_enc"][0] < -1e5
-    registry.register_eval("coverage", "my_eval:SPEC")
-    said = sae_bench(
-        "run", "--model", world.model, "--sae", f"path:{example / 'saes'}", "--evals", "coverage", "--device", "cpu",
-        "--set", f"coverage.dataset={world.corpus}", "--output-folder", example / "out",
-    )  # fmt: skip
-    assert said.code == 0, said.err
-    (path,) = (example / "out" / "coverage").glob("*.json")
-    covered = json.loads(path.read_text())["eval_result_metrics"]["coverage"]["covered"]
-    assert 0 < covered <= 1 - 16 / sae.cfg.d_sae
+
+def test_evenness_by_its_definition(installed: None):
+    import firing_entropy
+
+    assert firing_entropy.evenness(torch.tensor([3, 3, 3, 3])) == pytest.approx(1.0)
+    assert firing_entropy.evenness(torch.tensor([0, 7, 0])) == 0.0
+    assert firing_entropy.evenness(torch.tensor([1, 1, 0, 0])) == pytest.approx(0.5)
+    assert firing_entropy.evenness(torch.zeros(4)) is None

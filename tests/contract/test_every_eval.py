@@ -1,0 +1,80 @@
+"""Every eval with every architecture keeps the contract; the SAEs of an eval share its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+import torch
+from contract_worlds import WORLDS, World
+
+from sae_bench.custom_saes.architectures import ARCHITECTURES as ROWS
+from sae_bench.datasets import registry
+from sae_bench.evals.registry import eval_names, get_eval
+from sae_bench.testing import ARCHITECTURES, Check, check_eval, tiny_sae
+
+DRAWN = "its probe starts from weights that are drawn per latent, in the order of the latents"
+RANDOM_MODEL = "on a random model, noise in the place of the stream lowers the loss"
+SILENCE = "where no latent speaks, none is absorbed or split"
+FEW = "one text of the few that a random model gets right weighs more than the tolerance"
+EXPECTED: dict[str, dict[str, str]] = {
+    "core": {"ranks[random]": RANDOM_MODEL, "ranks[permuted]": RANDOM_MODEL},
+    "sparse_probing": {"order_of_latents": DRAWN},
+    "tpp": {
+        "order_of_latents": "sums over latents in another order round in another way, and one text of a few turns over",
+        "ranks[permuted]": FEW,
+    },
+    "mdl": {"ranks[zero]": "to say nothing takes no bits"},
+    "meta_structure": {
+        "order_of_latents": "its batches of decoder rows are drawn in the order of the latents",
+        "dead_sae": "it reads the decoder alone",
+    },
+    "absorption": {"order_of_latents": DRAWN, "ranks": SILENCE},
+    "unlearning": {
+        "order_of_latents": "of latents that are equally rare, those with the lowest numbers are clamped",
+        "ranks[permuted]": FEW,
+    },
+    "autointerp": {"order_of_latents": "the latents that it asks about are drawn by number"},
+}
+
+
+@cache
+def saes() -> dict[str, object]:
+    return {name: tiny_sae(name) for name in ARCHITECTURES}
+
+
+def checks_in(world: World) -> dict[str, Check]:
+    checks = check_eval(
+        world.spec, lm=world.lm, settings=world.settings, saes=saes(), expected_failures=EXPECTED.get(world.spec.name)
+    )
+    return {check.name: check for check in checks}
+
+
+NAMES = [check.name for check in check_eval(get_eval("core"), saes=saes())]  # the same for all; none is run here
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_registry() -> Iterator[None]:
+    known = dict(registry._known())
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_known", lambda: known)
+        yield
+
+
+@pytest.fixture(scope="module")
+def checks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Check]:
+    return checks_in(WORLDS[request.param](tmp_path_factory.mktemp(request.param)))
+
+
+@pytest.mark.parametrize("checks", list(WORLDS), indirect=True)
+@pytest.mark.parametrize("name", NAMES)
+def test_contract(checks: dict[str, Check], name: str) -> None:
+    checks[name]()
+
+
+def test_nothing_is_left_out() -> None:
+    assert set(WORLDS) == set(eval_names())
+    classes = {type(sae).__name__ for sae in saes().values()}
+    assert {row.class_name for row in ROWS.values() if row.sae_class} <= classes
