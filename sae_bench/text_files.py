@@ -63,6 +63,24 @@ def read_json(path: Path) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def check_words(text: str) -> None:
+    """Raise `UsageError` if there is nothing to read in a text, or it could not be written to a file."""
+    if not text.strip():
+        raise UsageError("it is empty")
+    if not is_utf8(text):
+        raise UsageError(f"{text!a} is no UTF-8 text")
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written to a file; names of files may hold other bytes."""
+    return text.encode("utf-8", "ignore").decode("utf-8") == text
+
+
+def printable(text: str) -> str:
+    """Text as it can be shown anywhere, bytes that are no UTF-8 as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _check_structure(text: str, where: str) -> None:
     """Stop at the first alias, or where the text goes too deep, before any value is made of it."""
     depth = 0

@@ -6,6 +6,7 @@ the same, over the rest of it where not; results without either are compared wit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -318,5 +319,5 @@ def _broken_samples(table: ResultTable) -> list[str]:
 def _check(alpha: float, detect: float | None) -> None:
     if not 0 < alpha < 1:
         raise UsageError(f"alpha is a probability between 0 and 1, such as 0.05; got {alpha}.")
-    if detect is not None and detect <= 0:
-        raise UsageError(f"the difference to detect has to be above 0; got {detect}.")
+    if detect is not None and not 0 < detect < math.inf:
+        raise UsageError(f"the difference to detect has to be above 0 and finite; got {detect}.")

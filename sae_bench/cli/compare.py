@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sae_bench.cli.console import PLAIN_WIDTH, err
+from sae_bench.cli.values import FILE, FILE_OR_FOLDER, TEXT
 from sae_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ _SHOWN_SKIPPED = 20
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("results", type=click.Path(path_type=Path))
-@click.option("--a", help="SAE A, as release:id, or an id that one release has.")
-@click.option("--b", help="SAE B.")
-@click.option("--baseline", help="Compare every other SAE with this one.")
+@click.argument("results", type=FILE_OR_FOLDER)
+@click.option("--a", type=TEXT, help="SAE A, as release:id, or an id that one release has.")
+@click.option("--b", type=TEXT, help="SAE B.")
+@click.option("--baseline", type=TEXT, help="Compare every other SAE with this one.")
 @click.option(
-    "--metric", "metrics", multiple=True, metavar="REGEX",
+    "--metric", "metrics", type=TEXT, multiple=True, metavar="REGEX",
     help="Only metrics whose eval.category.metric or title matches; repeat for several.",
 )  # fmt: skip
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="Accepted chance of any false finding.")
@@ -43,7 +44,7 @@ _SHOWN_SKIPPED = 20
     "--family", type=click.Choice(["table", "metric"]), default="table", show_default=True,
     help="What the correction for many comparisons spans: all that are made, or the SAEs on one metric.",
 )  # fmt: skip
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write everything here too.")
+@click.option("--json", "json_file", type=FILE, help="Write everything here too.")
 def compare(
     results: Path,
     a: str | None,

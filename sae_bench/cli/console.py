@@ -22,6 +22,9 @@ err = Console(stderr=True)
 """Progress, warnings and errors; results go to standard output."""
 
 
+_NAME_WIDTH = 32
+"""Columns that a name has at least, however many numbers stand beside it."""
+
 PLAIN_WIDTH = 110
 """Columns of the tables in a file or a pipe, which have no width of their own."""
 
@@ -63,16 +66,27 @@ def run_progress() -> Iterator[RunProgress]:
         yield RunProgress(progress)
 
 
-def results_table(spec: EvalSpec, contents: Sequence[Mapping[str, Any]]) -> Table:
-    """The headline metrics of one eval, one row per SAE."""
-    table = Table(title=spec.title, title_justify="left", header_style="bold")
-    table.add_column("SAE", no_wrap=True)
-    for metric in spec.metrics:
-        arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
-        table.add_column(f"{metric.title}{arrow}", justify="right")
-    for content in contents:
-        cells = [_cell(metric.read(content["eval_result_metrics"])) for metric in spec.metrics]
-        table.add_row(escape(f"{content['sae_lens_release_id']}:{content['sae_lens_id']}"), *cells)
+def results_table(spec: EvalSpec, contents: Sequence[Mapping[str, Any]], width: int) -> Table:
+    """The headline metrics of one eval, one row per SAE; names fold, numbers stay whole.
+
+    Args:
+        contents: of the result files.
+        width: columns to fill; a table whose numbers need more is wider.
+    """
+    names = [f"{content['sae_lens_release_id']}:{content['sae_lens_id']}" for content in contents]
+    numbers = [[_cell(metric.read(content["eval_result_metrics"])) for metric in spec.metrics] for content in contents]
+    arrows = {True: " ↑", False: " ↓", None: ""}
+    titles = [f"{metric.title}{arrows[metric.higher_is_better]}" for metric in spec.metrics]
+    widths = [max(map(len, column)) for column in zip(*numbers, strict=True)]
+    left_for_names = width - 4 - sum(3 + max(len(title), cells) for title, cells in zip(titles, widths, strict=True))
+    name_width = min(max(map(len, names)), max(left_for_names, _NAME_WIDTH))
+    needed = 4 + name_width + sum(3 + cells for cells in widths)
+    table = Table(title=spec.title, title_justify="left", header_style="bold", width=needed if needed > width else None)
+    table.add_column("SAE", overflow="fold", width=name_width)
+    for title, cells in zip(titles, widths, strict=True):
+        table.add_column(title, justify="right", min_width=cells, overflow="fold")
+    for name, row in zip(names, numbers, strict=True):
+        table.add_row(escape(name), *row)
     return table
 
 
@@ -87,7 +101,7 @@ def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: 
     for spec in specs:
         of_eval = [content for content in contents if content["eval_type_id"] == spec.type_id]
         if of_eval:
-            tables.print(results_table(spec, of_eval))
+            tables.print(results_table(spec, of_eval, tables.width), crop=False)
             if any(
                 bar.get("reason") == ONE_SEED for content in of_eval for bar in content.get("statistics", {}).values()
             ):

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from sae_bench.cli.values import FOLDER
+
 DEMO_SAES = ("embedded:.*", "baseline:identity", "baseline:random")
 DEMO_EVALS = ("all",)
 
@@ -15,7 +17,7 @@ DEMO_EVALS = ("all",)
 @click.command(epilog="\b\nExample:\n  sae-bench demo --output-folder demo_results")
 @click.option(
     "--output-folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     default=Path("demo_results"),
     show_default=True,
     help="Where results go.",

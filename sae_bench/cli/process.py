@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from sae_bench.cli.console import err
 from sae_bench.errors import IncompleteRunError, SAEBenchError
+from sae_bench.text_files import printable
 
 KEPT = "What was done is kept; the same command goes on from there."
 
@@ -60,9 +61,13 @@ def run_command(command: click.Command) -> None:
     """Run a command on the arguments of this process; errors a user can act on become one message and an exit code."""
     try:
         command(standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(2)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = "sae-bench" if context is None else context.command_path
+        _stop(2, f"{error.format_message().rstrip('.')}. Next: '{path} --help' shows what there is.")
     except IncompleteRunError as error:
         _stop(1, str(error))
     except SAEBenchError as error:
@@ -83,5 +88,5 @@ def run_command(command: click.Command) -> None:
 def _stop(code: int, message: str) -> None:
     if "--verbose" in sys.argv[1:]:
         err.print_exception()
-    err.print(f"[bold red]error:[/bold red] {escape(message)}", soft_wrap=True, highlight=False)
+    err.print(f"[bold red]error:[/bold red] {escape(printable(message))}", soft_wrap=True, highlight=False)
     sys.exit(code)

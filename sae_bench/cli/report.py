@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 
 from sae_bench.cli.console import err
+from sae_bench.cli.values import FILE, FOLDER, TEXT
 
 if TYPE_CHECKING:
     from sae_bench.report.collect import Collected
@@ -26,18 +27,16 @@ _SHOWN_SKIPPED = 20
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("results")
+@click.argument("results", type=TEXT)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False),
+    "-o", "--output", type=FILE,
     help=f"The page.  [default: {FILE_NAME} in RESULTS]",
 )  # fmt: skip
 @click.option(
-    "--with", "others", multiple=True, metavar="RESULTS",
+    "--with", "others", type=TEXT, multiple=True, metavar="RESULTS",
     help="Results to show beside them, those of the published package too; repeat for several.",
 )  # fmt: skip
-@click.option(
-    "--figures", type=click.Path(path_type=Path, file_okay=False), help="Write the plots as PNG and SVG here too."
-)
+@click.option("--figures", type=FOLDER, help="Write the plots as PNG and SVG here too.")
 @click.option("--no-details", is_flag=True, help="Leave the details of single SAEs out: a smaller file.")
 def report(results: str, output: Path | None, others: tuple[str, ...], figures: Path | None, no_details: bool) -> None:
     """Show RESULTS (the output folder of a run, a result file, or a hub data set of results) as one HTML page.

@@ -8,6 +8,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from sae_bench.cli.values import FILE, FOLDER
+
 EXAMPLES = """\b
 Examples:
   sae-bench run --model embedded --sae 'embedded:.*' --evals core,sparse_probing --preset quick
@@ -22,7 +24,7 @@ Examples:
 @click.option(
     "--request",
     "request_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="YAML file that asks for the run, several models and their SAEs too; flags that are given go over it.",
 )
 @click.option("--model", help="Hub id, directory, .gguf file, TransformerLens alias or 'embedded'.")
@@ -66,21 +68,21 @@ Examples:
 @click.option("--random-seed", type=int, default=42, show_default=True, help="The first seed, also that of the texts.")
 @click.option(
     "--output-folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     default=Path("eval_results"),
     show_default=True,
     help="Where results go: <folder>/<eval>/<release>_<id>_eval_results.json.",
 )
 @click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Mirror of hub repositories, <dir>/<org>/<name>; looked at before the hub.",
 )
 @click.option(
     "--dataset-file",
     "dataset_files",
     multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="YAML file that declares datasets of one's own; repeat for several.",
 )
 @click.option("--hook", help="Where baselines sit, e.g. blocks.8.hook_resid_post; by default where the other SAEs sit.")
@@ -104,7 +106,7 @@ Examples:
 @click.option("--max-saes", type=click.IntRange(min=1), help="SAEs held in memory at a time; measured by default.")
 @click.option(
     "--cache-activations",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Keep the model's activations in this folder, so that SAEs added later need no pass.",
 )
 @click.option("--force-rerun", is_flag=True, help="Compute again what is there already.")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from sae_bench.cli.values import FOLDER
+
 EXAMPLES = """\b
 Examples:
   sae-bench schema core
@@ -18,7 +20,7 @@ Examples:
 @click.argument("evals", nargs=-1)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Write eval_output_schema_<eval>.json files into this folder instead of printing.",
 )
 @click.option("--typescript", is_flag=True, help="Write TypeScript types beside them (needs --out, and Node.js).")

@@ -196,7 +196,9 @@ def _directory(path: Path) -> ModelSource:
     if len(files) == 1:
         return ModelSource(str(path), files[0].name)
     found = "no config.json" if not files else f"{len(files)} .gguf files: name one of them"
-    raise PrerequisiteError(f"'{path}' holds no model ({found}).")
+    raise PrerequisiteError(
+        f"'{path}' holds no model ({found}). Next: give the folder that has the model's config.json and weights."
+    )
 
 
 def _check_complete(name: str, loading_info: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from sae_bench.cli.console import run_progress, show_summary
 from sae_bench.cli.process import configure_logging
+from sae_bench.cli.values import FOLDER
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.evals.base import EvalSpec
 from sae_bench.published.entry_points import EntryOptions, Settings, evaluate_selected, select_saes
@@ -32,7 +33,6 @@ Choose = Callable[[list[SAEHandle], Mapping[str, Any]], list[SAEHandle]]
 
 logger = logging.getLogger(__name__)
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
 _NUMBERS: dict[Any, click.ParamType] = {int: click.INT, float: click.FLOAT}
 
 

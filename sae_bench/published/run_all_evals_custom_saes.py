@@ -13,6 +13,7 @@ import click
 import torch
 
 from sae_bench.cli.process import configure_logging
+from sae_bench.cli.values import FOLDER
 from sae_bench.custom_saes.identity_sae import IdentitySAE
 from sae_bench.evals.registry import eval_names
 from sae_bench.published.entry_points import SelectedSAE, handles_of
@@ -82,7 +83,7 @@ def example_saes(model_name: str, dtype: str, device: str) -> list[SelectedSAE]:
 @click.command()
 @click.option("--model_name", type=click.Choice(list(MODEL_CONFIGS)), default="gemma-2-2b", show_default=True)
 @click.option("--eval_types", default=",".join(eval_names()), show_default=True, help="Evals, separated by commas.")
-@click.option("--output_folder", type=click.Path(path_type=Path), default=Path("eval_results"), show_default=True)
+@click.option("--output_folder", type=FOLDER, default=Path("eval_results"), show_default=True)
 @click.option("--force_rerun", is_flag=True, help="Compute again what is there already.")
 def command(model_name: str, eval_types: str, output_folder: Path, force_rerun: bool) -> None:
     """All evals on the identity, as an example: copy the file and put your SAEs in place of `example_saes`."""

@@ -15,6 +15,7 @@ import click
 import torch
 
 from sae_bench.cli.process import configure_logging
+from sae_bench.cli.values import FOLDER
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, resolve_spec
@@ -163,7 +164,7 @@ def _handle(repo_id: str, location: str) -> SAEHandle:
     "--exclude", multiple=True, default=("checkpoints",), show_default=True, help="Words of SAEs to leave out."
 )
 @click.option("--include", multiple=True, help="Words that an SAE's location must have.")
-@click.option("--output_folder", type=click.Path(path_type=Path), default=Path("eval_results"), show_default=True)
+@click.option("--output_folder", type=FOLDER, default=Path("eval_results"), show_default=True)
 @click.option("--force_rerun", is_flag=True, help="Compute again what is there already.")
 def command(
     repos: tuple[str, ...],

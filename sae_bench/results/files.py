@@ -10,7 +10,7 @@ from typing import Any
 
 from sae_bench.errors import ResultError
 from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, as_taken, config_fields, config_values
-from sae_bench.text_files import read_json
+from sae_bench.text_files import is_utf8, printable, read_json
 
 LONGEST_NAME = 255
 """Bytes of a file name, on all common file systems."""
@@ -94,11 +94,17 @@ def check_name(release: str, sae_id: str) -> None:
     """
     longest = max((_file_name(release, sae_id, ending) for ending in ("_eval_results.json", ".safetensors")), key=len)
     n_bytes = len(longest.encode("utf-8", "surrogatepass"))
-    if "\0" in longest or n_bytes > LONGEST_NAME:
-        problem = "holds a NUL character" if "\0" in longest else f"would have {n_bytes} bytes of {LONGEST_NAME}"
+    problem = ""
+    if not is_utf8(longest):
+        problem = "is no UTF-8 text"
+    elif "\0" in longest:
+        problem = "holds a NUL character"
+    elif n_bytes > LONGEST_NAME:
+        problem = f"would have {n_bytes} bytes of {LONGEST_NAME}"
+    if problem:
         raise ResultError(
-            f"the file name of the results of '{_shortened(longest)}' {problem}. Next: give the SAE another name "
-            "(rename its folder or file, or what the function calls it)."
+            f"the file name of the results of '{printable(_shortened(longest))}' {problem}. Next: give the SAE another "
+            "name (rename its folder or file, or what the function calls it)."
         )
 
 
@@ -179,7 +185,7 @@ def _file_name(release: str, sae_id: str, ending: str) -> str:
 
 def _shortened(name: str) -> str:
     """A name that every file system takes: as it is, or its beginning, a hash of the whole and its ending."""
-    plain = name.replace("\0", "")
+    plain = printable(name.replace("\0", ""))
     encoded = name.encode("utf-8", "surrogatepass")
     if plain == name and len(encoded) <= LONGEST_NAME:
         return name

@@ -18,7 +18,7 @@ from sae_bench.evals.base import EvalSpec
 from sae_bench.language_models import LanguageModel, load_language_model, resolve_device
 from sae_bench.language_models.load import find_model
 from sae_bench.language_models.numbers import dtype_name
-from sae_bench.results.files import result_path
+from sae_bench.results.files import check_writable, result_path
 from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run import planning
 from sae_bench.run.objects import GivenModel, GivenSAE, borrowed, handles_of
@@ -146,6 +146,7 @@ def _check_files(request: RunRequest, specs: Sequence[EvalSpec], parts: Sequence
     """Find models that are not there, and results of two models that would be one file, before any is loaded."""
     written: dict[Path, str] = {}
     for part in parts:
+        check_writable(part.output_folder)
         if isinstance(part.model, str) and len(parts) > 1:
             find_model(part.model, data_dir=request.data_dir)
         for path in {result_path(part.output_folder, h.release, h.sae_id) for h in part.handles}:

@@ -26,9 +26,11 @@ from sae_bench.run.planning import (
     run_fields,
 )
 from sae_bench.run.settings_files import read_settings
-from sae_bench.text_files import parse_yaml, read_yaml
+from sae_bench.text_files import check_words, parse_yaml, read_yaml
 
 MAX_SEEDS = 1000
+LAST_SEED = 2**32 - 1 - MAX_SEEDS
+"""Generators of random numbers take 32 bits, and later seeds follow the first."""
 _JUDGE_FIELDS = ("judge", "judge_model", "judge_base_url")
 _PLACES = ("model", "saes", "llm_dtype", "hook")
 """What a request file says at its top if it has one model, and under `models` for each of several."""
@@ -58,12 +60,10 @@ class Target(BaseModel):
     def _one_spec(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("model")
+    @field_validator("*", mode="before")
     @classmethod
-    def _named(cls, value: LanguageModel | str | None) -> LanguageModel | str | None:
-        if isinstance(value, str) and not value.strip():
-            raise ValueError("the model's name is empty")
-        return value
+    def _filled(cls, value: Any) -> Any:
+        return _checked_words(value)
 
 
 class RunRequest(BaseModel):
@@ -82,7 +82,9 @@ class RunRequest(BaseModel):
         default_factory=dict, description="Eval -> setting -> value, over the preset; or an eval's whole configuration."
     )
     seeds: int = Field(default=1, ge=1, le=MAX_SEEDS, description="Number of seeds; scores are means over them.")
-    random_seed: int = Field(default=FIRST_SEED, description="The first seed, also that of the texts.")
+    random_seed: int = Field(
+        default=FIRST_SEED, ge=0, le=LAST_SEED, description="The first seed, also that of the texts."
+    )
     resample_data: bool = Field(default=False, description="Whether every seed draws texts of its own.")
     output_folder: Path = Field(default=Path("eval_results"), description="Where results go.")
     folder_per_eval: bool = Field(default=True, description="Whether each eval has a folder of its own there.")
@@ -109,12 +111,10 @@ class RunRequest(BaseModel):
     def _one_eval(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | EvalSpec) else value
 
-    @field_validator("output_folder", "data_dir", "cache_activations", mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _path(cls, value: Any) -> Any:
-        if isinstance(value, str) and not value.strip():
-            raise ValueError("the path is empty; '.' is the working directory")
-        return value
+    def _filled(cls, value: Any) -> Any:
+        return _checked_words(value)
 
     # ---- where it comes from
 
@@ -289,6 +289,16 @@ def _validated(of: type[_Model], values: Mapping[str, Any], kind: str) -> _Model
     if data_dir is not None and not data_dir.is_dir():
         raise PrerequisiteError(f"there is no folder '{data_dir}'. Next: give --data-dir a mirror that exists.")
     return request
+
+
+def _checked_words(value: Any) -> Any:
+    """The value; text has to say something, also within lists."""
+    if isinstance(value, str | Path):
+        check_words(str(value))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _checked_words(part)
+    return value
 
 
 def _shown(value: Any) -> str:

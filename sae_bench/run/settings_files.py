@@ -30,6 +30,8 @@ def read_settings(names: Sequence[str], evals: Sequence[str]) -> dict[str, dict[
     """
     found: dict[str, dict[str, Any]] = {}
     for name in names:
+        if not name.strip():
+            raise UsageError("--settings: it is empty. Next: the name of shipped settings, or the path of a YAML file.")
         path = shipped().get(name)
         for eval_name, settings in _read(path or Path(name)).items():
             if path is None and eval_name not in eval_names():

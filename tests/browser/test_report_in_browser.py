@@ -178,6 +178,21 @@ def test_two_saes_compared(report_file: Path, open_page: Open):
     assert opened.complaints == []
 
 
+def test_plots_without_core_are_those_that_the_data_allow(open_page: Open, tmp_path: Path):
+    write_synthetic_results(tmp_path, 5, evals=("sparse_probing",), n_units=24, n_latents=5)
+    write_report(tmp_path, tmp_path / "report.html")
+    opened = open_page(tmp_path / "report.html", address="#plots")
+    page = opened.page
+    page.locator("#plot-width .main-svg").first.wait_for()
+    page.locator("#plot-parallel .main-svg").first.wait_for()
+    page.locator("#plot-correlation .main-svg").first.wait_for()
+    for absent in ("l0", "loss"):
+        card = page.locator(f"section[aria-labelledby=plot-{absent}-title]")
+        assert not page.locator(f"#plot-{absent}").is_visible()
+        assert card.locator(".empty").inner_text() == "The results shown do not say this."
+    assert opened.complaints == []
+
+
 def test_equal_scores_are_called_the_same(open_page: Open, tmp_path: Path):
     write_synthetic_results(tmp_path, 2, evals=("absorption",), n_units=24, n_latents=5)
     one, other = sorted((tmp_path / "absorption").glob("*_eval_results.json"))

@@ -31,7 +31,7 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
     candidates = [Path(rest).expanduser(), *([data_dir / rest] if data_dir is not None else [])]
     path = next((p for p in candidates if p.exists()), None)
     if path is None:
-        raise SAELoadError(f"there is no '{rest}'.")
+        raise SAELoadError(f"there is no '{rest}'. Next: give path: a folder of SAEs or a .safetensors file.")
     if path.is_dir():
         handles = list(_directory(path))
     elif path.suffix == ".safetensors":
@@ -78,7 +78,8 @@ def _lookalikes(root: Path) -> list[Path]:
     first: dict[Path, Path] = {}
     for path in sorted(root.rglob("*")):
         beside_config = path.suffix in _WEIGHT_SUFFIXES and (path.parent / FOLDER_CONFIG).is_file()
-        if path.name in _WEIGHT_NAMES or (beside_config and not path.with_suffix(".json").is_file()):
+        is_pair = path.with_suffix(".json").is_file()  # its own config says what it is
+        if (path.name in _WEIGHT_NAMES or beside_config) and not is_pair:
             first.setdefault(path.parent, path)
     return list(first.values())
 

@@ -137,6 +137,9 @@
     return [scatterTraces(x, y, options), layout];
   }
 
+  /** As `scatterFigure`; nothing where no result of the report has one of the two metrics. */
+  const scatterOrNone = (x, y, options) => (x && y ? scatterFigure(x, y, options) : [[], {}]);
+
   function openOnClick(element) {
     element.on?.("plotly_click", (event) => {
       const place = event.points[0]?.customdata;
@@ -203,7 +206,7 @@
     const metric = Report.metricOptions(h("select", { id: "plots-metric", "aria-label": "Metric of the plots", onchange: (e) => { pick.metric = e.target.value; redraw(); } }), pick.metric, false);
     const saes = h("select", { id: "plots-sae", "aria-label": "SAE to highlight", onchange: (e) => { pick.sae = e.target.value; redraw(); } },
       h("option", { value: "" }, "none"), data.saes.map((sae) => h("option", { value: String(sae.index) }, sae.short)));
-    const against = (key) => () => scatterFigure(Report.metric(key), Report.metric(pick.metric), { small: true, front: key === Report.LOSS || key === Report.L0, bars: true, log: true, connect: key === "sae|training_tokens" });
+    const against = (key) => () => scatterOrNone(Report.metric(key), Report.metric(pick.metric), { small: true, front: key === Report.LOSS || key === Report.L0, bars: true, log: true, connect: key === "sae|training_tokens" });
     Report.fill(page, h("section", { class: "card controls" }, h("label", {}, "Metric ", metric), h("span", { class: "legend", "aria-label": "Markers" }, Object.values(data.architectures).map((arch) => h("span", {}, Report.swatch(arch), arch.title)))),
       h("div", { class: "grid" },
         panel("l0", "Against L0", against(Report.L0)),

@@ -18,6 +18,7 @@ from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results import files as result_files
 from sae_bench.run.planning import choose_evals, make_config
 from sae_bench.run.request import RunRequest, Target
+from sae_bench.testing.synthetic_results import write_synthetic_results
 from sae_bench.testing.tiny_models import tiny_sae
 
 Call = Callable[..., Any]
@@ -173,8 +174,40 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "llm dtype": (["--llm-dtype", "float33"], "unknown dtype 'float33'. Did you mean 'float32'"),
     "sae dtype": (["--sae-dtype", "float33"], "unknown dtype 'float33'. Did you mean 'float32'"),
     "device": (["--device", "abacus"], "'abacus' is no device; use auto, cpu, cuda"),
-    "dataset file": (["--dataset-file", "/no/such.yaml"], "cannot read the dataset file"),
+    "dataset file": (["--dataset-file", "/no/such.yaml"], "cannot read the file '/no/such.yaml': there is none"),
     "batch": (["--batch-tokens", "0"], "0 is not in the range x>=1"),
+    "no output folder": (["--output-folder", ""], "Invalid value for '--output-folder': it is empty"),
+    "no data folder": (["--data-dir", ""], "Invalid value for '--data-dir': it is empty"),
+    "data folder": (["--data-dir", "/no/such"], "there is no folder '/no/such'"),
+    "no cache": (["--cache-activations", ""], "Invalid value for '--cache-activations': it is empty"),
+    "no request": (["--request", ""], "Invalid value for '--request': it is empty"),
+    "request folder": (["--request", "/"], "File '/' is a directory"),
+    "request device": (["--request", "/dev/null"], "it is no regular file"),
+    "output file": (["--output-folder", "/dev/null"], "'/dev/null' is no folder"),
+    "below a file": (["--output-folder", "/dev/null/x"], "'/dev/null' is a file"),
+    "no model": (["--model", ""], "Missing option '--model'"),
+    "blank model": (["--model", " "], "model: it is empty"),
+    "no SAE": (["--sae", ""], "saes: it is empty"),
+    "no evals": (["--evals", ""], "evals: it is empty"),
+    "no hook": (["--hook", ""], "hook: it is empty"),
+    "no device": (["--device", ""], "device: it is empty"),
+    "no dtype": (["--llm-dtype", ""], "llm_dtype: it is empty"),
+    "no SAE dtype": (["--sae-dtype", ""], "sae_dtype: it is empty"),
+    "no corpus": (["--pca-corpus", ""], "pca_corpus: it is empty"),
+    "no settings": (["--settings", ""], "--settings: it is empty"),
+    "settings folder": (["--settings", "/"], "unknown settings '/'"),
+    "no set": (["--set", ""], "write EVAL.FIELD=VALUE"),
+    "no dataset file": (["--dataset-file", ""], "Invalid value for '--dataset-file': it is empty"),
+    "bytes": (["--model", "\udcff"], "is no UTF-8 text"),
+    "bytes in a path": (["--output-folder", "\udcff"], "is no UTF-8 text"),
+    "many seeds": (["--seeds", "100000000"], "seeds: Input should be less than or equal to 1000"),
+    "seeds below 0": (["--seeds", "-1"], "seeds: Input should be greater than or equal to 1"),
+    "no number": (["--seeds", "nan"], "'nan' is not a valid integer"),
+    "first seed": (["--random-seed", "-1"], "random_seed: Input should be greater than or equal to 0"),
+    "late seed": (["--random-seed", "4294967295"], "random_seed: Input should be less than or equal to"),
+    "deep": (["--set", "core.dataset=" + "[" * 100_000], "is nested too deeply"),
+    "infinite": (["--set", "core.context_size=.inf"], "(got inf)"),
+    "SAEs": (["--max-saes", "-3"], "-3 is not in the range x>=1"),
     "unknown option": (["--sead", "1"], "No such option"),
 }
 
@@ -186,8 +219,58 @@ def test_wrong_use_is_one_plain_message_and_nothing_is_written(case: str, world:
     assert said.code == 2, said
     assert any(part in said.message for part in message.split("|")), said.message
     assert "Traceback" not in said.err + said.out
-    assert len(said.err.strip().splitlines()) <= 4
+    assert len(said.err.strip().splitlines()) == 1, said.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", ""], "Invalid value for 'RESULTS': it is empty"),
+        (["compare", "/no/such"], "'/no/such' does not exist. Next:"),
+        (["compare", "<empty>"], "holds no result. Next:"),
+        (["compare", "<empty>", "--a", ""], "Invalid value for '--a': it is empty"),
+        (["compare", "<empty>", "--metric", ""], "Invalid value for '--metric': it is empty"),
+        (["compare", "<empty>", "--json", ""], "Invalid value for '--json': it is empty"),
+        (["compare", "<empty>", "--json", "/dev/null"], "cannot write to '/dev/null': it is a device. Next:"),
+        (["report", ""], "Invalid value for 'RESULTS': it is empty"),
+        (["report", "<empty>"], "holds no result. Next:"),
+        (["report", "/no/such"], "'/no/such' does not exist. Next:"),
+        (["report", "<empty>", "-o", ""], "Invalid value for '-o' / '--output': it is empty"),
+        (["report", "<empty>", "-o", "/"], "File '/' is a directory"),
+        (["report", "<empty>", "-o", "/dev/full"], "cannot write to '/dev/full': it is a device. Next:"),
+        (["report", "<empty>", "--with", ""], "Invalid value for '--with': it is empty"),
+        (["report", "<empty>", "--figures", ""], "Invalid value for '--figures': it is empty"),
+        (["schema", "--out", ""], "Invalid value for '--out': it is empty"),
+        (["schema", "--out", "/dev/null"], "'/dev/null' is no folder"),
+        (["schema", ""], "name at least one eval"),
+        (["list", ""], "'' is not one of 'evals', 'saes', 'models', 'datasets'. Next:"),
+        (["list", "evals", "["], "is no regular expression"),
+        (["list", "evals", "\udcff"], "none of the"),
+        (["demo", "--output-folder", ""], "Invalid value for '--output-folder': it is empty"),
+        (["demo", "--seeds", "100000000"], "less than or equal to 1000"),
+        (["demo", "--device", ""], "device: it is empty"),
+        (["dmeo"], "No such command 'dmeo'"),
+    ],
+)
+def test_wrong_use_of_other_commands(arguments: list[str], message: str, sae_bench: Call, tmp_path: Path):
+    empty = tmp_path / "a folder with nothing"
+    empty.mkdir()
+    said = sae_bench(*(str(empty) if part == "<empty>" else part for part in arguments))
+    assert (said.code, message in said.message) == (2, True), said
+    assert len(said.err.strip().splitlines()) == 1
+    assert list(tmp_path.rglob("*")) == [empty]
+
+
+@pytest.mark.parametrize("alpha", ["0", "1", "-1", "nan", "inf", "1e400"])
+def test_numbers_that_are_no_probability(alpha: str, tmp_path: Path, sae_bench: Call):
+    write_synthetic_results(tmp_path, 2, evals=("core",), n_units=24)
+    said = sae_bench("compare", tmp_path, "--alpha", alpha)
+    assert (said.code, "alpha is a probability between 0 and 1" in said.message) == (2, True)
+    said = sae_bench(
+        "compare", tmp_path, "--baseline", "x", "--detect", "nan" if alpha == "1" else alpha.replace("1e", "-1e")
+    )
+    assert (said.code, "has to be above 0" in said.message) == (2, True)
 
 
 def test_cuda_where_there_is_none(world: Any, sae_bench: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -227,7 +310,7 @@ def test_a_full_disk_is_one_plain_message(world: Any, sae_bench: Call, tmp_path:
     def full(path: Path, _text: str) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(result_files, "write_text_atomically", full)
+    monkeypatch.setattr("sae_bench.results.model.write_text_atomically", full)
     said = sae_bench(*world.run_arguments(tmp_path / "out"))
     assert said.code == 2
     assert "No space left on device" in said.message

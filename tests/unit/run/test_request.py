@@ -145,7 +145,7 @@ def test_several_models_of_one_file(folder: Path, core: dict[str, Any]):
         ({"model": "m", "saes": ["a:b"], "preset": "papre"}, "preset: .*'paper' or 'quick'"),
         ({"model": "", "saes": ["a:b"]}, "model"),
         ({"model": "m", "saes": []}, "saes"),
-        ({"model": "m", "saes": ["a:b"], "output_folder": ""}, "output_folder: the path is empty"),
+        ({"model": "m", "saes": ["a:b"], "output_folder": ""}, "output_folder: it is empty"),
         ({"model": "m", "saes": ["a:b"], "evals": []}, "name at least one eval"),
         ({"model": "m", "saes": ["a:b"], "evals": "coer"}, "Did you mean 'core'"),
         ({"model": "m", "saes": ["a:b"], "settings": {"scr": {}}}, "'scr': it is not among the evals"),
