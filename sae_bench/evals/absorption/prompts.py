@@ -22,6 +22,7 @@ from sae_bench.evals.absorption.eval_config import PROMPTS_AT_ONCE, WORD, Absorp
 from sae_bench.evals.absorption.words import LETTERS, SEPARATOR, TEXTS_AT_ONCE, last_token_within, letter_of
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.layout import TokenTree, attention_window, lay_out
+from sae_bench.language_models.numbers import check_finite
 from sae_bench.seeding import named_generator
 
 
@@ -103,6 +104,7 @@ def word_activations(
             if hook not in found:
                 found[hook] = torch.empty(n_words, x_BLD.shape[-1], device=device)
             found[hook][torch.tensor(group, device=device)] = x_BLD[place_N.to(device), position_N.to(device)].float()
+    check_finite(lm.name, lm.dtype, found)
     return found
 
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core.blocks import ROWS_PER_BLOCK, STATISTICS_COLUMNS
 from sae_bench.evals.core.consumer import CoreConsumer
-from sae_bench.evals.families.rows import CorpusRows
+from sae_bench.evals.families.rows import CorpusRows, block_unit
 from sae_bench.results.samples import Samples
 
-UNIT = f"block of {ROWS_PER_BLOCK} rows"
+UNIT = block_unit(ROWS_PER_BLOCK)
 
 _MEANS = {
     "sparsity.l0": "l0",

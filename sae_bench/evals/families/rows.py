@@ -15,6 +15,11 @@ from sae_bench.evals.base import EvalContext
 from sae_bench.results.samples import units_key
 
 
+def block_unit(n_rows: int) -> str:
+    """What a result calls units of so many consecutive rows, see `CorpusRows.clusters`."""
+    return f"block of {n_rows} rows, of the document that most of its tokens come from"
+
+
 @dataclass(frozen=True)
 class CorpusRows:
     """Packed rows of a corpus.

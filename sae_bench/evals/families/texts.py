@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -22,6 +23,9 @@ from sae_bench.language_models import TokenTexts
 SILENT = (
     "no latent of this SAE is active on any of the texts: its numbers are those of guessing, and no sign of quality"
 )
+SEEN = "test_texts_seen_in_training"
+SEEN_SHARE = 0.01
+"""Share of test texts that equal a training text above which results carry a warning."""
 TEXTS_AT_ONCE = 512
 
 ConfigT = TypeVar("ConfigT", bound=Any)
@@ -47,6 +51,8 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
         self.config = config
         self.seeds = context.seeds
         self.datasets: dict[str, dict[str, str]] = {}
+        self._n_seen: Counter[str] = Counter()
+        self._n_test: Counter[str] = Counter()
         self.token_ids = TokenTexts()
         self._prepared: dict[str, PreparedT] = {}
 
@@ -77,6 +83,7 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
         scores = self.score_codes(member, codes, self._prepared[hook])
         if is_silent(codes):
             scores.warnings.append(SILENT)
+        scores.warnings += self._seen_warnings()
         return scores
 
     def place(self, texts: Sequence[str]) -> Int[Tensor, " N"]:
@@ -91,7 +98,35 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
         train, test = (
             {name: self.place(texts[name]) for name in labelled.classes} for texts in (labelled.train, labelled.test)
         )
+        self.count_seen(labelled.name, train.values(), test.values())
         return PooledDataset(labelled.name, labelled.classes, train, test)
+
+    def count_seen(self, dataset: str, train: Iterable[Int[Tensor, " N"]], test: Iterable[Int[Tensor, " M"]]) -> None:
+        """Count test texts that are, tokenised and cut, the same as a training text; they stay in use.
+
+        Texts that differ may be one and the same once they are cut to the context.
+
+        Args:
+            dataset: whose provenance gets the count; counts of several calls add up.
+            train, test: rows of texts, as `place` gave them.
+        """
+        seen_in_training = set(self._digests(train))
+        of_test = self._digests(test)
+        self._n_seen[dataset] += sum(digest in seen_in_training for digest in of_test)
+        self._n_test[dataset] += len(of_test)
+        counted = f"{self._n_seen[dataset]} of {self._n_test[dataset]}"
+        self.datasets[dataset] = {**self.datasets.get(dataset, {}), SEEN: counted}
+
+    def _digests(self, rows: Iterable[Int[Tensor, " N"]]) -> list[bytes]:
+        return self.token_ids.select(row for rows_N in rows for row in rows_N.tolist()).digests()
+
+    def _seen_warnings(self) -> list[str]:
+        return [
+            f"{n_seen} of {self._n_test[name]} test texts of {name} ({n_seen / self._n_test[name]:.1%}) equal a "
+            f"training text once they are cut to {self.config.context_length} tokens; they are kept"
+            for name, n_seen in self._n_seen.items()
+            if n_seen > SEEN_SHARE * self._n_test[name]
+        ]
 
 
 def is_silent(codes: CodeMatrix) -> bool:

@@ -13,13 +13,14 @@ from torch import Tensor
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import Scores
 from sae_bench.evals.families.reported import finite, linearised, report
+from sae_bench.evals.families.rows import block_unit
 from sae_bench.evals.mdl.consumer import ROWS_PER_BLOCK, MDLConsumer
 from sae_bench.evals.mdl.eval_config import MDLEvalConfig
 from sae_bench.evals.mdl.eval_output import MDLMetricCategories, MDLMetrics, MDLResultDetail
 from sae_bench.evals.mdl.sweep import Setting, bits_per_block, choose, sweep
 from sae_bench.results.samples import Samples, units_key
 
-UNIT = f"block of {ROWS_PER_BLOCK} rows"
+UNIT = block_unit(ROWS_PER_BLOCK)
 NOTHING_EXCLUDED = (
     "every setting reconstructs by its threshold, so the fewest bits win whatever the error: read explained_variance "
     "beside it, or set min_explained_variance_kept"

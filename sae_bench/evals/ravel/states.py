@@ -21,6 +21,7 @@ from sae_bench.language_models import LanguageModel, Resume
 from sae_bench.language_models.branches import STREAMS_BETWEEN_LAYERS, stream_before
 from sae_bench.language_models.generation import generate
 from sae_bench.language_models.hooks import EMBED, parse_hook_name
+from sae_bench.language_models.numbers import check_finite
 from sae_bench.language_models.text_cache import TextCache
 
 
@@ -90,6 +91,7 @@ class PromptStates:
                     n_tokens += len(stream_LD)
                     streams.append(stream_LD.cpu())
         value_NW = torch.stack([values[row] for row in range(len(values))])
+        check_finite(self.lm.name, self.lm.dtype, {self.hook.name: value_NW})
         return value_NW, _Streams(torch.cat(streams), first_of) if streams else None
 
     def _start_hook(self) -> str | None:

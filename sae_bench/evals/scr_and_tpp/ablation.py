@@ -23,6 +23,7 @@ from sae_bench.activations.one_pass import capture_with_halving
 from sae_bench.custom_saes.interface import decoder_is_linear
 from sae_bench.errors import UsageError
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.numbers import check_finite
 from sae_bench.probes import AdamWProbes, FeatureMatrix
 
 _LATENTS_AT_ONCE = 16_384
@@ -202,6 +203,7 @@ def decoded_shifts(
         for batch in _batches(sae, source, rows):
             ids_BL, valid_BL = pad([source.token_ids[rows[u]] for u in batch], source.lm)
             x_BLD = capture_with_halving(source.lm, ids_BL, [source.hook_name])[source.hook_name]
+            check_finite(source.lm.name, source.lm.dtype, {source.hook_name: x_BLD}, valid_BL)
             valid_BL = valid_BL.to(x_BLD.device)
             token_text_T = valid_BL.nonzero()[:, 0]
             x_TD = x_BLD[valid_BL].to(sae.W_dec.dtype)

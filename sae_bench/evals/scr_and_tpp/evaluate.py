@@ -111,11 +111,15 @@ class ScrJob(_AblationJob[ScrEvalConfig, scr.PreparedScr]):
 
     def __init__(self, context: EvalContext, config: ScrEvalConfig, pairs: Sequence[PairTexts] | None = None) -> None:
         super().__init__(context, config)
+        set_of: dict[str, str] = {}
         if pairs is None:
             loaded = {name: load_pairs(name, config, data_dir=context.data_dir) for name in config.dataset_names}
             self.datasets = {name: provenance for name, (_, provenance) in loaded.items()}
             pairs = [pair for of_set, _ in loaded.values() for pair in of_set]
+            set_of = {pair.name: name for name, (of_set, _) in loaded.items() for pair in of_set}
         self.pairs = [scr.ScrPair(p.name, self._place_split(p.train), self._place_split(p.test)) for p in pairs]
+        for pair in self.pairs:
+            self.count_seen(set_of.get(pair.name, pair.name), pair.train.values(), pair.test.values())
 
     def _place_split(self, split: Mapping[Quadrant, list[str]]) -> dict[Quadrant, Tensor]:
         return {quadrant: self.place(split[quadrant]) for quadrant in QUADRANTS}

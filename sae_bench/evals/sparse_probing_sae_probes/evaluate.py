@@ -18,7 +18,7 @@ from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import DatasetError
 from sae_bench.evals.base import SHARE, EvalContext, EvalSpec, Metric, Scores, Shows
 from sae_bench.evals.families.reported import report, unit_ids
-from sae_bench.evals.families.texts import TextsJob
+from sae_bench.evals.families.texts import SEEN, SEEN_SHARE, TextsJob
 from sae_bench.evals.sparse_probing_sae_probes import probing
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import QUICK_TASKS, SparseProbingSaeProbesEvalConfig
 from sae_bench.evals.sparse_probing_sae_probes.eval_output import (
@@ -46,7 +46,6 @@ from sae_bench.results.samples import Samples, units_key
 
 _ATTRIBUTES = {"test_accuracy": "accuracy", "test_auc": "auc", "test_f1": "f1"}
 ALL_LATENTS = "the published package declares this field and never fills it; see sparse_probing for such a probe."
-_SEEN_SHARE = 0.01
 
 
 class SaeProbesJob(TextsJob[SparseProbingSaeProbesEvalConfig, ScoreTable]):
@@ -186,7 +185,7 @@ class Collected:
             step: dict[str, Any] = {
                 "n_train": len(draws[0].train_rows),
                 "n_test": len(draws[0].test_rows),
-                "test_texts_seen_in_training": fmean(draw.seen_share for draw in draws),
+                SEEN: fmean(draw.seen_share for draw in draws),
             }
             for prefix, table in self._tables().items():
                 for attribute in ("accuracy", "auc", "f1"):
@@ -212,7 +211,7 @@ class Collected:
             if unfinished:
                 warnings.append(f"{unfinished} of {len(table)} {prefix} probes stopped before their optimum.")
         seen = fmean(draw.seen_share for draw in self.draws)
-        if seen > _SEEN_SHARE:
+        if seen > SEEN_SHARE:
             warnings.append(
                 f"{seen:.0%} of the test texts are among the training texts, too: the package's files hold "
                 "duplicates, which are kept as published (shares per task: test_texts_seen_in_training)."

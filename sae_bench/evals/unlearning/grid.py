@@ -23,6 +23,7 @@ from sae_bench.evals.unlearning.trees import ReadStates, TreeBatch, read_states,
 from sae_bench.language_models import LanguageModel, Resume
 from sae_bench.language_models.branches import STREAMS_BETWEEN_LAYERS, stream_before
 from sae_bench.language_models.hooks import EMBED, HookPoint, parse_hook_name
+from sae_bench.language_models.numbers import check_finite
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +159,7 @@ class QuestionStates:
         before = _stream_to_start_from(self.hook)
         names = [self.hook.name] if before is None else [self.hook.name, before]
         values = {n: v.cpu() for n, v in self.lm.capture(batch.ids_BL, names, layout=batch.layout).items()}
+        check_finite(self.lm.name, self.lm.dtype, values, batch.text_BL)
         return Captured(batch, values[self.hook.name], None if before is None else values[before])
 
     def _untouched(self, captured: Captured) -> ReadStates:

@@ -16,6 +16,7 @@ from sae_bench.analysis.comparison import compare
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import ResultError
 from sae_bench.evals.base import EvalContext, Metric
+from sae_bench.evals.families.rows import block_unit
 from sae_bench.evals.registry import get_eval
 from sae_bench.evals.sparse_probing import probing
 from sae_bench.evals.sparse_probing.evaluate import SparseProbingJob
@@ -79,9 +80,9 @@ def test_one_seed_gives_no_error_bar_where_seeds_matter(make_plan: Plan):
     core, probing_path = sorted(run(make_plan([handle("a")])).written)
     bar = json.loads(probing_path.read_text())["statistics"]["sae.sae_top_1_test_accuracy"]
     assert (bar["ci_low"], bar["std_over_seeds"], bar["reason"], bar["n_seeds"]) == (None, None, ONE_SEED, 1)
-    bar = json.loads(core.read_text())["statistics"]["sparsity.l0"]
+    bar = json.loads(core.read_text())["statistics"]["shrinkage.l2_ratio"]
     assert bar["reason"] is None
-    assert (bar["n_seeds"], bar["n_units"], bar["unit"]) == (1, 2, "block of 4 rows")
+    assert (bar["n_seeds"], bar["n_units"], bar["unit"]) == (1, 2, block_unit(4))
 
 
 def test_two_saes_share_their_units(make_plan: Plan):

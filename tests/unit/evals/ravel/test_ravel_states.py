@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from ravel_tiny import HOOK, N_TOKENS, known_class, plain_completion
 from torch import Tensor
 
+from sae_bench.errors import ModelError
 from sae_bench.evals.ravel.entity_class import KnownClass, train_pairs
 from sae_bench.evals.ravel.states import PromptStates
 from sae_bench.evals.ravel.swaps import LatentMask, encode_entities
@@ -128,3 +131,15 @@ def test_masks_trained_together_are_those_trained_plainly(architecture: str):
         # Adam divides by the size of the gradient: latents whose gradient is rounding noise are left out
         sure_F = expected_F.abs() > 1e-3
         torch.testing.assert_close(swap.mask_F.detach()[sure_F], expected_F[sure_F], rtol=1e-4, atol=1e-5)
+
+
+def test_values_that_are_not_finite_name_the_hook(known: tuple[LanguageModel, KnownClass], monkeypatch):
+    lm, of_class = known
+    capture = lm.capture
+
+    def overflowing(*args: Any, **options: Any) -> dict[str, Tensor]:
+        return {name: torch.full_like(value, float("inf")) for name, value in capture(*args, **options).items()}
+
+    monkeypatch.setattr(lm, "capture", overflowing)
+    with pytest.raises(ModelError, match=f"activations at {HOOK} that are NaN or infinite"):
+        of_class.states(lm, HOOK, n_tokens=N_TOKENS)
