@@ -13,11 +13,11 @@ from typing import Any
 from sae_bench.datasets import hub
 from sae_bench.datasets.cities import EMBEDDED_CITIES, city_attributes, city_templates
 from sae_bench.datasets.geography import REQUIREMENT, installed_version
+from sae_bench.datasets.names import RAVEL
 from sae_bench.datasets.sources import Origin
 from sae_bench.errors import DatasetError, UnknownNameError
 from sae_bench.text_files import read_json
 
-RAVEL = "adamkarvonen/ravel_prompts"
 RAVEL_CLASSES = ("city", "nobel_prize_winner", "occupation", "physical_object", "verb")
 MIRRORS = {RAVEL: ("adamkarvonen/ravel_prompts", "explanare/ravel")}
 """Set -> folders of a mirror that hold it."""

@@ -6,14 +6,12 @@ deliver, `Job.score` is handed what it delivered and turns it into the result of
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from sae_bench.activations.requests import Request, Served
-from sae_bench.custom_saes.loading import Member
-from sae_bench.language_models import LanguageModel
 from sae_bench.results.model import (
     SHARE,
     BaseEvalConfig,
@@ -24,9 +22,14 @@ from sae_bench.results.model import (
     SeedResult,
     config_fields,
 )
-from sae_bench.results.samples import Samples
 
-__all__ = ["JUDGE", "SHARE", "Caveat", "EvalContext", "EvalSpec", "Job", "Metric", "Need", "Scores", "Shows"]
+if TYPE_CHECKING:
+    from sae_bench.activations.requests import Request, Served
+    from sae_bench.custom_saes.loading import Member
+    from sae_bench.language_models import LanguageModel
+    from sae_bench.results.samples import Samples
+
+__all__ = ["JUDGE", "SHARE", "Caveat", "EvalContext", "EvalSpec", "Job", "Lazy", "Metric", "Need", "Scores", "Shows"]
 
 Need = Literal["judge"]
 """What an eval may want beside model and data."""
@@ -120,6 +123,22 @@ class Job(Protocol):
             member: an SAE of the group that has not failed.
             served: what the pass made of the requests of this job for the group, in their order.
         """
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Starts an eval whose code is imported at the start, so that its declaration can be read without torch.
+
+    Attributes:
+        target: `package.module:name` of what takes an `EvalContext` and the settings.
+    """
+
+    target: str
+
+    def __call__(self, context: EvalContext, config: Any) -> Job:
+        module, _, name = self.target.partition(":")
+        job: Job = getattr(importlib.import_module(module), name)(context, config)
+        return job
 
 
 @dataclass(frozen=True)

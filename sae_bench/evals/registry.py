@@ -9,17 +9,17 @@ from sae_bench.evals.base import EvalSpec
 from sae_bench.plugins import EVALS, load_plugin, plugins, working_plugins
 
 _SPECS: dict[str, str] = {
-    "core": "sae_bench.evals.core.evaluate:SPEC",
-    "sparse_probing": "sae_bench.evals.sparse_probing.evaluate:SPEC",
-    "sparse_probing_sae_probes": "sae_bench.evals.sparse_probing_sae_probes.evaluate:SPEC",
-    "scr": "sae_bench.evals.scr_and_tpp.evaluate:SCR_SPEC",
-    "tpp": "sae_bench.evals.scr_and_tpp.evaluate:TPP_SPEC",
-    "mdl": "sae_bench.evals.mdl.evaluate:SPEC",
-    "meta_structure": "sae_bench.evals.meta_structure.evaluate:SPEC",
-    "absorption": "sae_bench.evals.absorption.evaluate:SPEC",
-    "unlearning": "sae_bench.evals.unlearning.evaluate:SPEC",
-    "ravel": "sae_bench.evals.ravel.evaluate:SPEC",
-    "autointerp": "sae_bench.evals.autointerp.evaluate:SPEC",
+    "core": "sae_bench.evals.core.spec:SPEC",
+    "sparse_probing": "sae_bench.evals.sparse_probing.spec:SPEC",
+    "sparse_probing_sae_probes": "sae_bench.evals.sparse_probing_sae_probes.spec:SPEC",
+    "scr": "sae_bench.evals.scr_and_tpp.spec:SCR_SPEC",
+    "tpp": "sae_bench.evals.scr_and_tpp.spec:TPP_SPEC",
+    "mdl": "sae_bench.evals.mdl.spec:SPEC",
+    "meta_structure": "sae_bench.evals.meta_structure.spec:SPEC",
+    "absorption": "sae_bench.evals.absorption.spec:SPEC",
+    "unlearning": "sae_bench.evals.unlearning.spec:SPEC",
+    "ravel": "sae_bench.evals.ravel.spec:SPEC",
+    "autointerp": "sae_bench.evals.autointerp.spec:SPEC",
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
-from sae_bench.evals.absorption.evaluate import SPEC
+from sae_bench.evals.absorption.spec import SPEC
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE

@@ -10,7 +10,7 @@ import torch
 
 from sae_bench.atomic import write_text_atomically
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
-from sae_bench.evals.autointerp.evaluate import SPEC
+from sae_bench.evals.autointerp.spec import SPEC
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sae_bench.evals.core.eval_config import CoreEvalConfig
-from sae_bench.evals.core.evaluate import SPEC
+from sae_bench.evals.core.spec import SPEC
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE

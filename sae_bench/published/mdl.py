@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sae_bench.evals.mdl.eval_config import PUBLISHED_RUN, MDLEvalConfig
-from sae_bench.evals.mdl.evaluate import SPEC
+from sae_bench.evals.mdl.spec import SPEC
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE

@@ -15,7 +15,8 @@ from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.spec import LoadContext
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.evals.meta_structure.eval_output import EVAL_TYPE_ID_META_STRUCTURE, MetaStructureEvalOutput
-from sae_bench.evals.meta_structure.evaluate import SPEC, score_decoder
+from sae_bench.evals.meta_structure.evaluate import score_decoder
+from sae_bench.evals.meta_structure.spec import SPEC
 from sae_bench.language_models.load import DTYPES
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import PublishedArguments

@@ -10,7 +10,7 @@ from typing import Any
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import UsageError
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
-from sae_bench.evals.ravel.evaluate import SPEC
+from sae_bench.evals.ravel.spec import SPEC
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE

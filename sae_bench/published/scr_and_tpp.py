@@ -10,7 +10,7 @@ import click
 
 from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.scr_and_tpp.eval_config import ScrAndTppEvalConfig, ScrEvalConfig, TppEvalConfig
-from sae_bench.evals.scr_and_tpp.evaluate import SPECS
+from sae_bench.evals.scr_and_tpp.spec import SPECS
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import ACTIVATION_FLAGS, PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
-from sae_bench.evals.sparse_probing.evaluate import SPEC
+from sae_bench.evals.sparse_probing.spec import SPEC
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import ACTIVATION_FLAGS, PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import SparseProbingSaeProbesEvalConfig
-from sae_bench.evals.sparse_probing_sae_probes.evaluate import SPEC
+from sae_bench.evals.sparse_probing_sae_probes.spec import SPEC
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE

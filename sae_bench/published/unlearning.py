@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
-from sae_bench.evals.unlearning.evaluate import SPEC
+from sae_bench.evals.unlearning.spec import SPEC
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE

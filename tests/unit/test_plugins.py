@@ -20,7 +20,7 @@ MODULE = """
 from dataclasses import replace
 from pathlib import Path
 from sae_bench.custom_saes.spec import SAEHandle
-from sae_bench.evals.core.evaluate import SPEC as CORE
+from sae_bench.evals.core.spec import SPEC as CORE
 
 SPEC = replace(CORE, name="mine")
 

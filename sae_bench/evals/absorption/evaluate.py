@@ -14,7 +14,6 @@ from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import UsageError
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 from sae_bench.evals.absorption.eval_output import (
-    AbsorptionEvalOutput,
     AbsorptionMeanMetrics,
     AbsorptionMetricCategories,
     AbsorptionResultDetail,
@@ -29,7 +28,7 @@ from sae_bench.evals.absorption.letters import (
 from sae_bench.evals.absorption.prompts import build_prompts, word_activations
 from sae_bench.evals.absorption.word_codes import encode_words
 from sae_bench.evals.absorption.words import LETTERS, LetterWords, letter_words
-from sae_bench.evals.base import SHARE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.families.reported import columns, mean_of_known, report
 from sae_bench.results.samples import Samples
 
@@ -217,36 +216,3 @@ def _warnings(prepared: PreparedLetters, scores: LetterScores, config: Absorptio
     if scores.latents.n_unfinished:
         warnings.append(f"{scores.latents.n_unfinished} sparse probes did not converge")
     return warnings
-
-
-SPEC = EvalSpec(
-    name="absorption",
-    title="Absorption",
-    summary="How often a letter's own latents stay silent on a word while a latent of that word speaks for the letter.",
-    protocol="absorption-1",
-    config=AbsorptionEvalConfig,
-    output=AbsorptionEvalOutput,
-    metrics=(
-        Metric("mean.mean_absorption_fraction_score", "Absorption fraction", False, bounds=SHARE),
-        Metric("mean.mean_full_absorption_score", "Full absorption", False, bounds=SHARE),
-        Metric(
-            "mean.mean_absorption_fraction_thresholded_score", "Absorption fraction, thresholded", False, bounds=SHARE
-        ),
-        Metric("mean.mean_num_split_features", "Latents per letter", False, bounds=(0.0, None)),
-    ),
-    cost="once per model, a prompt of about 85 tokens for each word of the vocabulary; then seconds per SAE and seed",
-    given="these training words",
-    start=AbsorptionJob,
-    presets={
-        "paper": {},
-        "quick": {"max_words": 2600, "words_per_examples": 32, "k_sparse_probe_batch_size": 256},
-    },
-    demo={"max_words": 1800},
-    caveats=(
-        Caveat(
-            "Two definitions are about: this one, and the thresholded one of published results since version 0.4.1.",
-            ("mean.mean_absorption_fraction_score", "mean.mean_absorption_fraction_thresholded_score"),
-        ),
-    ),
-    shows=Shows("first_letter"),
-)

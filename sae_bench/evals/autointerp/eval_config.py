@@ -8,7 +8,6 @@ from pydantic import ConfigDict, Field, field_serializer, model_validator
 from pydantic.dataclasses import dataclass
 
 from sae_bench.evals.families.settings import CorpusName, LLMBatchSize, LLMDtype, ModelName, RandomSeed
-from sae_bench.judges.credentials import public_address
 from sae_bench.results.model import BaseEvalConfig
 
 JudgeKind = Literal["openai", "local", "none"]
@@ -233,6 +232,8 @@ class AutoInterpEvalConfig(BaseEvalConfig):
 
     @field_serializer("judge_base_url")
     def _without_credentials(self, url: str | None) -> str | None:
+        from sae_bench.judges.credentials import public_address  # loads torch, which reading a declaration need not
+
         return None if url is None else public_address(url)
 
     @property

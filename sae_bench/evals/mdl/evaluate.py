@@ -10,11 +10,10 @@ from torch import Tensor
 
 from sae_bench.activations.requests import Request, Served, TokenRows, only
 from sae_bench.custom_saes.loading import Member
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.families.rows import CorpusRows
 from sae_bench.evals.mdl.consumer import ROWS_PER_BLOCK, MDLConsumer
-from sae_bench.evals.mdl.eval_config import PUBLISHED_RUN, MDLEvalConfig
-from sae_bench.evals.mdl.eval_output import MDLEvalOutput
+from sae_bench.evals.mdl.eval_config import MDLEvalConfig
 from sae_bench.evals.mdl.results import score_sae
 
 
@@ -65,23 +64,3 @@ class MDLJob:
             context_length=self.config.context_length,
             seed=self.config.random_seed,
         )
-
-
-SPEC = EvalSpec(
-    name="mdl",
-    title="MDL",
-    summary="Bits per token that the codes take when values are put into bins, and whether they still reconstruct.",
-    protocol="mdl-1",
-    config=MDLEvalConfig,
-    output=MDLEvalOutput,
-    metrics=(
-        Metric("mdl.description_length", "Bits per token", False, bounds=(0.0, None)),
-        Metric("mdl.explained_variance", "Explained variance", True, 0.0, (None, 1.0)),
-        Metric("mdl.num_bins", "Bins", None),
-    ),
-    cost="one pass over the rows; then one decode of the codes per number of bins and SAE",
-    start=MDLJob,
-    presets={"paper": dict(PUBLISHED_RUN), "quick": {**PUBLISHED_RUN, "n_rows": 256}},
-    embedded={"dataset_name": "embedded"},
-    demo={"n_rows": 48},
-)

@@ -6,7 +6,6 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sae_bench.evals.families.settings import LLMDtype, ModelName, RandomSeed
-from sae_bench.language_models.load import DTYPES
 from sae_bench.results.model import BaseEvalConfig
 
 
@@ -52,6 +51,8 @@ class MetaStructureEvalConfig(BaseEvalConfig):
     @field_validator("dtype")
     @classmethod
     def _check_dtype(cls, name: str) -> str:
+        from sae_bench.language_models.load import DTYPES  # loads torch, which reading a declaration need not
+
         if name not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}.")
         return name

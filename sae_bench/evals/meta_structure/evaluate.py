@@ -10,16 +10,14 @@ import torch
 from torch import Tensor
 
 from sae_bench.custom_saes.loading import Member
-from sae_bench.evals.base import EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.families.reported import linearised, report
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
-from sae_bench.evals.meta_structure.eval_output import MetaStructureEvalOutput, MetaStructureMetricCategories
+from sae_bench.evals.meta_structure.eval_output import MetaStructureMetricCategories
 from sae_bench.evals.meta_structure.meta_sae import train
+from sae_bench.evals.meta_structure.spec import EXPLAINED, MSE
 from sae_bench.language_models.load import DTYPES
 from sae_bench.results.samples import Samples, units_key
-
-EXPLAINED = "meta_structure.decoder_fraction_variance_explained"
-MSE = "meta_structure.final_reconstruction_mse"
 
 
 class MetaStructureJob:
@@ -60,21 +58,3 @@ def score_decoder(W_dec_FD: Tensor, seeds: Sequence[int], config: MetaStructureE
         values={"meta_structure.train_time_seconds": seconds},
         unstructured={},
     )
-
-
-SPEC = EvalSpec(
-    name="meta_structure",
-    title="Meta-structure",
-    summary="How much of the variance of the decoder rows a small BatchTopK SAE on them explains.",
-    protocol="meta_structure-2",
-    config=MetaStructureEvalConfig,
-    output=MetaStructureEvalOutput,
-    metrics=(
-        Metric(EXPLAINED, "Decoder variance explained", True, 0.0, (None, 1.0)),
-        Metric(MSE, "MSE", False, bounds=(0.0, None)),
-    ),
-    cost="no pass; one small SAE trained per SAE and seed",
-    start=MetaStructureJob,
-    presets={"paper": {}, "quick": {"train_steps": 300}},
-    demo={"train_steps": 40},
-)

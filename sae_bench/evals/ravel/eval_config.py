@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from sae_bench.datasets.entities import RAVEL
+from sae_bench.datasets.names import RAVEL
 from sae_bench.evals.families.settings import LLMBatchSize, LLMDtype, ModelName, RandomSeed
 from sae_bench.results.model import BaseEvalConfig
 

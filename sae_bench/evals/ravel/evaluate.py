@@ -14,12 +14,11 @@ from sae_bench.activations.requests import Request as PassRequest
 from sae_bench.activations.requests import Served
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.entities import load_entity_class
-from sae_bench.evals.base import SHARE, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.ravel import results
 from sae_bench.evals.ravel.completions import Request, find_completions
 from sae_bench.evals.ravel.entity_class import KnownClass, MakeSwap, score_whole_activation, train_and_score
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
-from sae_bench.evals.ravel.eval_output import RAVELEvalOutput
 from sae_bench.evals.ravel.outcomes import Outcome
 from sae_bench.evals.ravel.pairs import check_known, draw_pairs, keep_best
 from sae_bench.evals.ravel.states import PromptStates
@@ -128,40 +127,3 @@ def latent_masks(member: Member) -> MakeSwap:
 def rotations(value_NW: Tensor):
     """Rotations with masks over the axes."""
     return lambda: RotatedMask(value_NW)
-
-
-SPEC = EvalSpec(
-    name="ravel",
-    title="RAVEL",
-    summary="How well latents change one attribute of an entity in the model's output and leave the others alone.",
-    protocol="ravel-2",
-    config=RAVELEvalConfig,
-    output=RAVELEvalOutput,
-    metrics=(
-        Metric("ravel.disentanglement_score", "Disentanglement", True, bounds=SHARE),
-        Metric("ravel.cause_score", "Cause", True, 0.0, SHARE),
-        Metric("ravel.isolation_score", "Isolation", True, bounds=SHARE),
-    ),
-    cost="completions of all prompts, once per model; per SAE, attribute and seed a mask trained through the layers "
-    "after the hook, and one completion per test pair",
-    given="these training prompts",
-    start=RAVELJob,
-    presets={
-        "paper": {},
-        "quick": {
-            "entity_attribute_selection": {"city": ["Country", "Continent", "Language"]},
-            "full_dataset_downsample": 480,
-            "num_pairs_per_attribute": 30,
-        },
-    },
-    embedded={
-        "dataset_name": "embedded/cities",
-        "entity_attribute_selection": {"city": ["Country", "Continent", "Language"]},
-    },
-    demo={
-        "entity_attribute_selection": {"city": ["Country", "Continent"]},
-        "full_dataset_downsample": 240,
-        "num_pairs_per_attribute": 8,
-    },
-    shows=Shows("entity_class"),
-)

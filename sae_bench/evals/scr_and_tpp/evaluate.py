@@ -14,7 +14,7 @@ from sae_bench.activations.pooled import CodeMatrix
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import LabelledTexts
 from sae_bench.errors import UsageError
-from sae_bench.evals.base import Caveat, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.families.labelled import load_sets
 from sae_bench.evals.families.reported import columns, report, unit_ids
 from sae_bench.evals.families.texts import TextsJob
@@ -33,13 +33,11 @@ from sae_bench.evals.scr_and_tpp.texts import QUADRANTS, PairTexts, Quadrant, lo
 from sae_bench.language_models.token_texts import text_key
 from sae_bench.probes import AdamWSettings
 
-HEADLINE_N = (10, 20, 2, 50, 500)
 AUDIT = (
     "an independent audit (arXiv 2605.18229, 2026) found scr and tpp unreliable at their usual settings: tpp falls as "
     "SAEs train longer, scr turns against the ground truth at large N, and reseeding moves both more than SAEs of one "
     "family differ; do not rank SAEs by them alone"
 )
-AUDIT_SAYS = "An independent audit (arXiv 2605.18229) found"
 TEST_SELECTED = (
     "probes keep the epoch with the best test accuracy, as published, which flatters them; probe_selection=validation "
     "does not"
@@ -232,64 +230,3 @@ def _few_effects(n_ranked: Sequence[int], sizes: Sequence[int]) -> list[str]:
         f"in {few} of {len(n_ranked)} ablations fewer than {sizes[-1]} latents have an effect (fewest: "
         f"{min(n_ranked)}); those were ablated"
     ]
-
-
-PRESETS = {"paper": {}, "quick": {"train_set_size": 1000, "test_set_size": 400}}
-
-SCR_SPEC = EvalSpec(
-    name="scr",
-    title="Spurious correlation removal",
-    summary="Recovered share of accuracy when few latents of a spurious concept are ablated (found unreliable).",
-    protocol="scr-1",
-    config=ScrEvalConfig,
-    output=output.ScrEvalOutput,
-    metrics=tuple(Metric(f"scr_metrics.{scr_key('metric', n)}", f"SCR at N = {n}", True, 0.0) for n in HEADLINE_N),
-    cost="one pass over the texts; probes once per model and hook, then about a second per SAE",
-    given="these training texts",
-    start=ScrJob,
-    presets=PRESETS,
-    resampled={"text_choice": "drawn"},
-    embedded={"dataset_names": ["embedded/emotions_by_address"], "train_set_size": 700, "test_set_size": 176},
-    demo={"train_set_size": 300},
-    caveats=(
-        Caveat(
-            f"{AUDIT_SAYS} SCR not valid at its usual settings: it turns against ground truth when many latents are "
-            "ablated. It is a ratio: where the bias costs little accuracy the denominator is tiny and the score "
-            "unstable.",
-            serious=True,
-        ),
-    ),
-    shows=Shows("dataset_name"),
-)
-TPP_SPEC = EvalSpec(
-    name="tpp",
-    title="Targeted probe perturbation",
-    summary="How much more ablating few latents hurts one class's probe than the others (found unreliable).",
-    protocol="tpp-1",
-    config=TppEvalConfig,
-    output=output.TppEvalOutput,
-    metrics=tuple(
-        Metric(f"tpp_metrics.{tpp_key('total_metric', n)}", f"TPP at N = {n}", True, 0.0) for n in HEADLINE_N
-    ),
-    cost="one pass over the texts (those of sparse_probing); probes once per model and hook, then a second per SAE",
-    given="these training texts",
-    start=TppJob,
-    presets=PRESETS,
-    embedded={"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
-    demo={
-        "dataset_names": ["embedded/news_topics", "embedded/code_languages"],
-        "context_length": 64,  # as sparse_probing, whose texts it shares
-        "train_set_size": 240,
-        "test_set_size": 120,
-    },
-    caveats=(
-        Caveat(
-            f"{AUDIT_SAYS} TPP not valid at its usual settings: it falls as SAEs train longer. Do not choose an SAE by "
-            "it alone.",
-            serious=True,
-        ),
-    ),
-    shows=Shows("dataset_name"),
-)
-SPECS = {True: SCR_SPEC, False: TPP_SPEC}
-"""perform_scr -> the eval."""

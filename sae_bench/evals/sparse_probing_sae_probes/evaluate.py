@@ -16,17 +16,16 @@ from torch import Tensor
 from sae_bench.activations.pooled import CodeMatrix
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import DatasetError
-from sae_bench.evals.base import SHARE, EvalContext, EvalSpec, Metric, Scores, Shows
+from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.families.reported import report, unit_ids
 from sae_bench.evals.families.texts import SEEN, SEEN_SHARE, TextsJob
 from sae_bench.evals.sparse_probing_sae_probes import probing
-from sae_bench.evals.sparse_probing_sae_probes.eval_config import QUICK_TASKS, SparseProbingSaeProbesEvalConfig
+from sae_bench.evals.sparse_probing_sae_probes.eval_config import SparseProbingSaeProbesEvalConfig
 from sae_bench.evals.sparse_probing_sae_probes.eval_output import (
     METRICS,
     PUBLISHED_K_VALUES,
     SaeProbesMetricCategories,
     SaeProbesResultDetail,
-    SparseProbingSaeProbesEvalOutput,
     llm_key,
     metric_path,
     metrics_by_k,
@@ -217,29 +216,3 @@ class Collected:
                 "duplicates, which are kept as published (shares per task: test_texts_seen_in_training)."
             )
         return warnings
-
-
-SPEC = EvalSpec(
-    name="sparse_probing_sae_probes",
-    title="Sparse probing (sae-probes)",
-    summary="How well the few best latents at the last token predict 113 binary concepts; cross-validated probes.",
-    protocol="sparse_probing_sae_probes-1",
-    config=SparseProbingSaeProbesEvalConfig,
-    output=SparseProbingSaeProbesEvalOutput,
-    metrics=(
-        Metric("sae.sae_top_1_test_auc", "Top-1 AUC", True, 0.5, SHARE),
-        Metric("sae.sae_top_2_test_auc", "Top-2 AUC", True, 0.5, SHARE),
-        Metric("sae.sae_top_5_test_auc", "Top-5 AUC", True, 0.5, SHARE),
-        Metric("sae.sae_top_5_test_accuracy", "Top-5 accuracy", True, bounds=SHARE),
-        Metric("llm.llm_test_auc", "Residual stream AUC", True, 0.5, SHARE),
-    ),
-    cost="one pass over up to 270,000 texts, of which only last tokens are encoded; then seconds of probes per SAE",
-    given="these training texts",
-    start=SaeProbesJob,
-    presets={
-        "paper": {},
-        "quick": {"dataset_names": list(QUICK_TASKS), "max_texts": 400},
-    },
-    demo={"max_tasks": 8, "max_texts": 240},
-    shows=Shows("dataset_name"),
-)

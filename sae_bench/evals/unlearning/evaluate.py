@@ -17,11 +17,10 @@ from sae_bench.activations.requests import Request, Served, TokenRows
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.multiple_choice import Question, QuestionSet, load_questions
 from sae_bench.errors import PrerequisiteError
-from sae_bench.evals.base import SHARE, Caveat, EvalContext, EvalSpec, Metric, Scores
+from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.unlearning import corpora, results
 from sae_bench.evals.unlearning.clamping import Clamp
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
-from sae_bench.evals.unlearning.eval_output import UnlearningEvalOutput
 from sae_bench.evals.unlearning.formats import make_reader
 from sae_bench.evals.unlearning.grid import QuestionStates, answer_plainly
 from sae_bench.evals.unlearning.known import KnownQuestions, find_known
@@ -178,47 +177,3 @@ def check_known(known: Sequence[KnownQuestions], config: UnlearningEvalConfig, *
 def _counts(known: KnownQuestions) -> str:
     parts = ", ".join(f"{n} {what}" for what, n in known.counts.items() if what != "questions")
     return f"{known.name}: of {known.counts['questions']}, {parts}"
-
-
-SPEC = EvalSpec(
-    name="unlearning",
-    title="Unlearning",
-    summary="How well a topic can be unlearned by clamping its latents without touching other knowledge.",
-    protocol="unlearning-2",
-    config=UnlearningEvalConfig,
-    output=UnlearningEvalOutput,
-    metrics=(
-        Metric("unlearning.unlearning_score", "Unlearning", True, 0.0, SHARE),
-        Metric("unlearning.unlearning_score_held_out", "Unlearning, held out", True, 0.0, SHARE),
-    ),
-    cost="one pass over forget and retain texts; the known questions once; then per SAE and setting the layers after "
-    "the hook on every question",
-    given="these corpora",
-    start=UnlearningJob,
-    presets={
-        "paper": {},
-        "quick": {
-            "dataset_size": 64,
-            "seq_len": 128,
-            "n_features_list": [10],
-            "multipliers": [25, 100],
-            "max_questions": 200,
-        },
-    },
-    embedded={
-        "dataset_names": ["embedded/geography", "embedded/everyday"],
-        "forget_dataset": "embedded/geography",
-        "not_side_effects": [],
-        "forget_corpus": "embedded/geography",
-        "retain_corpus": "embedded/everyday",
-        "answer_format": "cloze",
-    },
-    demo={"max_questions": 40, "dataset_size": 24},
-    caveats=(
-        Caveat(
-            "The setting is chosen on the questions that are scored, so it gains from chance; the held-out score does "
-            "not.",
-            ("unlearning.unlearning_score",),
-        ),
-    ),
-)

@@ -12,7 +12,15 @@ HEAVY = ("torch", "transformers", "scipy", "sklearn", "pandas")
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["run", "--help"], ["compare", "--help"], ["list", "--help"], ["list", "models"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["compare", "--help"],
+        ["list", "--help"],
+        ["list", "models"],
+        ["list", "evals"],
+    ],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]):
     code = (

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sae_bench.datasets.cities import EMBEDDED_CITIES, MAX_OF_A_COUNTRY, N_CITIES, TEMPLATES
-from sae_bench.datasets.entities import RAVEL, load_entity_class
+from sae_bench.datasets.entities import load_entity_class
+from sae_bench.datasets.names import RAVEL
 from sae_bench.errors import DatasetError, UnknownNameError
 
 VALUES = {"Paris": {"Country": "France"}, "Oslo": {"Country": "Norway"}}

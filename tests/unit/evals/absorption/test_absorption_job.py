@@ -31,8 +31,9 @@ from sae_bench.errors import ResultError, UsageError
 from sae_bench.evals.absorption import main
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 from sae_bench.evals.absorption.eval_output import AbsorptionEvalOutput
-from sae_bench.evals.absorption.evaluate import SPEC, AbsorptionJob
+from sae_bench.evals.absorption.evaluate import AbsorptionJob
 from sae_bench.evals.absorption.letters import prepare_letters, score_letters
+from sae_bench.evals.absorption.spec import SPEC
 from sae_bench.evals.absorption.word_codes import encode_words
 from sae_bench.evals.absorption.words import letter_words
 from sae_bench.evals.base import EvalContext, Scores

@@ -21,10 +21,11 @@ from sae_bench.errors import PrerequisiteError
 from sae_bench.evals.autointerp import embedding_score
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
 from sae_bench.evals.autointerp.eval_output import AutoInterpEvalOutput
-from sae_bench.evals.autointerp.evaluate import SPEC, AutoInterpJob
+from sae_bench.evals.autointerp.evaluate import AutoInterpJob
 from sae_bench.evals.autointerp.examples import Corpus, LatentExamples, make_examples
 from sae_bench.evals.autointerp.main import as_text, command, run_eval, run_eval_single_sae
 from sae_bench.evals.autointerp.prompts import explanation_question, prediction_question
+from sae_bench.evals.autointerp.spec import SPEC
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.judges import CachedJudge, NumberList, Reply, ReplyCache
 from sae_bench.language_models import LanguageModel

@@ -20,7 +20,8 @@ from sae_bench.evals.ravel.completions import decode
 from sae_bench.evals.ravel.correctness import is_correct
 from sae_bench.evals.ravel.entity_class import score, score_whole_activation
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
-from sae_bench.evals.ravel.evaluate import SPEC, RAVELJob
+from sae_bench.evals.ravel.evaluate import RAVELJob
+from sae_bench.evals.ravel.spec import SPEC
 from sae_bench.evals.ravel.swaps import LatentMask, encode_entities
 from sae_bench.language_models import LanguageModel
 from sae_bench.testing.tiny_models import tiny_model, tiny_sae

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from sae_bench.evals.scr_and_tpp import eval_output as output
 from sae_bench.evals.scr_and_tpp.eval_config import ScrAndTppEvalConfig, ScrEvalConfig, TppEvalConfig
-from sae_bench.evals.scr_and_tpp.evaluate import SCR_SPEC, TPP_SPEC
+from sae_bench.evals.scr_and_tpp.spec import SCR_SPEC, TPP_SPEC
 
 N = (2, 5, 10, 20, 50, 100, 500)
 SCR = [f"scr_{kind}_threshold_{n}" for n in N for kind in ("dir1", "metric", "dir2")]

@@ -16,7 +16,8 @@ from sae_bench.errors import UsageError
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.scr_and_tpp import main, scr, tpp
 from sae_bench.evals.scr_and_tpp.eval_config import ScrAndTppEvalConfig, ScrEvalConfig, TppEvalConfig
-from sae_bench.evals.scr_and_tpp.evaluate import AUDIT, SCR_SPEC, SPECS, TPP_SPEC, ScrJob, TppJob
+from sae_bench.evals.scr_and_tpp.evaluate import AUDIT, ScrJob, TppJob
+from sae_bench.evals.scr_and_tpp.spec import SCR_SPEC, SPECS, TPP_SPEC
 from sae_bench.run.planning import load_context, make_config
 from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
@@ -165,7 +166,8 @@ def test_every_distinct_text_runs_once_and_seeds_share_texts(lm, times):
 
 
 def test_tpp_asks_for_the_texts_of_sparse_probing(lm, times):
-    from sae_bench.evals.sparse_probing.evaluate import SPEC, SparseProbingJob
+    from sae_bench.evals.sparse_probing.evaluate import SparseProbingJob
+    from sae_bench.evals.sparse_probing.spec import SPEC
 
     context = EvalContext(lm, (HOOK,), SEEDS)
     job = TppJob(context, make_config(TPP_SPEC, TINY))

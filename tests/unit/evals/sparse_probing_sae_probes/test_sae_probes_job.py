@@ -27,8 +27,9 @@ from sae_bench.evals.sparse_probing_sae_probes.eval_output import (
     SaeProbesSaeMetrics,
     SparseProbingSaeProbesEvalOutput,
 )
-from sae_bench.evals.sparse_probing_sae_probes.evaluate import SPEC, SaeProbesJob, tokenize_ends
+from sae_bench.evals.sparse_probing_sae_probes.evaluate import SaeProbesJob, tokenize_ends
 from sae_bench.evals.sparse_probing_sae_probes.main import command, run_eval, run_eval_single_sae
+from sae_bench.evals.sparse_probing_sae_probes.spec import SPEC
 from sae_bench.evals.sparse_probing_sae_probes.tasks import BinaryTask
 from sae_bench.language_models import LanguageModel
 from sae_bench.run.planning import load_context, make_config

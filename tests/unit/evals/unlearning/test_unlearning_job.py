@@ -26,10 +26,11 @@ from sae_bench.evals.unlearning import corpora
 from sae_bench.evals.unlearning.clamping import Clamp
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.eval_output import UnlearningEvalOutput
-from sae_bench.evals.unlearning.evaluate import SPEC, UnlearningJob
+from sae_bench.evals.unlearning.evaluate import UnlearningJob
 from sae_bench.evals.unlearning.formats import AnswerReader, make_reader
 from sae_bench.evals.unlearning.main import command, run_eval, run_eval_single_sae
 from sae_bench.evals.unlearning.prompts import Ask
+from sae_bench.evals.unlearning.spec import SPEC
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.model import config_fields
 from sae_bench.results.samples import Samples

@@ -1,0 +1,43 @@
+"""What RAVEL is: the declaration, which loads nothing that computes."""
+
+from __future__ import annotations
+
+from sae_bench.evals.base import SHARE, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
+from sae_bench.evals.ravel.eval_output import RAVELEvalOutput
+
+SPEC = EvalSpec(
+    name="ravel",
+    title="RAVEL",
+    summary="How well latents change one attribute of an entity in the model's output and leave the others alone.",
+    protocol="ravel-2",
+    config=RAVELEvalConfig,
+    output=RAVELEvalOutput,
+    metrics=(
+        Metric("ravel.disentanglement_score", "Disentanglement", True, bounds=SHARE),
+        Metric("ravel.cause_score", "Cause", True, 0.0, SHARE),
+        Metric("ravel.isolation_score", "Isolation", True, bounds=SHARE),
+    ),
+    cost="completions of all prompts, once per model; per SAE, attribute and seed a mask trained through the layers "
+    "after the hook, and one completion per test pair",
+    given="these training prompts",
+    start=Lazy("sae_bench.evals.ravel.evaluate:RAVELJob"),
+    presets={
+        "paper": {},
+        "quick": {
+            "entity_attribute_selection": {"city": ["Country", "Continent", "Language"]},
+            "full_dataset_downsample": 480,
+            "num_pairs_per_attribute": 30,
+        },
+    },
+    embedded={
+        "dataset_name": "embedded/cities",
+        "entity_attribute_selection": {"city": ["Country", "Continent", "Language"]},
+    },
+    demo={
+        "entity_attribute_selection": {"city": ["Country", "Continent"]},
+        "full_dataset_downsample": 240,
+        "num_pairs_per_attribute": 8,
+    },
+    shows=Shows("entity_class"),
+)

@@ -1,0 +1,71 @@
+"""What SCR and TPP are: the declarations, which load nothing that computes."""
+
+from __future__ import annotations
+
+from sae_bench.evals.base import Caveat, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.scr_and_tpp import eval_output as output
+from sae_bench.evals.scr_and_tpp.eval_config import ScrEvalConfig, TppEvalConfig
+from sae_bench.evals.scr_and_tpp.eval_output import scr_key, tpp_key
+
+HEADLINE_N = (10, 20, 2, 50, 500)
+AUDIT_SAYS = "An independent audit (arXiv 2605.18229) found"
+PRESETS = {"paper": {}, "quick": {"train_set_size": 1000, "test_set_size": 400}}
+SCR_SPEC = EvalSpec(
+    name="scr",
+    title="Spurious correlation removal",
+    summary="Recovered share of accuracy when few latents of a spurious concept are ablated (found unreliable).",
+    protocol="scr-1",
+    config=ScrEvalConfig,
+    output=output.ScrEvalOutput,
+    metrics=tuple(Metric(f"scr_metrics.{scr_key('metric', n)}", f"SCR at N = {n}", True, 0.0) for n in HEADLINE_N),
+    cost="one pass over the texts; probes once per model and hook, then about a second per SAE",
+    given="these training texts",
+    start=Lazy("sae_bench.evals.scr_and_tpp.evaluate:ScrJob"),
+    presets=PRESETS,
+    resampled={"text_choice": "drawn"},
+    embedded={"dataset_names": ["embedded/emotions_by_address"], "train_set_size": 700, "test_set_size": 176},
+    demo={"train_set_size": 300},
+    caveats=(
+        Caveat(
+            f"{AUDIT_SAYS} SCR not valid at its usual settings: it turns against ground truth when many latents are "
+            "ablated. It is a ratio: where the bias costs little accuracy the denominator is tiny and the score "
+            "unstable.",
+            serious=True,
+        ),
+    ),
+    shows=Shows("dataset_name"),
+)
+
+TPP_SPEC = EvalSpec(
+    name="tpp",
+    title="Targeted probe perturbation",
+    summary="How much more ablating few latents hurts one class's probe than the others (found unreliable).",
+    protocol="tpp-1",
+    config=TppEvalConfig,
+    output=output.TppEvalOutput,
+    metrics=tuple(
+        Metric(f"tpp_metrics.{tpp_key('total_metric', n)}", f"TPP at N = {n}", True, 0.0) for n in HEADLINE_N
+    ),
+    cost="one pass over the texts (those of sparse_probing); probes once per model and hook, then a second per SAE",
+    given="these training texts",
+    start=Lazy("sae_bench.evals.scr_and_tpp.evaluate:TppJob"),
+    presets=PRESETS,
+    embedded={"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
+    demo={
+        "dataset_names": ["embedded/news_topics", "embedded/code_languages"],
+        "context_length": 64,  # as sparse_probing, whose texts it shares
+        "train_set_size": 240,
+        "test_set_size": 120,
+    },
+    caveats=(
+        Caveat(
+            f"{AUDIT_SAYS} TPP not valid at its usual settings: it falls as SAEs train longer. Do not choose an SAE by "
+            "it alone.",
+            serious=True,
+        ),
+    ),
+    shows=Shows("dataset_name"),
+)
+
+SPECS = {True: SCR_SPEC, False: TPP_SPEC}
+"""perform_scr -> the eval."""

@@ -1,0 +1,50 @@
+"""What Unlearning is: the declaration, which loads nothing that computes."""
+
+from __future__ import annotations
+
+from sae_bench.evals.base import SHARE, Caveat, EvalSpec, Lazy, Metric
+from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
+from sae_bench.evals.unlearning.eval_output import UnlearningEvalOutput
+
+SPEC = EvalSpec(
+    name="unlearning",
+    title="Unlearning",
+    summary="How well a topic can be unlearned by clamping its latents without touching other knowledge.",
+    protocol="unlearning-2",
+    config=UnlearningEvalConfig,
+    output=UnlearningEvalOutput,
+    metrics=(
+        Metric("unlearning.unlearning_score", "Unlearning", True, 0.0, SHARE),
+        Metric("unlearning.unlearning_score_held_out", "Unlearning, held out", True, 0.0, SHARE),
+    ),
+    cost="one pass over forget and retain texts; the known questions once; then per SAE and setting the layers after "
+    "the hook on every question",
+    given="these corpora",
+    start=Lazy("sae_bench.evals.unlearning.evaluate:UnlearningJob"),
+    presets={
+        "paper": {},
+        "quick": {
+            "dataset_size": 64,
+            "seq_len": 128,
+            "n_features_list": [10],
+            "multipliers": [25, 100],
+            "max_questions": 200,
+        },
+    },
+    embedded={
+        "dataset_names": ["embedded/geography", "embedded/everyday"],
+        "forget_dataset": "embedded/geography",
+        "not_side_effects": [],
+        "forget_corpus": "embedded/geography",
+        "retain_corpus": "embedded/everyday",
+        "answer_format": "cloze",
+    },
+    demo={"max_questions": 40, "dataset_size": 24},
+    caveats=(
+        Caveat(
+            "The setting is chosen on the questions that are scored, so it gains from chance; the held-out score does "
+            "not.",
+            ("unlearning.unlearning_score",),
+        ),
+    ),
+)
