@@ -1,5 +1,6 @@
-"""Put the real output of a demo run into the README and the suite's scores into its page.
+"""Put files into the pages that show them, the output of a demo run into the README, the suite's scores into its page.
 
+python scripts/update_docs.py
 make demo 2>&1 | tee demo.log
 python scripts/update_docs.py --log demo.log --results demo_results
 """
@@ -52,11 +53,26 @@ def suite_table(results: Path) -> str:
     return "\n".join(lines)
 
 
+def show_files(page: Path) -> None:
+    """Put each file that a page shows between `<!-- file path -->` (from the page's folder) and `<!-- /file -->`."""
+
+    def shown(match: re.Match[str]) -> str:
+        return f"{match[1]}{(page.parent / match[2]).read_text(encoding='utf-8')}{match[3]}"
+
+    text = page.read_text(encoding="utf-8")
+    pattern = r"(<!-- file (\S+) -->\n```\w*\n).*?(```\n<!-- /file -->)"
+    page.write_text(re.sub(pattern, shown, text, flags=re.DOTALL), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--log", type=Path, required=True, help="what the demo printed")
+    parser.add_argument("--log", type=Path, help="what the demo printed; without it only files are shown")
     parser.add_argument("--results", type=Path, default=Path("demo_results"), help="what the demo wrote")
     args = parser.parse_args()
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        show_files(page)
+    if args.log is None:
+        return
     replace_between(ROOT / "README.md", "demo-output", f"```\n{excerpt(args.log.read_text(encoding='utf-8'))}\n```")
     replace_between(ROOT / "docs" / "embedded_suite.md", "suite-table", suite_table(args.results))
 

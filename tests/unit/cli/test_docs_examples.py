@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from sae_bench.cli import main
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.plugins import forget_plugins
 from sae_bench.testing import check_eval, run_checks
@@ -58,12 +59,14 @@ def test_it_is_small_and_the_page_shows_a_file():
     assert sum(len(path.read_text().splitlines()) for path in EXAMPLE.rglob("*.py")) <= 120
 
 
-def test_it_is_listed(installed: None, sae_bench: Callable):
+def test_it_is_listed(installed: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(sys, "argv", ["sae-bench", "list", "evals", NAME])
+    monkeypatch.setenv("COLUMNS", "80")
     assert eval_names()[-1] == NAME
-    said = sae_bench("list", "evals", NAME)
+    main()
     shown = [line for line in PAGE.read_text().split("```")[1].splitlines() if line.startswith("│")]
     assert shown
-    assert [line for line in said.out.splitlines() if line.startswith("│")] == shown
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")] == shown
 
 
 def test_it_runs(installed: None, world: Any, sae_bench: Callable, tmp_path: Path):
