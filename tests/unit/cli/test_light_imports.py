@@ -20,6 +20,7 @@ HEAVY = ("torch", "transformers", "scipy", "sklearn", "pandas")
         ["list", "--help"],
         ["list", "models"],
         ["list", "evals"],
+        ["list", "datasets"],
     ],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]):

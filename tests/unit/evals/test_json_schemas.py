@@ -92,7 +92,7 @@ def test_results_validate_and_other_things_do_not(make_plan: Callable[..., RunPl
 def test_every_result_of_a_test_is_validated(make_plan: Callable[..., RunPlan], monkeypatch: pytest.MonkeyPatch):
     """The fixture of all tests is at work: a result that does not fit its schema stops the run."""
     lacking = CoreEvalOutput.model_construct(eval_id="1", sae_lens_id="a")
-    monkeypatch.setattr("sae_bench.run.runner._Run._output", lambda *_: lacking)
+    monkeypatch.setattr("sae_bench.run.writing.ResultWriter.describe", lambda *_, **__: lacking)
     with pytest.raises(ValidationError):
         run(make_plan([handle("a")], evals=["core"]))
 
