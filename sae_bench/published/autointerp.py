@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sae_bench.atomic import write_text_atomically
+from sae_bench.atomic import atomic_path, write_text_atomically
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
+from sae_bench.evals.autointerp.evaluate import pack_rows
 from sae_bench.evals.autointerp.spec import SPEC
+from sae_bench.evals.base import EvalContext
+from sae_bench.language_models import load_language_model
 from sae_bench.published import entry_points
 from sae_bench.published.arguments import PublishedArguments
+from sae_bench.published.autointerp_class import (
+    AutoInterp,
+    escape_slash,
+)
+from sae_bench.published.autointerp_class import (
+    Messages as Messages,
+)
+from sae_bench.published.autointerp_class import (
+    display_messages as display_messages,
+)
+from sae_bench.published.autointerp_class import (
+    str_bool as str_bool,
+)
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
-from sae_bench.published.models import GivenModel
+from sae_bench.published.models import GivenModel, borrowed
 
 command = eval_command(SPEC)
 
@@ -61,11 +78,22 @@ def run_eval_single_sae(
 ) -> dict[int, dict[str, Any]]:
     """Latent -> explanation, predictions, correct numbers, score and log of one SAE object.
 
-    Which latents are live is counted on the same tokens; `sae_sparsity` is not read.
+    The rows that are read are kept as `<model>_<total_tokens>_tokens_<llm_context_size>_ctx.pt` in `artifacts_folder`.
+    Which latents are live is counted on them; `sae_sparsity` is not read.
     """
-    del artifacts_folder, sae_sparsity
-    scores = entry_points.score_single_sae(SPEC, config, sae, model, device=device, judge_key=api_key)
-    return {int(latent): record for latent, record in scores.unstructured.items()}
+    del sae_sparsity
+    with borrowed(model) as taken:
+        lm = (
+            load_language_model(taken, device=device, dtype=config.llm_dtype or "auto")
+            if isinstance(taken, str)
+            else taken
+        )
+        rows_RL = pack_rows(EvalContext(lm, (), (config.random_seed,)), config)
+        name = f"{escape_slash(config.model_name)}_{config.total_tokens}_tokens_{config.llm_context_size}_ctx.pt"
+        Path(artifacts_folder).mkdir(parents=True, exist_ok=True)
+        with atomic_path(Path(artifacts_folder) / name) as partial:
+            torch.save(rows_RL.cpu(), partial)
+        return asyncio.run(AutoInterp(config, lm, sae, rows_RL, None, device, api_key).run())
 
 
 def as_text(records: Mapping[str, Mapping[str, Any]]) -> str:

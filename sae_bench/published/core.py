@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from argparse import Namespace
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,12 @@ from sae_bench.published import entry_points
 from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command, only_chosen
+from sae_bench.published.utils.sae_selection_utils import all_loadable_saes as all_loadable_saes
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_FLOAT_PRECISION = 10
+"""Decimals of latents' statistics in a result file."""
 
 command = eval_command(SPEC, positional_patterns=True, model_required=False, adjust=only_chosen(SPEC, "compute_"))
 command.help = f"{command.help} If any --compute_* flag is given, only those given are computed; without any, all are."
@@ -99,3 +108,32 @@ def _record(name: str, result: dict[str, Any]) -> dict[str, Any]:
         "metrics": result["eval_result_metrics"],
         "feature_metrics": {key: [latent[key] for latent in details] for key in columns},
     }
+
+
+# ---- dictionaries
+
+
+def nested_dict() -> defaultdict[Any, Any]:
+    """A dictionary of dictionaries to any depth, made as they are asked for."""
+    return defaultdict(nested_dict)
+
+
+def dict_to_nested(flat_dict: Mapping[str, Any]) -> defaultdict[Any, Any]:
+    """`{"a/b": 1}` -> `{"a": {"b": 1}}`"""
+    whole = nested_dict()
+    for path, value in flat_dict.items():
+        *folders, last = path.split("/")
+        inner = whole
+        for folder in folders:
+            inner = inner[folder]
+        inner[last] = value
+    return whole
+
+
+def replace_nans_with_negative_one(obj: Any) -> Any:
+    """The same with -1 in place of every NaN, within dictionaries and lists too."""
+    if isinstance(obj, Mapping):
+        return {key: replace_nans_with_negative_one(value) for key, value in obj.items()}
+    if isinstance(obj, list):
+        return list(map(replace_nans_with_negative_one, obj))
+    return -1 if isinstance(obj, float) and math.isnan(obj) else obj

@@ -16,7 +16,7 @@ from sae_bench.errors import IncompleteRunError, UsageError
 from sae_bench.evals.base import EvalContext, EvalSpec, Scores
 from sae_bench.language_models import LanguageModel, load_language_model
 from sae_bench.language_models.numbers import dtype_name
-from sae_bench.published.models import GivenModel, as_language_model
+from sae_bench.published.models import GivenModel, borrowed
 from sae_bench.results.files import read_result
 from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run import planning
@@ -179,19 +179,19 @@ def score_single_sae(
     Raises:
         SAEBenchError, or whatever the SAE itself raises.
     """
-    lm = as_language_model(model)
-    if not isinstance(lm, LanguageModel):
-        lm = load_language_model(lm, device=device, dtype=settings_of(config).llm_dtype or "auto")
-    config = _for_model(config, lm)
-    member = load_member(object_handle("sae", sae), planning.load_context(lm), lm)
-    seeds = (_first_seed(config),)
-    context = EvalContext(lm, (member.hook_name,), seeds, artifacts_folder=artifacts_path, judge_key=judge_key)
-    job = spec.start(context, config)
-    store = None if artifacts_path is None else ActivationStore(artifacts_path)
-    report = run_pass(lm, job.requests([member]), [member], PassOptions(store=store))
-    if member.key in report.failed:
-        raise report.failed[member.key]
-    return job.score(member, report.served)
+    with borrowed(model) as lm:
+        if not isinstance(lm, LanguageModel):
+            lm = load_language_model(lm, device=device, dtype=settings_of(config).llm_dtype or "auto")
+        config = _for_model(config, lm)
+        member = load_member(object_handle("sae", sae), planning.load_context(lm), lm)
+        seeds = (_first_seed(config),)
+        context = EvalContext(lm, (member.hook_name,), seeds, artifacts_folder=artifacts_path, judge_key=judge_key)
+        job = spec.start(context, config)
+        store = None if artifacts_path is None else ActivationStore(artifacts_path)
+        report = run_pass(lm, job.requests([member]), [member], PassOptions(store=store))
+        if member.key in report.failed:
+            raise report.failed[member.key]
+        return job.score(member, report.served)
 
 
 def _for_model(config: BaseEvalConfig, lm: LanguageModel) -> BaseEvalConfig:

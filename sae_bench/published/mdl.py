@@ -15,6 +15,8 @@ from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
 from sae_bench.published.models import GivenModel
 
+EVAL_TYPE = "mdl"
+
 command = eval_command(SPEC, adjust=lambda settings: {**PUBLISHED_RUN, **settings})
 command.help = (
     f"{command.help} As in the published command, settings that are not given are all codes of a token, 8, 16, 32 and "

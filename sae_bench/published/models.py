@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
+
+from torch import nn
 
 from sae_bench.errors import ModelError, UsageError
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.load import find_model
+from sae_bench.run.objects import given_back
 
 GivenModel = Any
 """A `LanguageModel`, a name, or a transformers model with its tokenizer: as its attribute, or the two as a pair."""
+
+
+@contextmanager
+def borrowed(given: GivenModel) -> Iterator[LanguageModel | str]:
+    """`as_language_model` for a while; a transformers model is given back in the mode in which it came."""
+    model = given[0] if isinstance(given, tuple) and given else given
+    with given_back(model) if isinstance(model, nn.Module) else nullcontext():
+        yield as_language_model(given)
 
 
 def as_language_model(given: GivenModel) -> LanguageModel | str:

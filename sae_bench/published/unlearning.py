@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.spec import SPEC
@@ -15,6 +16,8 @@ from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.entry_points import EntryOptions, SelectedSAE
 from sae_bench.published.eval_command import eval_command
 from sae_bench.published.models import GivenModel
+
+EVAL_TYPE = "unlearning"
 
 
 def _published_flags(command: click.Command) -> click.Command:
@@ -68,3 +71,12 @@ def run_eval_single_sae(
         accuracies = {name: {"mean_correct": accuracy} for name, accuracy in values.pop("accuracies").items()}
         settings.append({**accuracies, "ablate_params": values})
     return [untouched, *settings]
+
+
+def convert_ndarrays_to_lists(obj: Any) -> Any:
+    """The same with arrays as lists, within dictionaries and lists too."""
+    if isinstance(obj, dict):
+        return {key: convert_ndarrays_to_lists(value) for key, value in obj.items()}
+    if isinstance(obj, list):
+        return list(map(convert_ndarrays_to_lists, obj))
+    return obj.tolist() if isinstance(obj, np.ndarray) else obj

@@ -140,10 +140,19 @@ def borrowed(given: GivenModel) -> Iterator[LanguageModel | str]:
             "transformers."
         )
     model, tokenizer = given
-    training, trained = model.training, [weight for weight in model.parameters() if weight.requires_grad]
-    try:
+    with given_back(model):
         yield LanguageModel(model, tokenizer, name=getattr(model.config, "_name_or_path", "") or type(model).__name__)
+
+
+@contextmanager
+def given_back(model: torch.nn.Module) -> Iterator[None]:
+    """Afterwards every module is in the training mode in which it came, and every weight as trainable as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    try:
+        yield
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
         for weight in trained:
             weight.requires_grad_(True)

@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -160,3 +161,11 @@ def test_a_flag_that_turns_others_off_says_so(suite: Path, data: Path, tmp_path:
     assert "compute_ce_loss" in message
     assert "compute_kl" not in message
     assert "compute_l2_norms" not in message
+
+
+def test_dictionaries_of_results_are_turned():
+    assert core.dict_to_nested({"a/b": 1, "a/c": 2, "d": 3}) == {"a": {"b": 1, "c": 2}, "d": 3}
+    assert core.nested_dict()["any"]["depth"] == {}
+    assert core.replace_nans_with_negative_one({"a": [float("nan"), 2.0], "b": "x"}) == {"a": [-1, 2.0], "b": "x"}
+    unlearning = main_of("unlearning")
+    assert unlearning.convert_ndarrays_to_lists({"a": [np.ones(2), "x"]}) == {"a": [[1.0, 1.0], "x"]}

@@ -35,8 +35,12 @@ PUBLISHED = [
 FORKS = """
 import json, os, runpy, sys
 import torch, numpy, scipy.stats, pandas, pydantic, rich, transformers  # once, for all scripts
-answers = []
-for script, *arguments in json.load(sys.stdin):
+from pathlib import Path
+from sae_bench.custom_saes.loaders import embedded
+suite, calls = json.load(sys.stdin)
+pair, answers = embedded.pair_handles, []
+embedded.pair_handles = lambda folder, release: pair(Path(suite) if suite else folder, release=release)
+for script, *arguments in calls:
     sys.stdout.flush()
     with open("out.txt", "w") as out, open("err.txt", "w") as err:
         child = os.fork()
@@ -56,7 +60,7 @@ for script, *arguments in json.load(sys.stdin):
     answers.append([status, open("out.txt").read(), open("err.txt").read()])
 print(json.dumps(answers))
 """
-"""Runs scripts one after the other, each in a process of its own as `python <path>` would."""
+"""Runs scripts one after the other, each in a process of its own as `python <path>` would, on tiny embedded SAEs."""
 
 
 class Answer(NamedTuple):
@@ -65,9 +69,10 @@ class Answer(NamedTuple):
     err: str
 
 
-def start(calls: list[tuple[str, ...]], folder: Path) -> list[Answer]:
+def start(calls: list[tuple[str, ...]], folder: Path, suite: Path | None = None) -> list[Answer]:
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    asked = json.dumps([(str(PACKAGE / script), *map(str, arguments)) for script, *arguments in calls])
+    scripts = [(str(PACKAGE / script), *map(str, arguments)) for script, *arguments in calls]
+    asked = json.dumps([None if suite is None else str(suite), scripts])
     said = subprocess.run(
         [sys.executable, "-c", FORKS], cwd=folder, env=environment, input=asked, capture_output=True, text=True,
         check=True,
@@ -88,13 +93,13 @@ def test_every_script_starts_by_its_path(tmp_path: Path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
-def test_scripts_work_by_their_path(tmp_path: Path):
+def test_scripts_work_by_their_path(tmp_path: Path, suite: Path):
     columns = {"encoder_norm": [0.5, 1 / 3], "feature_density": [0.25, 0.0]}
     blank = dict.fromkeys(CoreEvalOutput.model_fields, "")
     old = {**blank, "eval_type_id": "core", "eval_result_metrics": {}, "eval_result_details": [columns]}
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "a.json").write_text(json.dumps(old))
-    small = ("--train_steps", 2, "--width_ratio", 0.01, "--k", 2, "--train_batch_size", 8, "--no_autocast")
+    small = ("--train_steps", 2, "--width_ratio", 0.1, "--k", 2, "--train_batch_size", 8, "--no_autocast")
     which = ("--sae_regex_pattern", "embedded", "--sae_id_pattern", "topk", "--output_folder", "out")
     answers = start(
         [
@@ -103,6 +108,7 @@ def test_scripts_work_by_their_path(tmp_path: Path):
             ("evals/meta_structure/main.py", *which, *small, "--device", "cpu"),
         ],
         tmp_path,
+        suite,
     )
     assert [answer.code for answer in answers] == [0, 0, 0], [answer.err for answer in answers]
     rows = json.loads((tmp_path / "old" / "converted_outputs" / "a.json").read_text())["eval_result_details"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import MagicMock, patch
 
 import pytest
@@ -13,9 +14,12 @@ import torch
 
 from sae_bench.errors import ModelError, UsageError
 from sae_bench.evals.autointerp import main as autointerp
+from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
 from sae_bench.evals.sparse_probing import main as sparse_probing
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.evals.sparse_probing.eval_output import SparseProbingEvalOutput
+from sae_bench.judges import CachedJudge, Reply
+from sae_bench.judges.cached import ReplyCache
 from sae_bench.language_models import LanguageModel
 from sae_bench.published.models import as_language_model
 from sae_bench.sae_bench_utils import sae_selection_utils, testing_utils
@@ -75,6 +79,71 @@ def test_models_that_are_not_taken_are_answered_with_what_is():
     nameless.config._name_or_path = "nobody/knows-this"
     with pytest.raises(ModelError, match="pass a pair"):
         as_language_model(nameless)
+
+
+def test_a_transformers_model_is_given_back_as_it_came(config: Any, tmp_path: Path):
+    other = tiny_model("gpt2")
+    frozen, *trained = other.model.parameters()
+    other.model.train()
+    other.model.get_input_embeddings().eval()
+    for weight in trained:
+        weight.requires_grad_(True)
+    sparse_probing.run_eval_single_sae(config, tiny_sae("topk"), (other.model, other.tokenizer), "cpu", str(tmp_path))
+    assert other.model.training
+    assert not other.model.get_input_embeddings().training
+    assert [weight.requires_grad for weight in trained] == [True] * len(trained)
+    assert not frozen.requires_grad
+
+
+@pytest.fixture
+def asked(data: Path) -> AutoInterpEvalConfig:
+    return AutoInterpEvalConfig(
+        model_name="org/tiny", dataset_name=str(data / "corpus.jsonl"), n_latents=2, total_tokens=255,
+        llm_context_size=32, llm_batch_size=4, llm_dtype="float32", buffer=2, dead_latent_threshold=1.0,
+        n_top_ex_for_generation=2, n_iw_sampled_ex_for_generation=1, embeddings="none",
+    )  # fmt: skip
+
+
+def test_autointerp_keeps_the_tokens(asked: AutoInterpEvalConfig, lm: LanguageModel, tmp_path: Path):
+    with patch("sae_bench.evals.autointerp.main.AutoInterp.run", return_value={}):
+        found = autointerp.run_eval_single_sae(
+            config=asked, sae=tiny_sae("topk"), model=lm, device="cpu", artifacts_folder=str(tmp_path / "kept"),
+            api_key="none", sae_sparsity=torch.ones(64),
+        )  # fmt: skip
+    assert found == {}
+    rows = torch.load(tmp_path / "kept" / "org_tiny_255_tokens_32_ctx.pt", weights_only=True)
+    assert rows.shape == (asked.n_rows, 32)
+
+
+class AlwaysOne:
+    """Explains every latent alike, and takes the first example."""
+
+    identity: ClassVar[dict[str, str]] = {"kind": "test", "model": "one"}
+
+    def answer(self, questions: Any, deliver: Any) -> None:
+        for place, question in enumerate(questions):
+            deliver(place, Reply("1" if question.form else "This neuron activates on words.", 1, 1, "stop"))
+
+
+def test_autointerp_on_tokens_and_a_judge_of_the_caller(asked: AutoInterpEvalConfig, lm: LanguageModel, tmp_path: Path):
+    rows = torch.randint(5, 300, (40, 32), generator=torch.Generator().manual_seed(0))
+    judge = CachedJudge(AlwaysOne(), ReplyCache(tmp_path))
+    asked.override_latents, asked.judge_scoring = [3, 5], "list"
+    interp = autointerp.AutoInterp(asked, lm, tiny_sae("relu"), rows, torch.ones(64), "cpu", "none", judge)
+    assert (interp.latents, interp.n_latents) == ([3, 5], 2)
+    records = asyncio.run(interp.run())
+    assert set(records) == {3, 5}
+    assert all((r["explanation"], r["predictions"]) == ("words", [1]) for r in records.values())
+    assert all(0 <= r["score"] <= 1 for r in records.values())
+    assert interp.parse_explanation("This neuron activates on verbs.") == "verbs"
+    assert (interp.parse_predictions("1, 3 and 4."), interp.parse_predictions("None")) == ([1, 3, 4], [])
+    assert interp.parse_predictions("perhaps") is None
+    asked.override_latents, asked.n_latents = None, 4
+    sparsity = torch.zeros(64)
+    sparsity[[7, 9]] = 1.0
+    assert sorted(autointerp.AutoInterp(asked, lm, None, rows, sparsity, "cpu", None).latents or []) == [7, 9]
+    with pytest.raises(ValueError, match="rows have 31 tokens"):
+        autointerp.AutoInterp(asked, lm, None, rows[:, 1:], None, "cpu", None)
 
 
 def test_autointerp_takes_the_published_arguments():
