@@ -111,10 +111,12 @@ class Job(Protocol):
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
-        """Provenance of the data it reads."""
+        """Provenance of the data it reads; none by default."""
+        return {}
 
-    def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        """Fresh requests to the pass for this group of SAEs; as many for every group."""
+    def requests(self, members: Sequence[Member]) -> Sequence[Request]:  # noqa: ARG002
+        """Fresh requests to the pass for this group of SAEs, as many for every group; none by default."""
+        return ()
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
         """The result of one SAE of the group that the pass has just served.

@@ -1,16 +1,16 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 f3233063414bef79d62b743a8ae0c943a2f082ce3b0654cf90d9e0fc5bf6145e */
+   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 1bfafe98976e29be8a6a416b572edbd7669e5f8ed30d25e1257c464177d58419 */
 /**
  * Name of the eval.
  */
 export type EvalTypeID = string;
 /**
- * Seed of the meta-SAE's start and batches where a run names no other seeds.
+ * Seed of start and batches, unless a run names seeds.
  */
 export type RandomSeed = number;
 /**
- * Latents of the meta-SAE per latent of the SAE, rounded up; at least k.
+ * Meta-latents per latent; at least k.
  */
 export type MetaSAEWidthRatio = number;
 /**
@@ -22,7 +22,7 @@ export type BatchTopKK = number;
  */
 export type TrainingSteps = number;
 /**
- * Decoder rows per step, drawn with replacement.
+ * Rows per step, drawn with replacement.
  */
 export type TrainingBatchSize = number;
 /**
@@ -34,19 +34,19 @@ export type LearningRate = number;
  */
 export type WeightDecay = number;
 /**
- * On CUDA devices, make the product with the encoder in bfloat16 while training; elsewhere without effect.
+ * On CUDA devices, encode in bfloat16 while training.
  */
 export type UseAutocast = boolean;
 /**
- * Decoder rows that share the k active meta-latents per row when the trained meta-SAE is judged.
+ * Rows judged at once, which share k active meta-latents per row.
  */
 export type EvalBatchSize = number;
 /**
- * Steps without being used after which a meta-latent is dead and learns from the residual.
+ * Unused steps after which a meta-latent learns from the residual.
  */
 export type DeadFeatureWindow = number;
 /**
- * Kept for published configurations: the interval of a log that is not written here.
+ * Kept for published configurations: interval of a log.
  */
 export type FeatureSamplingWindow = number;
 /**
@@ -54,7 +54,7 @@ export type FeatureSamplingWindow = number;
  */
 export type MetaStructureDType = string;
 /**
- * Language model that the SAE belongs to; it is not run.
+ * Language model of the SAE; it is not run.
  */
 export type ModelName = string;
 /**
@@ -70,15 +70,15 @@ export type ID = string;
  */
 export type DateTimeEpochMs = number;
 /**
- * Share of the variance of the SAE's decoder rows that the meta-SAE reconstructs.
+ * Share of the decoder rows' variance that is reconstructed.
  */
 export type DecoderFractionVarianceExplained = number;
 /**
- * Wall-clock seconds that the meta-SAE of one seed trained.
+ * Wall-clock seconds of training, per seed.
  */
 export type TrainingTimeS = number;
 /**
- * Mean squared error of a coordinate of the decoder rows.
+ * Mean squared error of a coordinate.
  */
 export type FinalReconstructionMSE = number;
 /**
@@ -305,7 +305,7 @@ export interface ResultMetricsCategorized {
   meta_structure: MetaStructure;
 }
 /**
- * How well a meta-SAE explains the decoder rows.
+ * A meta-SAE on the decoder rows.
  */
 export interface MetaStructure {
   decoder_fraction_variance_explained: DecoderFractionVarianceExplained;

@@ -26,12 +26,33 @@ DEFAULT_DISPLAY: dict[str, Any] = {"ui_default_display": True}
 """`json_schema_extra` of a field that a user interface shows first."""
 
 
+def described(title: str, description: str, *, shown: bool = False, **others: Any) -> Any:
+    """A field of an output.
+
+    Args:
+        title, description: what the schema of result files says of it.
+        shown: whether a user interface shows it first.
+        others: arguments of `pydantic.Field`, such as the default; without one, the field has to be given.
+    """
+    return Field(title=title, description=description, json_schema_extra=DEFAULT_DISPLAY if shown else None, **others)
+
+
+def optional(title: str, description: str, *, shown: bool = False) -> Any:
+    """A field of an output that is null where there is nothing to say; arguments as of `described`."""
+    return described(title, description, shown=shown, default=None)
+
+
+def eval_type(name: str) -> Any:
+    """The field that names the eval of an output."""
+    return described("Eval Type ID", "Name of the eval.", default=name)
+
+
 @dataclass(config=ConfigDict(extra="forbid"))
 class BaseEvalConfig:
     """Settings of one eval, checked when they are made and at every assignment.
 
-    A subclass is a `pydantic.dataclasses.dataclass` whose fields have a `Field(title=..., description=...)`, as default
-    or within `Annotated`; the published ones come first, in their order. Being a dataclass it takes fields by position,
+    A subclass is a `pydantic.dataclasses.dataclass` whose fields have a `Field(description=...)`, as default or within
+    `Annotated`; the published ones come first, in their order. Being a dataclass it takes fields by position,
     `dataclasses.replace` and `asdict` work, and a plain dataclass may be built on it. A run works on a copy of its own
     and never sees a later change.
     """

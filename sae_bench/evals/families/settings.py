@@ -14,6 +14,16 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 ListT = TypeVar("ListT", bound=list[Any])
 
 
+def option(default: Any, description: str, *, title: str | None = None, **limits: Any) -> Any:
+    """A field of a config.
+
+    Args:
+        default, description, title: what the schema of result files says; the title is made from the name by default.
+        limits: what it takes, as `pydantic.Field` names it (`ge=1`).
+    """
+    return Field(default=default, title=title, description=description, **limits)
+
+
 def distinct(values: ListT, info: Any) -> ListT:
     """The values if none is there twice; raises `ValueError` with the field's name."""
     seen: list[Hashable] = list(values)
@@ -34,6 +44,14 @@ def one_or_more(values: list[int], info: Any) -> list[int]:
     if any(value < 1 for value in values):
         raise ValueError(f"{info.field_name} must be 1 or more, got {values}.")
     return values
+
+
+def _of_a_dtype(name: str) -> str:
+    from sae_bench.language_models.load import DTYPES  # loads torch, which reading a declaration need not
+
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}.")
+    return name
 
 
 def _named_once(names: list[str], info: Any) -> list[str]:
@@ -58,6 +76,8 @@ LLMDtype = Annotated[
         description="dtype of the language model, such as bfloat16; empty chooses by model.",
     ),
 ]
+DType = Annotated[str, AfterValidator(_of_a_dtype)]
+"""A dtype by name, for what an eval trains."""
 LLMBatchSize = Annotated[
     int | None,
     WithJsonSchema({"type": "integer", "minimum": 1}),  # what a result file holds: the size that was taken

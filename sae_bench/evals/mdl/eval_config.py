@@ -15,6 +15,7 @@ from sae_bench.evals.families.settings import (
     ModelName,
     RandomSeed,
     distinct,
+    option,
 )
 from sae_bench.results.model import BaseEvalConfig
 
@@ -30,48 +31,45 @@ PUBLISHED_RUN: dict[str, Any] = {
 class MDLEvalConfig(BaseEvalConfig):
     """Settings of mdl; the defaults are those of the published configuration class."""
 
-    k_values: Annotated[list[int | None], AfterValidator(distinct)] = Field(
-        default=[16, 24, 32],
-        title="K Values",
-        description="Largest codes that a token keeps; null (or 'none') keeps all. One sweep over bins per value.",
+    k_values: Annotated[list[int | None], AfterValidator(distinct)] = option(
+        [16, 24, 32],
+        "Largest codes that a token keeps; null (or 'none') keeps all. One sweep over bins per value.",
         min_length=1,
     )
-    num_bins_values: Counts = Field(
-        default=[4, 6, 8, 12, 16, 32],
+    num_bins_values: Counts = option(
+        [4, 6, 8, 12, 16, 32],
+        "Numbers of equal bins between the smallest and the largest active code of a latent.",
         title="Numbers of Bins",
-        description="Numbers of equal bins between the smallest and the largest active code of a latent.",
     )
     random_seed: RandomSeed = Field(
         default=42, description="Shuffles the documents of the corpus before they are packed."
     )
     dataset_name: CorpusName = "HuggingFaceFW/fineweb"
-    context_length: int = Field(default=128, title="LLM Context Length", description="Tokens per row.", gt=1)
-    sae_batch_size: int = Field(
-        default=64, title="SAE Batch Size", description="Rows that are encoded at once; changes no number.", gt=0
-    )
+    context_length: int = option(128, "Tokens per row.", title="LLM Context Length", gt=1)
+    sae_batch_size: int = option(64, "Rows that are encoded at once; changes no number.", title="SAE Batch Size", gt=0)
     model_name: ModelName = "pythia-70m-deduped"
     llm_dtype: LLMDtype = "float32"
-    mse_epsilon_threshold: float = Field(
-        default=0.01,
-        title="MSE Threshold",
-        description="A number of bins reconstructs if the root mean squared error of a coordinate, divided by the "
+    mse_epsilon_threshold: float = option(
+        0.01,
+        "A number of bins reconstructs if the root mean squared error of a coordinate, divided by the "
         "number of coordinates, is below this (the published criterion).",
+        title="MSE Threshold",
         gt=0,
     )
-    n_rows: int = Field(
-        default=4096,
+    n_rows: int = option(
+        4096,
+        "Packed rows that are read; ranges, histograms and reconstructions are of the same tokens.",
         title="Rows",
-        description="Packed rows that are read; ranges, histograms and reconstructions are of the same tokens.",
         gt=0,
     )
     llm_batch_size: LLMBatchSize = Field(
         default=None, description="Largest number of rows the language model reads at once; null leaves it to the pass."
     )
-    min_explained_variance_kept: float | None = Field(
-        default=None,
-        title="Explained Variance Kept",
-        description="If set, a number of bins reconstructs only if it also keeps this share of the explained variance "
+    min_explained_variance_kept: float | None = option(
+        None,
+        "If set, a number of bins reconstructs only if it also keeps this share of the explained variance "
         "that the codes have without bins.",
+        title="Explained Variance Kept",
         gt=0,
         le=1,
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sae_bench.custom_saes.loading import Member
-from sae_bench.evals.base import EvalContext, Scores
+from sae_bench.evals.base import EvalContext, Job, Scores
 from sae_bench.evals.families.reported import linearised, report
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.evals.meta_structure.eval_output import MetaStructureMetricCategories
@@ -20,15 +20,11 @@ from sae_bench.language_models.load import DTYPES
 from sae_bench.results.samples import Samples, units_key
 
 
-class MetaStructureJob:
-    """Trains meta-SAEs when an SAE is scored; no text is read."""
+class MetaStructureJob(Job):
+    """Trains meta-SAEs when an SAE is scored; asks for nothing of the pass."""
 
     def __init__(self, context: EvalContext, config: MetaStructureEvalConfig) -> None:
         self.config, self.seeds = config, context.seeds
-        self.datasets: dict[str, dict[str, str]] = {}
-
-    def requests(self, members: Sequence[Member]) -> Sequence[Any]:  # noqa: ARG002 (there is nothing to read)
-        return []
 
     def score(self, member: Member, served: Sequence[Any] = ()) -> Scores:  # noqa: ARG002 (nothing was asked for)
         return score_decoder(member.weights.W_dec.detach(), self.seeds, self.config)
@@ -50,11 +46,7 @@ def score_decoder(W_dec_FD: Tensor, seeds: Sequence[int], config: MetaStructureE
     if total > 0:
         values_SF[EXPLAINED] = linearised(torch.tensor(explained).double()[:, None], spread_F - error_SF, spread_F)
     key = units_key("meta_structure", (W_dec_FD.cpu().view(torch.uint8).numpy().tobytes(),))
-    return report(
-        MetaStructureMetricCategories,
-        seeds,
-        samples={p: Samples.of_equal_units(v, unit="decoder row", key=key) for p, v in values_SF.items()},
-        seed_values={EXPLAINED: explained, MSE: [float(e.mean()) / W_dec_FD.shape[1] for e in error_SF]},
-        values={"meta_structure.train_time_seconds": seconds},
-        unstructured={},
-    )
+    samples = {path: Samples.of_equal_units(v, unit="decoder row", key=key) for path, v in values_SF.items()}
+    by_seed = {EXPLAINED: explained, MSE: [float(e.mean()) / W_dec_FD.shape[1] for e in error_SF]}
+    values, categories = {"meta_structure.train_time_seconds": seconds}, MetaStructureMetricCategories
+    return report(categories, seeds, samples=samples, seed_values=by_seed, values=values, unstructured={})

@@ -13,37 +13,32 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import Module, Parameter
 from torch.nn.functional import embedding_bag, normalize
 
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.seeding import named_generator
 
-NORM_AT_START = 0.1
-LARGEST_GRADIENT = 1.0
 
-
-class MetaSAE(torch.nn.Module):
+class MetaSAE(Module):
     """Starts with random directions of norm 0.1, the encoder equal to the decoder, biases 0."""
 
     def __init__(self, seed: int, n_latents: int, W_dec_FD: Float[Tensor, "F D"]) -> None:
         super().__init__()
         generator = named_generator("meta_structure", "weights", seed)
         drawn_MD = torch.empty(n_latents, W_dec_FD.shape[1]).uniform_(-1, 1, generator=generator)
-        W_MD = (normalize(drawn_MD, dim=-1) * NORM_AT_START).to(W_dec_FD)
-        zeros = (W_MD.new_zeros(n) for n in W_MD.shape)
-        self.W_enc_MD, self.b_enc_M, self.W_dec_MD, self.b_dec_D = map(
-            torch.nn.Parameter, (W_MD.clone(), next(zeros), W_MD, next(zeros))
-        )
+        W_MD = (normalize(drawn_MD, dim=-1) * 0.1).to(W_dec_FD)
+        self.W_enc_MD, self.b_enc_M = Parameter(W_MD.clone()), Parameter(W_MD.new_zeros(n_latents))
+        self.W_dec_MD, self.b_dec_D = Parameter(W_MD), Parameter(W_MD.new_zeros(W_MD.shape[1]))
 
     @torch.no_grad()
     def choose(self, x_BD: Float[Tensor, "B D"], k: int, *, half: bool = False) -> tuple[Tensor, Tensor]:
         """u (B, M) and the kept entries (A,); with `half`, u is the product of bfloat16 matrices."""
-        centred_BD = x_BD - self.b_dec_D
+        centred_BD, W_DM = x_BD - self.b_dec_D, self.W_enc_MD.mT
         if half:
-            product_BM = centred_BD.bfloat16() @ self.W_enc_MD.bfloat16().mT
-            u_BM = product_BM.to(x_BD.dtype) + self.b_enc_M
+            u_BM = (centred_BD.bfloat16() @ W_DM.bfloat16()).to(x_BD.dtype) + self.b_enc_M
         else:
-            u_BM = torch.addmm(self.b_enc_M, centred_BD, self.W_enc_MD.mT)
+            u_BM = torch.addmm(self.b_enc_M, centred_BD, W_DM)
         top = torch.relu(u_BM * self.W_dec_MD.norm(dim=-1)).flatten().topk(k * len(x_BD), sorted=False)
         return u_BM, top.indices[top.values > 0].sort().values
 
@@ -91,8 +86,7 @@ class _Chosen(torch.autograd.Function):
         x_BD, row_A, latent_A = ctx.saved_tensors
         order = latent_A.argsort(stable=True)
         of_W_MD = _weighted_sums(latent_A[order], row_A[order], slope_A[order], x_BD, ctx.n_latents)
-        of_bias_M = slope_A.new_zeros(ctx.n_latents).index_add_(0, latent_A, slope_A)
-        return of_W_MD, of_bias_M, None, None, None, None
+        return of_W_MD, slope_A.new_zeros(ctx.n_latents).index_add_(0, latent_A, slope_A), None, None, None, None
 
 
 def _weighted_sums(to_A: Tensor, from_A: Tensor, weight_A: Tensor, x_ND: Tensor, n: int) -> Tensor:
@@ -116,6 +110,6 @@ def train(rows_FD: Float[Tensor, "F D"], seed: int, config: MetaStructureEvalCon
             optimizer.zero_grad()
             loss.backward()
         unused_M.add_(1).index_fill_(0, entry_A % len(unused_M), 0)
-        torch.nn.utils.clip_grad_norm_(sae.parameters(), LARGEST_GRADIENT)
+        torch.nn.utils.clip_grad_norm_(sae.parameters(), max_norm=1.0)
         optimizer.step()
     return sae

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sae_bench.datasets.names import RAVEL
-from sae_bench.evals.families.settings import LLMBatchSize, LLMDtype, ModelName, RandomSeed
+from sae_bench.evals.families.settings import LLMBatchSize, LLMDtype, ModelName, RandomSeed, option
 from sae_bench.results.model import BaseEvalConfig
 
 PAIRS_PER_STEP = {"gemma-2": 8, "pythia-70m": 128, "pythia-160m": 64}
@@ -24,49 +24,40 @@ class RAVELEvalConfig(BaseEvalConfig):
 
     counted: ClassVar[frozenset[str]] = frozenset({"llm_batch_size"})
 
-    entity_attribute_selection: dict[str, list[str]] = Field(
-        default={
+    entity_attribute_selection: dict[str, list[str]] = option(
+        {
             "city": ["Country", "Continent", "Language"],
             "nobel_prize_winner": ["Country of Birth", "Field", "Gender"],
         },
+        "Entity class -> at least two of its attributes; as a flag, JSON text.",
         title="Selection of entity and attribute classes",
-        description="Entity class -> at least two of its attributes; as a flag, JSON text.",
     )
-    top_n_entities: int = Field(
-        default=500,
+    top_n_entities: int = option(
+        500,
+        "Entities that are kept: those with the most right completions.",
         title="Number of distinct entities in the dataset",
-        description="Entities that are kept: those with the most right completions.",
         ge=2,
     )
-    top_n_templates: int | None = Field(
-        default=90,
+    top_n_templates: int | None = option(
+        90,
+        "Templates that are kept: those with the most right completions; null keeps all.",
         title="Number of distinct templates in the dataset",
-        description="Templates that are kept: those with the most right completions; null keeps all.",
         ge=1,
     )
-    full_dataset_downsample: int | None = Field(
-        default=None,
-        title="Full Dataset Downsample",
-        description="Complete a random sample of so many prompts; null completes every template of every entity.",
-        ge=1,
+    full_dataset_downsample: int | None = option(
+        None, "Complete a random sample of so many prompts; null completes every template of every entity.", ge=1
     )
-    num_pairs_per_attribute: int = Field(
-        default=5000,
+    num_pairs_per_attribute: int = option(
+        5000,
+        "Cause pairs of an attribute at most, and as many isolation pairs of the others.",
         title="Number of Pairs per Attribute",
-        description="Cause pairs of an attribute at most, and as many isolation pairs of the others.",
         ge=2,
     )
-    train_test_split: float = Field(
-        default=0.7,
-        title="Train Test Split",
-        description="Share of the pairs that masks are trained on; the rest is scored.",
-        gt=0,
-        lt=1,
+    train_test_split: float = option(
+        0.7, "Share of the pairs that masks are trained on; the rest is scored.", gt=0, lt=1
     )
-    force_dataset_recompute: bool = Field(
-        default=False,
-        title="Force Dataset Recompute",
-        description="Complete the prompts again, even if the completions of this model are there.",
+    force_dataset_recompute: bool = option(
+        False, "Complete the prompts again, even if the completions of this model are there."
     )
     model_name: ModelName = ""
     llm_dtype: LLMDtype = ""
@@ -75,44 +66,37 @@ class RAVELEvalConfig(BaseEvalConfig):
         description="Pairs of one training step, which decides the number of steps; null takes those of the published "
         "command: 8 for Gemma 2, 128 and 64 for Pythia 70M and 160M, 16 for other models.",
     )
-    learning_rate: float = Field(
-        default=1e-3, title="Learning Rate", description="Learning rate of the mask (Adam).", gt=0
-    )
-    num_epochs: int = Field(default=2, title="Number of Epochs", description="Passes over the training pairs.", ge=1)
-    train_mdas: bool = Field(
-        default=False,
-        title="Train MDAS",
-        description="Leave the SAE aside and train a rotation of the activation space with a mask over its axes: the "
+    learning_rate: float = option(1e-3, "Learning rate of the mask (Adam).", gt=0)
+    num_epochs: int = option(2, "Passes over the training pairs.", title="Number of Epochs", ge=1)
+    train_mdas: bool = option(
+        False,
+        "Leave the SAE aside and train a rotation of the activation space with a mask over its axes: the "
         "supervised skyline. The published command then runs 10 epochs.",
+        title="Train MDAS",
     )
-    n_generated_tokens: int = Field(
-        default=6,
-        title="Number of Generated Tokens",
-        description="Tokens of a completion; the RAVEL paper takes 8.",
-        ge=1,
+    n_generated_tokens: int = option(
+        6, "Tokens of a completion; the RAVEL paper takes 8.", title="Number of Generated Tokens", ge=1
     )
     random_seed: RandomSeed = Field(
         default=42,
         description="Seed of the prompts that are sampled, and of the pairs where a run names no other seeds.",
     )
-    artifact_dir: str = Field(
-        default="artifacts/ravel",
+    artifact_dir: str = option(
+        "artifacts/ravel",
+        "Folder of the completions, which do not depend on the SAE; below the output folder unless absolute.",
         title="Artifact Directory",
-        description="Folder of the completions, which do not depend on the SAE; below the output folder unless "
-        "absolute.",
     )
-    dataset_name: str = Field(
-        default=RAVEL,
-        title="Dataset Name",
-        description="Where entities and templates come from: adamkarvonen/ravel_prompts (RAVEL), a folder with such "
+    dataset_name: str = option(
+        RAVEL,
+        "Where entities and templates come from: adamkarvonen/ravel_prompts (RAVEL), a folder with such "
         "files, or embedded/cities.",
     )
-    prompt_bos: PromptBOS = Field(
-        default="tokenizer",
-        title="BOS before a Prompt",
-        description="tokenizer: what the model's tokenizer adds to a text by itself, as published (BOS for Gemma, "
+    prompt_bos: PromptBOS = option(
+        "tokenizer",
+        "tokenizer: what the model's tokenizer adds to a text by itself, as published (BOS for Gemma, "
         "nothing for Pythia and SmolLM2); always: BOS; never: the text's tokens alone. The BOS rule of the run has no "
         "part in it.",
+        title="BOS before a Prompt",
     )
 
     @field_validator("entity_attribute_selection", mode="before")

@@ -19,6 +19,7 @@ from sae_bench.evals.families.settings import (
     RandomSeed,
     SAEBatchSize,
     SomeDatasetNames,
+    option,
 )
 from sae_bench.results.model import BaseEvalConfig
 
@@ -56,73 +57,49 @@ class ScrAndTppEvalConfig(BaseEvalConfig):
         default=list(PUBLISHED_PAIRS),
         description="Labelled text data sets; scr needs a second attribute with two values (gender, rating).",
     )
-    perform_scr: bool = Field(
-        default=True,
+    perform_scr: bool = option(
+        True,
+        "True: spurious correlation removal (scr); false: targeted probe perturbation (tpp).",
         title="Perform Spurious Correlation Removal",
-        description="True: spurious correlation removal (scr); false: targeted probe perturbation (tpp).",
     )
-    early_stopping_patience: int = Field(
-        default=20,
-        title="Early Stopping Patience",
-        description="Epochs without a better accuracy after which a probe stops; as many as probe_epochs: never.",
-        ge=1,
+    early_stopping_patience: int = option(
+        20, "Epochs without a better accuracy after which a probe stops; as many as probe_epochs: never.", ge=1
     )
     train_set_size: ProbeTrainTexts = Field(default=4000, title="Train Set Size", ge=4)
     test_set_size: ProbeTestTexts = Field(default=1000, title="Test Set Size", ge=4)
     context_length: ContextLength = 128
-    probe_train_batch_size: int = Field(
-        default=16,
-        title="Probe Train Batch Size",
-        description="Texts per step of a probe's training. It decides how much of the spurious correlation a biased "
+    probe_train_batch_size: int = option(
+        16,
+        "Texts per step of a probe's training. It decides how much of the spurious correlation a biased "
         "probe learns, so scores compare only between equal values.",
         ge=1,
     )
-    probe_test_batch_size: int = Field(
-        default=MAX_PROBE_TEST_BATCH,
-        title="Probe Test Batch Size",
-        description="Kept for published scripts (at most 500, as there); accuracies do not depend on it.",
+    probe_test_batch_size: int = option(
+        MAX_PROBE_TEST_BATCH,
+        "Kept for published scripts (at most 500, as there); accuracies do not depend on it.",
         ge=1,
     )
-    probe_epochs: int = Field(
-        default=20,
-        title="Probe Epochs",
-        description="Epochs of a probe's training; many of them make scr depend less on the seed.",
-        ge=1,
-    )
-    probe_lr: float = Field(default=1e-3, title="Probe LR", description="Learning rate of the probes.", gt=0)
-    probe_l1_penalty: float = Field(
-        default=1e-3,
-        title="Probe L1 Penalty",
-        description="Weight of the sum of a probe's absolute weights in its loss.",
-        ge=0,
-    )
+    probe_epochs: int = option(20, "Epochs of a probe's training; many of them make scr depend less on the seed.", ge=1)
+    probe_lr: float = option(1e-3, "Learning rate of the probes.", title="Probe LR", gt=0)
+    probe_l1_penalty: float = option(1e-3, "Weight of the sum of a probe's absolute weights in its loss.", ge=0)
     sae_batch_size: SAEBatchSize = 125
     llm_batch_size: LLMBatchSize = None
     llm_dtype: LLMDtype = ""
-    lower_vram_usage: bool = Field(
-        default=False,
-        title="Lower Memory Usage",
-        description="Kept for published scripts; pooled codes stay in main memory in any case.",
+    lower_vram_usage: bool = option(
+        False, "Kept for published scripts; pooled codes stay in main memory in any case.", title="Lower Memory Usage"
     )
     model_name: ModelName = ""
-    n_values: Counts = Field(
-        default=list(PUBLISHED_N_VALUES),
-        title="N Values",
-        description="How many latents are set to zero; one score per value.",
-    )
+    n_values: Counts = option(list(PUBLISHED_N_VALUES), "How many latents are set to zero; one score per value.")
     column1_vals_lookup: Pairs = Field(
         default_factory=lambda: {name: list(pairs) for name, pairs in PUBLISHED_PAIRS.items()},
         title="Column 1 Values Lookup",
         description="scr only: data set -> pairs of classes, each made into a fully biased set (all professors male, "
         "all nurses female). A set that is not listed pairs its classes in order.",
     )
-    probe_selection: Literal["test", "validation"] = Field(
-        default="test",
-        title="Probe Selection",
-        description=(
-            "What chooses the epoch of a probe: 'test' is the published definition and picks the epoch with the best "
-            "test accuracy; 'validation' picks on a tenth of the training texts."
-        ),
+    probe_selection: Literal["test", "validation"] = option(
+        "test",
+        "What chooses the epoch of a probe: 'test' is the published definition and picks the epoch with the best "
+        "test accuracy; 'validation' picks on a tenth of the training texts.",
     )
 
     @field_validator("probe_test_batch_size")
@@ -154,15 +131,12 @@ class ScrAndTppEvalConfig(BaseEvalConfig):
 class ScrEvalConfig(ScrAndTppEvalConfig):
     """Settings of spurious correlation removal."""
 
-    perform_scr: Literal[True] = Field(
-        default=True,
-        title="Perform Spurious Correlation Removal",
-        description="Always true here; tpp is the eval of the other value.",
+    perform_scr: Literal[True] = option(
+        True, "Always true here; tpp is the eval of the other value.", title="Perform Spurious Correlation Removal"
     )
-    text_choice: TextChoice = Field(
-        default="first",
-        title="Text Choice",
-        description="Which texts of each quadrant are read: 'first', in the order of the source, as published, or "
+    text_choice: TextChoice = option(
+        "first",
+        "Which texts of each quadrant are read: 'first', in the order of the source, as published, or "
         "'drawn' with random_seed, which --resample-data does for every seed.",
     )
 
@@ -171,8 +145,6 @@ class ScrEvalConfig(ScrAndTppEvalConfig):
 class TppEvalConfig(ScrAndTppEvalConfig):
     """Settings of targeted probe perturbation."""
 
-    perform_scr: Literal[False] = Field(
-        default=False,
-        title="Perform Spurious Correlation Removal",
-        description="Always false here; scr is the eval of the other value.",
+    perform_scr: Literal[False] = option(
+        False, "Always false here; scr is the eval of the other value.", title="Perform Spurious Correlation Removal"
     )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from sae_bench.evals.scr_and_tpp.eval_config import PUBLISHED_N_VALUES, ScrEvalConfig, TppEvalConfig
 from sae_bench.results import model as base
+from sae_bench.results.model import described, optional
 
 EVAL_TYPE_ID_SCR = "scr"
 EVAL_TYPE_ID_TPP = "tpp"
@@ -52,11 +53,10 @@ def _score_fields(eval_name: str, *, shown: tuple[int, ...] = _SHOWN_N_VALUES) -
     return {
         key(kind, n): (
             float | None,
-            Field(
-                default=None,
-                title=f"{label}, Top {n} SAE latents",
-                description=f"Top {n} latents ablated: {meaning}.",
-                json_schema_extra=base.DEFAULT_DISPLAY if kind == headline and n in shown else None,
+            optional(
+                f"{label}, Top {n} SAE latents",
+                f"Top {n} latents ablated: {meaning}.",
+                shown=kind == headline and n in shown,
             ),
         )
         for n in PUBLISHED_N_VALUES
@@ -97,12 +97,12 @@ class _TppMetricsHead(_Tpp, base.BaseMetrics):
 
 class _ScrDetailHead(_Scr, base.BaseResultDetail):
     model_config = ConfigDict(extra="allow")
-    dataset_name: str = Field(title="Dataset Name", description="`<data set>_scr_<class>_<class>_results`.")
+    dataset_name: str = described("Dataset Name", "`<data set>_scr_<class>_<class>_results`.")
 
 
 class _TppDetailHead(_Tpp, base.BaseResultDetail):
     model_config = ConfigDict(extra="allow")
-    dataset_name: str = Field(title="Dataset Name", description="`<data set>_tpp_results`.")
+    dataset_name: str = described("Dataset Name", "`<data set>_tpp_results`.")
 
 
 if TYPE_CHECKING:
@@ -128,46 +128,40 @@ class TppMetrics(_TppMetricsGrid):
 class ScrMetricCategories(base.BaseMetricCategories):
     """Headline numbers of spurious correlation removal."""
 
-    scr_metrics: ScrMetrics = Field(
-        title="SCR Metrics",
-        description="Share of the accuracy lost to a spurious correlation that ablating N latents recovers, and the "
+    scr_metrics: ScrMetrics = described(
+        "SCR Metrics",
+        "Share of the accuracy lost to a spurious correlation that ablating N latents recovers, and the "
         "same for both directions.",
-        json_schema_extra=base.DEFAULT_DISPLAY,
+        shown=True,
     )
 
 
 class TppMetricCategories(base.BaseMetricCategories):
     """Headline numbers of targeted probe perturbation."""
 
-    tpp_metrics: TppMetrics = Field(
-        title="TPP Metrics",
-        description="How much more ablating N latents of a class hurts its own probe than the others.",
-        json_schema_extra=base.DEFAULT_DISPLAY,
+    tpp_metrics: TppMetrics = described(
+        "TPP Metrics", "How much more ablating N latents of a class hurts its own probe than the others.", shown=True
     )
-
-
-def _accuracy(title: str, description: str) -> Any:
-    return Field(default=None, title=title, description=description)
 
 
 class ScrResultDetail(_ScrDetailGrid):
     """Scores of one pair of classes, and the accuracies that they are ratios of: means over seeds."""
 
-    scr_dir1_clean_accuracy: float | None = _accuracy("Dir 1 Clean", "Accuracy of an unbiased probe on the class.")
-    scr_dir1_original_accuracy: float | None = _accuracy("Dir 1 Original", "The biased probe's accuracy on the class.")
-    scr_dir1_denominator: float | None = _accuracy("Dir 1 Denominator", "Clean less original accuracy.")
-    scr_dir1_small_denominator: bool | None = Field(
-        default=None, title="Dir 1 Unstable", description="Whether the denominator is under 0.05 in some seed."
+    scr_dir1_clean_accuracy: float | None = optional("Dir 1 Clean", "Accuracy of an unbiased probe on the class.")
+    scr_dir1_original_accuracy: float | None = optional("Dir 1 Original", "The biased probe's accuracy on the class.")
+    scr_dir1_denominator: float | None = optional("Dir 1 Denominator", "Clean less original accuracy.")
+    scr_dir1_small_denominator: bool | None = optional(
+        "Dir 1 Unstable", "Whether the denominator is under 0.05 in some seed."
     )
-    scr_dir2_clean_accuracy: float | None = _accuracy(
+    scr_dir2_clean_accuracy: float | None = optional(
         "Dir 2 Clean", "Accuracy of an unbiased probe on the second attribute."
     )
-    scr_dir2_original_accuracy: float | None = _accuracy(
+    scr_dir2_original_accuracy: float | None = optional(
         "Dir 2 Original", "The biased probe's accuracy on the second attribute."
     )
-    scr_dir2_denominator: float | None = _accuracy("Dir 2 Denominator", "Clean less original accuracy.")
-    scr_dir2_small_denominator: bool | None = Field(
-        default=None, title="Dir 2 Unstable", description="Whether the denominator is under 0.05 in some seed."
+    scr_dir2_denominator: float | None = optional("Dir 2 Denominator", "Clean less original accuracy.")
+    scr_dir2_small_denominator: bool | None = optional(
+        "Dir 2 Unstable", "Whether the denominator is under 0.05 in some seed."
     )
 
 
@@ -185,11 +179,11 @@ class ScrEvalOutput(base.BaseEvalOutput[ScrEvalConfig, ScrMetricCategories, ScrR
 
     model_config = ConfigDict(title="SCR")
 
-    eval_type_id: str = Field(default=EVAL_TYPE_ID_SCR, title="Eval Type ID", description="Name of the eval.")
-    eval_result_details: list[ScrResultDetail] = Field(
+    eval_type_id: str = base.eval_type(EVAL_TYPE_ID_SCR)
+    eval_result_details: list[ScrResultDetail] = described(
+        "Per-Dataset Spurious Correlation Removal (SCR) Results",
+        "One row of scores per data set and pair of classes.",
         default_factory=list,
-        title="Per-Dataset Spurious Correlation Removal (SCR) Results",
-        description="One row of scores per data set and pair of classes.",
     )
 
 
@@ -201,7 +195,7 @@ class TppEvalOutput(base.BaseEvalOutput[TppEvalConfig, TppMetricCategories, TppR
 
     model_config = ConfigDict(title="TPP")
 
-    eval_type_id: str = Field(default=EVAL_TYPE_ID_TPP, title="Eval Type ID", description="Name of the eval.")
-    eval_result_details: list[TppResultDetail] = Field(
-        default_factory=list, title="Per-Dataset TPP Results", description="One row of scores per data set."
+    eval_type_id: str = base.eval_type(EVAL_TYPE_ID_TPP)
+    eval_result_details: list[TppResultDetail] = described(
+        "Per-Dataset TPP Results", "One row of scores per data set.", default_factory=list
     )

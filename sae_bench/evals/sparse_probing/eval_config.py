@@ -18,6 +18,7 @@ from sae_bench.evals.families.settings import (
     RandomSeed,
     SAEBatchSize,
     SomeDatasetNames,
+    option,
 )
 from sae_bench.results.model import BaseEvalConfig
 
@@ -46,29 +47,24 @@ class SparseProbingEvalConfig(BaseEvalConfig):
     llm_batch_size: LLMBatchSize = None
     llm_dtype: LLMDtype = ""
     model_name: ModelName = ""
-    k_values: Counts = Field(
-        default=[1, 2, 5],
-        title="K Values",
-        description="How many latents, or channels of the residual stream, a sparse probe reads; one probe per value.",
+    k_values: Counts = option(
+        [1, 2, 5], "How many latents, or channels of the residual stream, a sparse probe reads; one probe per value."
     )
-    lower_vram_usage: bool = Field(
-        default=False,
+    lower_vram_usage: bool = option(
+        False,
+        "Keep pooled codes in main memory and leave out the probe on all latents; for very wide SAEs.",
         title="Lower Memory Usage",
-        description="Keep pooled codes in main memory and leave out the probe on all latents; for very wide SAEs.",
     )
-    probe_selection: Literal["test", "validation"] = Field(
-        default="test",
-        title="Probe Selection",
-        description=(
-            "What chooses the epoch of the probes on all features: 'test' is the published definition and picks the "
-            "epoch with the best test accuracy, which is biased upwards; 'validation' picks on a tenth of the training "
-            "texts and reports the test accuracy of that epoch."
-        ),
+    probe_selection: Literal["test", "validation"] = option(
+        "test",
+        "What chooses the epoch of the probes on all features: 'test' is the published definition and picks the "
+        "epoch with the best test accuracy, which is biased upwards; 'validation' picks on a tenth of the training "
+        "texts and reports the test accuracy of that epoch.",
     )
-    compute_all_latents_probe: bool = Field(
-        default=True,
+    compute_all_latents_probe: bool = option(
+        True,
+        "Train the probe on all latents (sae_test_accuracy), the slowest part on wide SAEs.",
         title="Compute All-Latents Probe",
-        description="Train the probe on all latents (sae_test_accuracy), the slowest part on wide SAEs.",
     )
 
     @property

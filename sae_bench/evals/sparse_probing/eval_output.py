@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.results import model as base
+from sae_bench.results.model import described, optional
 
 EVAL_TYPE_ID_SPARSE_PROBING = "sparse_probing"
 
@@ -57,11 +58,10 @@ def _top_k_fields(source: Source, *, shown: tuple[int, ...] = _SHOWN_K_VALUES) -
     return {
         top_k_key(source, k): (
             float | None,
-            Field(
-                default=None,
-                title=f"{label} Top {k} Test Accuracy",
-                description=f"Test accuracy of a linear probe on the top {k} {features} by difference of class means.",
-                json_schema_extra=base.DEFAULT_DISPLAY if k in shown else None,
+            optional(
+                f"{label} Top {k} Test Accuracy",
+                f"Test accuracy of a linear probe on the top {k} {features} by difference of class means.",
+                shown=k in shown,
             ),
         )
         for k in PUBLISHED_K_VALUES
@@ -98,7 +98,7 @@ class _SaeAllFeatures(_OtherK, base.BaseMetrics):
 
 class _DetailHead(_OtherK, base.BaseResultDetail):
     model_config = ConfigDict(extra="allow")
-    dataset_name: str = Field(title="Dataset Name", description="Name of the data set, with '_results' appended.")
+    dataset_name: str = described("Dataset Name", "Name of the data set, with '_results' appended.")
     llm_test_accuracy: float = _all_features_field("llm", shown=False)
 
 
@@ -131,12 +131,8 @@ class SparseProbingSaeMetrics(_SaeGrid):
 class SparseProbingMetricCategories(base.BaseMetricCategories):
     """Headline numbers of sparse probing."""
 
-    llm: SparseProbingLlmMetrics = Field(
-        title="LLM", description="Probes on the residual stream.", json_schema_extra=base.DEFAULT_DISPLAY
-    )
-    sae: SparseProbingSaeMetrics = Field(
-        title="SAE", description="Probes on the SAE's latents.", json_schema_extra=base.DEFAULT_DISPLAY
-    )
+    llm: SparseProbingLlmMetrics = described("LLM", "Probes on the residual stream.", shown=True)
+    sae: SparseProbingSaeMetrics = described("SAE", "Probes on the SAE's latents.", shown=True)
 
 
 class SparseProbingResultDetail(_DetailGrid):
@@ -154,11 +150,7 @@ class SparseProbingEvalOutput(
 
     model_config = ConfigDict(title="Sparse Probing")
 
-    eval_type_id: str = Field(
-        default=EVAL_TYPE_ID_SPARSE_PROBING, title="Eval Type ID", description="Name of the eval."
-    )
-    eval_result_details: list[SparseProbingResultDetail] = Field(
-        default_factory=list,
-        title="Per-Dataset Sparse Probing Results",
-        description="One row of accuracies per data set.",
+    eval_type_id: str = base.eval_type(EVAL_TYPE_ID_SPARSE_PROBING)
+    eval_result_details: list[SparseProbingResultDetail] = described(
+        "Per-Dataset Sparse Probing Results", "One row of accuracies per data set.", default_factory=list
     )

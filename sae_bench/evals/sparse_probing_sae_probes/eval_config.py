@@ -14,6 +14,7 @@ from sae_bench.evals.families.settings import (
     LLMDtype,
     ModelName,
     RandomSeed,
+    option,
 )
 from sae_bench.results.model import BaseEvalConfig
 
@@ -21,11 +22,27 @@ Penalty = Literal["l1", "l2"]
 Setting = Literal["normal", "scarcity", "imbalance"]
 
 QUICK_TASKS: tuple[str, ...] = (
-    "5_hist_fig_ismale", "21_headline_istrump", "26_headline_isfrontpage", "36_sciq_tf", "42_temp_sense", "51_just_is",
-    "54_cs_tf", "67_social-security", "73_control-group", "85_mental-health", "87_glue_cola", "92_glue_sst2",
-    "96_spam_is", "105_click_bait", "106_hate_hate", "113_movie_sent", "119_us_state_TX",
-    "124_world_country_United_States", "126_art_type_book", "155_athlete_sport_basketball",
-)  # fmt: skip
+    "5_hist_fig_ismale",
+    "21_headline_istrump",
+    "26_headline_isfrontpage",
+    "36_sciq_tf",
+    "42_temp_sense",
+    "51_just_is",
+    "54_cs_tf",
+    "67_social-security",
+    "73_control-group",
+    "85_mental-health",
+    "87_glue_cola",
+    "92_glue_sst2",
+    "96_spam_is",
+    "105_click_bait",
+    "106_hate_hate",
+    "113_movie_sent",
+    "119_us_state_TX",
+    "124_world_country_United_States",
+    "126_art_type_book",
+    "155_athlete_sport_basketball",
+)
 """Twenty tasks of short texts, of every kind: facts about names, grammar, style, truth, sentiment, bigrams."""
 
 
@@ -40,66 +57,50 @@ class SparseProbingSaeProbesEvalConfig(BaseEvalConfig):
     dataset_names: DatasetNames = Field(
         default=[], description="Tasks such as 87_glue_cola; empty takes all 113 binary tasks of the package."
     )
-    reg_type: Penalty = Field(
-        default="l1",
+    reg_type: Penalty = option(
+        "l1",
+        "Penalty on the weights of the sparse probes; the residual stream's probe always takes l2.",
         title="Regularization Type",
-        description="Penalty on the weights of the sparse probes; the residual stream's probe always takes l2.",
     )
-    setting: Setting = Field(
-        default="normal",
+    setting: Setting = option(
+        "normal",
+        "'normal': up to 1024 balanced training texts; 'scarcity': 2 to 1024 of them, in 20 steps; 'imbalance': "
+        "5 to 95 per cent of them positive, in 19 steps. Scores are means over the steps.",
         title="Data Balance Setting",
-        description=(
-            "'normal': up to 1024 balanced training texts; 'scarcity': 2 to 1024 of them, in 20 steps; 'imbalance': "
-            "5 to 95 per cent of them positive, in 19 steps. Scores are means over the steps."
-        ),
     )
-    ks: Counts = Field(
-        default=[1, 2, 5], title="K Values", description="How many latents a sparse probe reads; one probe per value."
-    )
-    binarize: bool = Field(
-        default=False,
+    ks: Counts = option([1, 2, 5], "How many latents a sparse probe reads; one probe per value.", title="K Values")
+    binarize: bool = option(
+        False,
+        "Probes read whether a latent is active instead of its value; only in the setting 'normal'.",
         title="Binarize Latents",
-        description="Probes read whether a latent is active instead of its value; only in the setting 'normal'.",
     )
-    results_path: str = Field(
-        default="artifacts/sparse_probing_sae_probes",
+    results_path: str = option(
+        "artifacts/sparse_probing_sae_probes",
+        "Kept for published scripts; nothing is written there, results have one row per task.",
         title="sae-probes Results Root",
-        description="Kept for published scripts; nothing is written there, results have one row per task.",
     )
-    model_cache_path: str | None = Field(
-        default=None,
+    model_cache_path: str | None = option(
+        None,
+        "Folder where run_eval keeps the model's activations for SAEs that come later; null keeps none.",
         title="Model Activations Cache",
-        description="Folder where run_eval keeps the model's activations for SAEs that come later; null keeps none.",
     )
-    include_llm_baseline: bool = Field(
-        default=True,
-        title="Include LLM Baseline",
-        description="Probe the whole residual stream as well; paid once for all SAEs at a hook.",
+    include_llm_baseline: bool = option(
+        True, "Probe the whole residual stream as well; paid once for all SAEs at a hook.", title="Include LLM Baseline"
     )
-    baseline_method: Literal["logreg"] = Field(
-        default="logreg",
-        title="Baseline Method",
-        description="Probe of the residual stream: cross-validated logistic regression.",
+    baseline_method: Literal["logreg"] = option(
+        "logreg", "Probe of the residual stream: cross-validated logistic regression."
     )
-    context_length: int = Field(
-        default=1024,
+    context_length: int = option(
+        1024,
+        "The last so many tokens of a text are read; fewer where the model has fewer positions.",
         title="LLM Context Length",
-        description="The last so many tokens of a text are read; fewer where the model has fewer positions.",
         ge=2,
     )
     llm_batch_size: LLMBatchSize = None
     llm_dtype: LLMDtype = ""
-    max_tasks: int | None = Field(
-        default=None,
-        title="Max Tasks",
-        description="Only the first so many of the chosen tasks; null takes all.",
-        ge=1,
-    )
-    max_texts: int | None = Field(
-        default=None,
-        title="Max Texts",
-        description="Only the first so many texts of a task, half of each class; null takes all. For quick runs.",
-        ge=104,
+    max_tasks: int | None = option(None, "Only the first so many of the chosen tasks; null takes all.", ge=1)
+    max_texts: int | None = option(
+        None, "Only the first so many texts of a task, half of each class; null takes all. For quick runs.", ge=104
     )
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import SparseProbingSaeProbesEvalConfig
 from sae_bench.results import model as base
+from sae_bench.results.model import described, optional
 
 EVAL_TYPE_ID_SPARSE_PROBING_SAE_PROBES = "sparse_probing_sae_probes"
 
@@ -50,12 +51,7 @@ def _llm_fields(*, shown: bool = True) -> dict[str, Any]:
     return {
         llm_key(metric): (
             float | None,
-            Field(
-                default=None,
-                title=f"LLM {title}",
-                description=f"{title} of a linear probe on the full residual stream.",
-                json_schema_extra=base.DEFAULT_DISPLAY if shown else None,
-            ),
+            optional(f"LLM {title}", f"{title} of a linear probe on the full residual stream.", shown=shown),
         )
         for metric, title in METRICS.items()
     }
@@ -63,21 +59,19 @@ def _llm_fields(*, shown: bool = True) -> dict[str, Any]:
 
 def _sae_fields(*, shown: bool = True) -> dict[str, Any]:
     """Field definitions for `create_model`: all latents (declared as published), then the published k."""
-    every = Field(
-        default=None,
-        title="SAE Test Accuracy",
-        description="Test accuracy of a linear probe on all SAE latents; declared as published, and never computed.",
-        json_schema_extra=base.DEFAULT_DISPLAY if shown else None,
+    every = optional(
+        "SAE Test Accuracy",
+        "Test accuracy of a linear probe on all SAE latents; declared as published, and never computed.",
+        shown=shown,
     )
     fields: dict[str, Any] = {"sae_test_accuracy": (float | None, every)}
     for k in PUBLISHED_K_VALUES:
         for metric, title in METRICS.items():
             key = top_k_key(k, metric)
-            field = Field(
-                default=None,
-                title=f"SAE Top {k} {title}",
-                description=f"{title} of a linear probe on the top {k} SAE latents by difference of class means.",
-                json_schema_extra=base.DEFAULT_DISPLAY if shown and key in _SHOWN else None,
+            field = optional(
+                f"SAE Top {k} {title}",
+                f"{title} of a linear probe on the top {k} SAE latents by difference of class means.",
+                shown=shown and key in _SHOWN,
             )
             fields[key] = (float | None, field)
     return fields
@@ -103,7 +97,7 @@ class _SaeHead(_OtherK, base.BaseMetrics):
 
 class _DetailHead(_OtherK, base.BaseResultDetail):
     model_config = ConfigDict(extra="allow")
-    dataset_name: str = Field(title="Dataset Name", description="Name of the task.")
+    dataset_name: str = described("Dataset Name", "Name of the task.")
 
 
 if TYPE_CHECKING:
@@ -122,7 +116,7 @@ else:
         **_sae_fields(shown=False),
         sae_metrics_by_k=(
             dict[int, dict[str, float]] | None,
-            Field(default=None, title="SAE Metrics by K", description="k -> test_accuracy, test_auc, test_f1."),
+            optional("SAE Metrics by K", "k -> test_accuracy, test_auc, test_f1."),
         ),
     )
 
@@ -138,12 +132,8 @@ class SaeProbesSaeMetrics(_SaeGrid):
 class SaeProbesMetricCategories(base.BaseMetricCategories):
     """Headline numbers of sparse probing on the tasks of sae-probes."""
 
-    llm: SaeProbesLlmMetrics = Field(
-        title="LLM", description="Probe on the residual stream.", json_schema_extra=base.DEFAULT_DISPLAY
-    )
-    sae: SaeProbesSaeMetrics = Field(
-        title="SAE", description="Probes on the SAE's latents.", json_schema_extra=base.DEFAULT_DISPLAY
-    )
+    llm: SaeProbesLlmMetrics = described("LLM", "Probe on the residual stream.", shown=True)
+    sae: SaeProbesSaeMetrics = described("SAE", "Probes on the SAE's latents.", shown=True)
 
 
 class SaeProbesResultDetail(_DetailGrid):
@@ -161,18 +151,13 @@ class SparseProbingSaeProbesEvalOutput(
 
     model_config = ConfigDict(title="Sparse Probing (sae-probes)")
 
-    eval_type_id: str = Field(
-        default=EVAL_TYPE_ID_SPARSE_PROBING_SAE_PROBES, title="Eval Type ID", description="Name of the eval."
+    eval_type_id: str = base.eval_type(EVAL_TYPE_ID_SPARSE_PROBING_SAE_PROBES)
+    eval_result_details: list[SaeProbesResultDetail] = described(
+        "Per-Dataset Sparse Probing Results", "One row of scores per task.", default_factory=list
     )
-    eval_result_details: list[SaeProbesResultDetail] = Field(
-        default_factory=list,
-        title="Per-Dataset Sparse Probing Results",
-        description="One row of scores per task.",
-    )
-    sae_metrics_by_k: dict[int, dict[str, float]] | None = Field(
-        default=None,
-        title="SAE Metrics by K",
-        description="k -> test_accuracy, test_auc, test_f1: means over tasks, filled in from the rows of the tasks.",
+    sae_metrics_by_k: dict[int, dict[str, float]] | None = optional(
+        "SAE Metrics by K",
+        "k -> test_accuracy, test_auc, test_f1: means over tasks, filled in from the rows of the tasks.",
     )
 
     @model_validator(mode="after")

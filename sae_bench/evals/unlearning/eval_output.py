@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.results import model as base
+from sae_bench.results.model import described, optional
 
 EVAL_TYPE_ID_UNLEARNING = "unlearning"
 
@@ -13,47 +14,45 @@ EVAL_TYPE_ID_UNLEARNING = "unlearning"
 class UnlearningMetrics(base.BaseMetrics):
     """Scores over all settings."""
 
-    unlearning_score: float = Field(
-        title="Unlearning Score",
-        description="1 - lowest accuracy on the questions to be forgotten, over the settings that keep the accuracy on "
+    unlearning_score: float = described(
+        "Unlearning Score",
+        "1 - lowest accuracy on the questions to be forgotten, over the settings that keep the accuracy on "
         "all others at the side-effect threshold (0.99) or above; 0 if none does (Farrell et al. 2024).",
-        json_schema_extra=base.DEFAULT_DISPLAY,
+        shown=True,
     )
-    unlearning_score_held_out: float | None = Field(
-        default=None,
-        title="Unlearning Score, Held Out",
-        description="The same with the setting chosen on one random half of the forget questions and scored on the "
+    unlearning_score_held_out: float | None = optional(
+        "Unlearning Score, Held Out",
+        "The same with the setting chosen on one random half of the forget questions and scored on the "
         "other, both ways, mean over seeds: free of the gain from choosing on the questions that are scored.",
-        json_schema_extra=base.DEFAULT_DISPLAY,
+        shown=True,
     )
 
 
 class UnlearningMetricCategories(base.BaseMetricCategories):
     """Headline numbers of unlearning."""
 
-    unlearning: UnlearningMetrics = Field(title="Unlearning", description="How much of the topic is forgotten.")
+    unlearning: UnlearningMetrics = described("Unlearning", "How much of the topic is forgotten.")
 
 
 class UnlearningResultDetail(base.BaseResultDetail):
     """Accuracies under one setting."""
 
-    retain_threshold: float = Field(title="Retain Threshold", description="Limit of the activity on retain tokens.")
-    n_features: int = Field(title="N Features", description="How many latents were to be clamped.")
-    multiplier: int = Field(title="Multiplier", description="Active latents were set to minus this value.")
-    n_clamped: int = Field(
-        title="N Clamped", description="How many latents were clamped: fewer where fewer are active on forget tokens."
+    retain_threshold: float = described("Retain Threshold", "Limit of the activity on retain tokens.")
+    n_features: int = described("N Features", "How many latents were to be clamped.")
+    multiplier: int = described("Multiplier", "Active latents were set to minus this value.")
+    n_clamped: int = described(
+        "N Clamped", "How many latents were clamped: fewer where fewer are active on forget tokens."
     )
-    forget_accuracy: float = Field(
-        title="Forget Accuracy", description="Share of the questions to be forgotten that are still answered right."
+    forget_accuracy: float = described(
+        "Forget Accuracy", "Share of the questions to be forgotten that are still answered right."
     )
-    side_effect_accuracy: float = Field(
-        title="Side Effect Accuracy", description="Share of the questions to be kept that are still answered right."
+    side_effect_accuracy: float = described(
+        "Side Effect Accuracy", "Share of the questions to be kept that are still answered right."
     )
-    counts: bool = Field(
-        title="Counts",
-        description="Whether the side-effect accuracy reaches the threshold, so that the setting counts.",
+    counts: bool = described(
+        "Counts", "Whether the side-effect accuracy reaches the threshold, so that the setting counts."
     )
-    accuracies: dict[str, float] = Field(title="Accuracies", description="Data set -> accuracy on its known questions.")
+    accuracies: dict[str, float] = described("Accuracies", "Data set -> accuracy on its known questions.")
 
 
 class UnlearningEvalOutput(
@@ -67,9 +66,7 @@ class UnlearningEvalOutput(
 
     model_config = ConfigDict(title="Unlearning")
 
-    eval_type_id: str = Field(default=EVAL_TYPE_ID_UNLEARNING, title="Eval Type ID", description="Name of the eval.")
-    eval_result_details: list[UnlearningResultDetail] = Field(
-        default_factory=list,
-        title="Per-Setting Results",
-        description="One row per retain threshold, number of latents and multiplier.",
+    eval_type_id: str = base.eval_type(EVAL_TYPE_ID_UNLEARNING)
+    eval_result_details: list[UnlearningResultDetail] = described(
+        "Per-Setting Results", "One row per retain threshold, number of latents and multiplier.", default_factory=list
     )

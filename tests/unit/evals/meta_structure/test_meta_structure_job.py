@@ -83,7 +83,7 @@ def test_samples_average_to_the_metrics(lm: LanguageModel):
     config = MetaStructureEvalConfig(**TINY)
     job = MetaStructureJob(EvalContext(lm, (HOOK,), (1, 2, 3)), config)
     members = [Member("tiny", f"relu{i}", tiny_sae("relu", seed=i), HOOK) for i in range(2)]
-    assert job.requests(members) == []
+    assert not job.requests(members)
     assert job.datasets == {}
     scores = [job.score(member) for member in members]
     for path in (EXPLAINED, MSE):
