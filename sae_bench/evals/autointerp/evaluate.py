@@ -20,7 +20,7 @@ from sae_bench.evals.autointerp.examples import Case, Corpus, make_examples
 from sae_bench.evals.autointerp.gathering import ActivationGatherer
 from sae_bench.evals.autointerp.judging import judge_latents
 from sae_bench.evals.autointerp.opening import cost_of_one_sae, judge_settings
-from sae_bench.evals.autointerp.results import Found, to_scores
+from sae_bench.evals.autointerp.results import Findings, to_scores
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.judges import CachedJudge, YesOrNo, open_judge
 from sae_bench.language_models import LanguageModel
@@ -52,22 +52,16 @@ class AutoInterpJob:
         given = rows_RL is not None
         self.corpus = Corpus(pack_rows(context, config) if rows_RL is None else rows_RL, self.lm.tokenizer)
         self._origin = {} if given else corpus_provenance(config.dataset_name, data_dir=context.data_dir)
-        self._members: list[Member] = []
-        self._found: dict[str, Found] = {}
-        self._judged: set[str] = set()
-        self._broken: dict[str, Exception] = {}
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
-        found = {self.config.dataset_name: {**self._origin, "rows": str(self.corpus.n_rows)}}
+        sources = {self.config.dataset_name: {**self._origin, "rows": str(self.corpus.n_rows)}}
         if self.judge is not None:
             identity = {key: str(value) for key, value in self.judge.identity.items() if value is not None}
-            found["judge"] = {"source": "judge", **identity}
-        return found
+            sources["judge"] = {"source": "judge", **identity}
+        return sources
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        self._members = list(members)
-        self._found, self._judged, self._broken = {}, set(), {}
         rows_RL = self.corpus.rows_RL
         special = torch.tensor(sorted(self.lm.special_token_ids), dtype=rows_RL.dtype)
         gatherer = ActivationGatherer(
@@ -82,62 +76,62 @@ class AutoInterpJob:
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
         gatherer = only(served, ActivationGatherer)
-        if member.key in self._broken:
-            raise self._broken.pop(member.key)
-        if member.key not in self._found:
-            self._found[member.key] = self.find(member, gatherer)
-        if member.key not in self._judged:
-            keys = [member.key, *self._found_besides(member, gatherer)]
-            self._judge([self._found[key] for key in keys])
-            self._judged.update(keys)
-        found = self._found.pop(member.key)
-        self._embed(found)
-        return to_scores(found, self.corpus, self.config, self.seeds)
+        if member.key in gatherer.faults:
+            raise gatherer.faults.pop(member.key)
+        if member.key not in gatherer.findings:
+            gatherer.findings[member.key] = self.find(member, gatherer)
+        if member.key not in gatherer.judged:
+            keys = [member.key, *self._judged_with(member, gatherer)]
+            self._judge([gatherer.findings[key] for key in keys])
+            gatherer.judged.update(keys)
+        findings = gatherer.findings.pop(member.key)
+        self._embed(findings)
+        return to_scores(findings, self.corpus, self.config, self.seeds)
 
-    def _found_besides(self, first: Member, gatherer: ActivationGatherer) -> list[str]:
+    def _judged_with(self, first: Member, gatherer: ActivationGatherer) -> list[str]:
         """SAEs that are judged with `first`.
 
         A judge in this process answers many questions in little more time than one: those of all SAEs that are left.
         """
         if self.judge is None or self.config.judge != "local":
             return []
-        for member in self._members:
-            if member.key in gatherer.activations and member.key not in self._broken:
+        for member in gatherer.members:
+            if member.key in gatherer.activations and member.key not in gatherer.faults:
                 try:
-                    self._found[member.key] = self.find(member, gatherer)
+                    gatherer.findings[member.key] = self.find(member, gatherer)
                 except Exception as error:  # raised when that SAE is scored
-                    self._broken[member.key] = error
-        return [key for key in self._found if key != first.key and key not in self._judged]
+                    gatherer.faults[member.key] = error
+        return [key for key in gatherer.findings if key != first.key and key not in gatherer.judged]
 
-    def _judge(self, founds: Sequence[Found]) -> None:
+    def _judge(self, of_saes: Sequence[Findings]) -> None:
         """Ask the judge about the first latents of each draw."""
         if self.judge is None:
             return
-        cases: list[tuple[Found, Case]] = []
-        for found in founds:
-            judged = set(found.with_examples[: self.config.max_judged_latents])
-            cases += [(found, case) for case in found.examples if case[1] in judged]
-        asked = [(seed, found.examples[seed, latent]) for found, (seed, latent) in cases]
+        cases: list[tuple[Findings, Case]] = []
+        for findings in of_saes:
+            judged = set(findings.with_examples[: self.config.max_judged_latents])
+            cases += [(findings, case) for case in findings.examples if case[1] in judged]
+        asked = [(seed, findings.examples[seed, latent]) for findings, (seed, latent) in cases]
         judgements = judge_latents(self.judge, asked, self.corpus, self.config)
-        for (found, case), judgement in zip(cases, judgements, strict=True):
-            found.judgements[case] = judgement
+        for (findings, case), judgement in zip(cases, judgements, strict=True):
+            findings.judgements[case] = judgement
 
-    def find(self, member: Member, gatherer: ActivationGatherer) -> Found:
+    def find(self, member: Member, gatherer: ActivationGatherer) -> Findings:
         """The latents of an SAE and their examples, once the pass is over."""
-        kept = gatherer.activations[member.key]
+        held = gatherer.activations[member.key]
         n_tokens = max(1, gatherer.n_tokens)
-        activations = kept.by_latent()
-        density = {latent: int(kept.count_F[latent]) / n_tokens for latent in activations}
-        found = Found(member.key, sorted(activations), kept.n_live, density, no_embedding=self._no_embedding)
+        activations = held.by_latent()
+        density = {latent: int(held.count_F[latent]) / n_tokens for latent in activations}
+        findings = Findings(member.key, sorted(activations), held.n_live, density, no_embedding=self._no_embedding)
         for seed in self.seeds:
             for latent, of_latent in activations.items():
                 examples = make_examples(latent, of_latent, self.corpus, self.config, seed=seed)
                 if isinstance(examples, str):
-                    found.without[latent] = examples
+                    findings.without[latent] = examples
                 else:
-                    found.examples[seed, latent] = examples
+                    findings.examples[seed, latent] = examples
         del gatherer.activations[member.key]
-        return found
+        return findings
 
     def _open_judge(self, context: EvalContext) -> CachedJudge | None:
         """The judge of the configuration; one at an endpoint is asked something easy before any work is done."""
@@ -151,9 +145,9 @@ class AutoInterpJob:
             judge.check(YesOrNo() if config.scoring and config.judge_scoring == "logprob" else None)
         return judge
 
-    def _embed(self, found: Found) -> None:
-        if self._embedder is not None and found.examples:
-            found.embedding = embedding_scores(found.examples, self._embedder, self.corpus)
+    def _embed(self, findings: Findings) -> None:
+        if self._embedder is not None and findings.examples:
+            findings.embedding = embedding_scores(findings.examples, self._embedder, self.corpus)
 
 
 def pack_rows(context: EvalContext, config: AutoInterpEvalConfig) -> Int[Tensor, "R L"]:

@@ -22,6 +22,7 @@ from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import UsageError
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
+from sae_bench.evals.autointerp.results import Findings
 from sae_bench.evals.autointerp.sampling import WindowRules, race_keys, random_windows
 from sae_bench.seeding import named_generator
 
@@ -171,7 +172,15 @@ class LatentActivations:
 
 
 class ActivationGatherer:
-    """Consumer of packed rows that keeps, of each SAE, the activations that examples are made of."""
+    """Consumer of packed rows that keeps, of each SAE, the activations that examples are made of.
+
+    Attributes:
+        members: the SAEs of the group.
+        activations: SAE key -> its activations, until its examples are made.
+        findings: SAE key -> what is known of an SAE whose examples are made and that is not scored yet.
+        judged: keys of the SAEs that the judge has been asked about.
+        faults: SAE key -> why its examples could not be made, for when it is scored.
+    """
 
     def __init__(
         self,
@@ -182,12 +191,16 @@ class ActivationGatherer:
         n_rows: int,
         n_valid_tokens: int,
     ) -> None:
+        self.members = list(members)
+        self.findings: dict[str, Findings] = {}
+        self.judged: set[str] = set()
+        self.faults: dict[str, Exception] = {}
         self._row_length = config.llm_context_size
         self._position_N = torch.zeros(0, dtype=torch.int64)
         self.n_tokens = n_valid_tokens
         min_active = config.dead_latent_threshold * n_valid_tokens / config.total_tokens
         self.activations: dict[str, LatentActivations] = {}
-        for member in members:
+        for member in self.members:
             d_sae = int(member.sae.cfg.d_sae)
             self.activations[member.key] = LatentActivations(
                 d_sae,

@@ -38,7 +38,7 @@ MOST_SHARE = 0.5
 
 
 @dataclass
-class Found:
+class Findings:
     """All that is known of one SAE.
 
     Attributes:
@@ -78,17 +78,17 @@ class Found:
         return self.n_failed / len(self.judgements) if self.judgements else 0.0
 
 
-def to_scores(found: Found, corpus: Corpus, config: AutoInterpEvalConfig, seeds: Sequence[int]) -> Scores:
+def to_scores(findings: Findings, corpus: Corpus, config: AutoInterpEvalConfig, seeds: Sequence[int]) -> Scores:
     """The result of one SAE."""
-    of_latents = _of_latents(found)
+    of_latents = _of_latents(findings)
     means = {
         "autointerp_score": of_latents["autointerp_score"],
         "autointerp_score_by_activation": of_latents["autointerp_score_by_activation"],
         "logprob_auc": of_latents["logprob_auc"],
-        "embedding_score": found.embedding.score,
-        "embedding_floor": found.embedding.floor,
+        "embedding_score": findings.embedding.score,
+        "embedding_floor": findings.embedding.floor,
     }
-    if found.share_failed > MOST_SHARE:
+    if findings.share_failed > MOST_SHARE:
         means |= {name: {} for name in of_latents}
     headline = {name: means[name] for name in ("autointerp_score", "logprob_auc", "embedding_score")}
     spreads = {
@@ -96,17 +96,17 @@ def to_scores(found: Found, corpus: Corpus, config: AutoInterpEvalConfig, seeds:
         "logprob_auc_std_dev": _spread(means["logprob_auc"], seeds),
         "embedding_std_dev": _spread(means["embedding_score"], seeds),
     }
-    values = {**{name: _mean(of, seeds) for name, of in means.items()}, **spreads, **_counts(found, seeds)}
+    values = {**{name: _mean(of, seeds) for name, of in means.items()}, **spreads, **_counts(findings, seeds)}
     return report(
         AutoInterpMetricCategories,
         seeds,
-        samples=_samples(found, headline, seeds),
+        samples=_samples(findings, headline, seeds),
         seed_values=_paths({name: [_mean(of, [seed]) for seed in seeds] for name, of in headline.items()}),
         values=_paths(values),
-        reasons=_paths(_reasons(found, config, means)),
-        details=[_detail(latent, found, of_latents, seeds) for latent in found.latents],
-        unstructured=_logs(found, corpus, seeds),
-        warnings=[*_warnings(found, config), *_unable(values)],
+        reasons=_paths(_reasons(findings, config, means)),
+        details=[_detail(latent, findings, of_latents, seeds) for latent in findings.latents],
+        unstructured=_logs(findings, corpus, seeds),
+        warnings=[*_warnings(findings, config), *_unable(values)],
     )
 
 
@@ -114,29 +114,29 @@ def _paths(by_name: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{CATEGORY}.{name}": value for name, value in by_name.items()}
 
 
-def _of_latents(found: Found) -> dict[str, dict[Case, float]]:
+def _of_latents(findings: Findings) -> dict[str, dict[Case, float]]:
     """Field of the judge -> (seed, latent) -> value, where there is one."""
     fields = {
-        "autointerp_score": {case: j.score for case, j in found.judgements.items()},
-        "autointerp_score_by_activation": {case: j.score_by_activation for case, j in found.judgements.items()},
-        "logprob_auc": {case: j.logprob_auc for case, j in found.judgements.items()},
+        "autointerp_score": {case: j.score for case, j in findings.judgements.items()},
+        "autointerp_score_by_activation": {case: j.score_by_activation for case, j in findings.judgements.items()},
+        "logprob_auc": {case: j.logprob_auc for case, j in findings.judgements.items()},
     }
     return {name: {case: v for case, v in of.items() if v is not None} for name, of in fields.items()}
 
 
-def _counts(found: Found, seeds: Sequence[int]) -> dict[str, Any]:
+def _counts(findings: Findings, seeds: Sequence[int]) -> dict[str, Any]:
     """What is counted rather than scored."""
-    floor = {case: _share_inactive(examples) for case, examples in found.examples.items()}
-    windows = [e for examples in found.examples.values() for e in examples.scoring if e.kind == "random"]
-    judgements = found.judgements.values()
+    floor = {case: _share_inactive(examples) for case, examples in findings.examples.items()}
+    windows = [e for examples in findings.examples.values() for e in examples.scoring if e.kind == "random"]
+    judgements = findings.judgements.values()
     return {
         "autointerp_chance_score": _mean(floor, seeds),
         "random_active_share": fmean(e.fires for e in windows) if windows else None,
-        "n_live_latents": found.n_live,
-        "n_chosen_latents": len(found.latents),
-        "n_latents_with_examples": len(found.with_examples),
-        "n_embedding_scored": len({latent for _, latent in found.embedding.score}),
-        "n_judged": len(found.judgements),
+        "n_live_latents": findings.n_live,
+        "n_chosen_latents": len(findings.latents),
+        "n_latents_with_examples": len(findings.with_examples),
+        "n_embedding_scored": len({latent for _, latent in findings.embedding.score}),
+        "n_judged": len(findings.judgements),
         "n_unreadable": sum(j.unanswered is None and j.unreadable is not None for j in judgements),
         "n_unanswered": sum(j.unanswered is not None for j in judgements),
         "judge_tokens_in": sum(j.tokens_in for j in judgements),
@@ -163,37 +163,37 @@ def _spread(values: Mapping[Case, float], seeds: Sequence[int]) -> float | None:
 
 
 def _detail(
-    latent: int, found: Found, of_latents: Mapping[str, Mapping[Case, float]], seeds: Sequence[int]
+    latent: int, findings: Findings, of_latents: Mapping[str, Mapping[Case, float]], seeds: Sequence[int]
 ) -> AutoInterpResultDetail:
     """One row: means over the seeds."""
 
     def mean(values: Mapping[Case, float]) -> float | None:
         return mean_of_known(values.get((seed, latent)) for seed in seeds)
 
-    judgements = [found.judgements[s, latent] for s in seeds if (s, latent) in found.judgements]
+    judgements = [findings.judgements[s, latent] for s in seeds if (s, latent) in findings.judgements]
     score, logprob_auc = mean(of_latents["autointerp_score"]), mean(of_latents["logprob_auc"])
-    reason = found.without.get(latent)
+    reason = findings.without.get(latent)
     if judgements and score is None and logprob_auc is None:
         asked = judgements[0].prediction is not None or judgements[0].log_odds is not None
         reason = judgements[0].failure or (ONE_KIND if asked else NOT_SCORED)
     return AutoInterpResultDetail(
         index=latent,
-        density=found.density[latent],
+        density=findings.density[latent],
         explanation=next((j.explanation for j in judgements if j.explanation is not None), None),
         score=score,
         logprob_auc=logprob_auc,
-        embedding_score=mean(found.embedding.score),
-        embedding_floor=mean(found.embedding.floor),
-        reason=reason or found.embedding.without.get(latent),
+        embedding_score=mean(findings.embedding.score),
+        embedding_floor=mean(findings.embedding.floor),
+        reason=reason or findings.embedding.without.get(latent),
     )
 
 
-def _logs(found: Found, corpus: Corpus, seeds: Sequence[int]) -> dict[str, Any]:
+def _logs(findings: Findings, corpus: Corpus, seeds: Sequence[int]) -> dict[str, Any]:
     """Latent -> what was published of it, for the first seed; later seeds under `seeds`."""
     logs: dict[str, Any] = {}
-    for latent in found.latents:
+    for latent in findings.latents:
         records = [
-            _record(latent, found.judgements[s, latent], corpus) for s in seeds if (s, latent) in found.judgements
+            _record(latent, findings.judgements[s, latent], corpus) for s in seeds if (s, latent) in findings.judgements
         ]
         if records:
             more = {str(s): r for s, r in zip(seeds[1:], records[1:], strict=False)}
@@ -220,13 +220,16 @@ def _record(latent: int, judgement: Judgement, corpus: Corpus) -> dict[str, Any]
     return record
 
 
-def _reasons(found: Found, config: AutoInterpEvalConfig, means: Mapping[str, Mapping[Case, float]]) -> dict[str, str]:
+def _reasons(
+    findings: Findings, config: AutoInterpEvalConfig, means: Mapping[str, Mapping[Case, float]]
+) -> dict[str, str]:
     """Field -> why it is null, should it be."""
-    of_judge = _no_judge_score(found, config)
+    of_judge = _no_judge_score(findings, config)
     scores = {
         "autointerp_score": of_judge or OTHER_SCORING["autointerp_score"],
         "logprob_auc": OTHER_SCORING["logprob_auc"] if config.judge_scoring == "list" else of_judge or "",
-        "embedding_score": found.no_embedding or next((why for why in found.embedding.without.values()), NO_EXAMPLES),
+        "embedding_score": findings.no_embedding
+        or next((why for why in findings.embedding.without.values()), NO_EXAMPLES),
     }
     spreads = {"autointerp_std_dev": "autointerp_score", "logprob_auc_std_dev": "logprob_auc"}
     spreads["embedding_std_dev"] = "embedding_score"
@@ -235,39 +238,39 @@ def _reasons(found: Found, config: AutoInterpEvalConfig, means: Mapping[str, Map
         **scores,
         **{name: ONE_LATENT if means[of] else scores[of] for name, of in spreads.items()},
         "autointerp_score_by_activation": scores["autointerp_score"],
-        "embedding_floor": alone if found.embedding.score else scores["embedding_score"],
+        "embedding_floor": alone if findings.embedding.score else scores["embedding_score"],
         "autointerp_chance_score": NO_EXAMPLES,
         "random_active_share": NO_EXAMPLES,
         "n_live_latents": "latents were named, not drawn from the live ones",
     }
 
 
-def _no_judge_score(found: Found, config: AutoInterpEvalConfig) -> str | None:
+def _no_judge_score(findings: Findings, config: AutoInterpEvalConfig) -> str | None:
     """Why the judge gives no score at all; None where it does, in one of the two ways."""
     if config.judge == "none":
         return NO_JUDGE
-    if not found.examples:
+    if not findings.examples:
         return NO_EXAMPLES
     if not config.scoring:
         return NOT_SCORED
-    if found.n_failed == len(found.judgements):
-        return f"{NO_READABLE} ({_most_common_failure(found)})"
-    if found.share_failed > MOST_SHARE:
+    if findings.n_failed == len(findings.judgements):
+        return f"{NO_READABLE} ({_most_common_failure(findings)})"
+    if findings.share_failed > MOST_SHARE:
         return (
-            f"{found.n_failed} of {len(found.judgements)} judged latents have no readable answer, more than "
-            f"{MOST_SHARE:.0%} (most often: {_most_common_failure(found)})"
+            f"{findings.n_failed} of {len(findings.judgements)} judged latents have no readable answer, more than "
+            f"{MOST_SHARE:.0%} (most often: {_most_common_failure(findings)})"
         )
     return None
 
 
-def _most_common_failure(found: Found) -> str:
-    reasons = Counter(j.failure for j in found.judgements.values() if j.failure is not None)
+def _most_common_failure(findings: Findings) -> str:
+    reasons = Counter(j.failure for j in findings.judgements.values() if j.failure is not None)
     return str(reasons.most_common(1)[0][0]) if reasons else NO_READABLE
 
 
-def _warnings(found: Found, config: AutoInterpEvalConfig) -> list[str]:
+def _warnings(findings: Findings, config: AutoInterpEvalConfig) -> list[str]:
     warnings = []
-    n_chosen, n_with = len(found.latents), len(found.with_examples)
+    n_chosen, n_with = len(findings.latents), len(findings.with_examples)
     wanted = config.n_latents or 0
     if config.override_latents is None and n_chosen < wanted:
         warnings.append(f"only {n_chosen} latents are live, {wanted} were asked for")
@@ -275,12 +278,12 @@ def _warnings(found: Found, config: AutoInterpEvalConfig) -> list[str]:
         warnings.append(
             f"{n_chosen - n_with} of {n_chosen} chosen latents have too few activations for examples and no score"
         )
-    if found.n_failed:
+    if n_failed := findings.n_failed:
         said = (
-            f"{found.n_failed} of {len(found.judgements)} judged latents have no readable answer and are left out of "
-            f"the judge's score (most often: {_most_common_failure(found)})"
+            f"{n_failed} of {len(findings.judgements)} judged latents have no readable answer and are left out "
+            f"of the judge's score (most often: {_most_common_failure(findings)})"
         )
-        if MARKED_SHARE < found.share_failed <= MOST_SHARE:
+        if MARKED_SHARE < findings.share_failed <= MOST_SHARE:
             said += "; the score is of those the judge could answer, read it with care"
         warnings.append(said)
     return warnings
@@ -297,12 +300,14 @@ def _unable(values: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _samples(found: Found, values: Mapping[str, Mapping[Case, float]], seeds: Sequence[int]) -> dict[str, Samples]:
+def _samples(
+    findings: Findings, values: Mapping[str, Mapping[Case, float]], seeds: Sequence[int]
+) -> dict[str, Samples]:
     """The scores behind each headline metric: one row per seed, one column per chosen latent."""
     samples: dict[str, Samples] = {}
-    key = units_key("autointerp", (found.key, *map(str, found.latents)))
+    key = units_key("autointerp", (findings.key, *map(str, findings.latents)))
     for name, of in values.items():
-        values_SU = torch.tensor([[of.get((s, latent), math.nan) for latent in found.latents] for s in seeds])
-        if bool(values_SU.isfinite().any(dim=1).all()) and found.latents:
+        values_SU = torch.tensor([[of.get((s, latent), math.nan) for latent in findings.latents] for s in seeds])
+        if bool(values_SU.isfinite().any(dim=1).all()) and findings.latents:
             samples[f"{CATEGORY}.{name}"] = Samples.of_equal_units(values_SU, unit="latent", key=key)
     return samples
