@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sae_bench.results.model import MetricStatistics, SeedResult
 from sae_bench.results.samples import Samples
@@ -38,11 +38,6 @@ def describe_metrics(
             interval = _interval(path, value, seed_results, samples.get(path), bootstrap_draws, of_metric)
             found[path] = _as_statistics(interval, samples.get(path), given)
     return found
-
-
-def lacking_interval(statistics: Iterable[MetricStatistics]) -> set[str]:
-    """The reasons for which metrics have no error bar."""
-    return {entry.reason for entry in statistics if entry.reason is not None}
 
 
 def _interval(

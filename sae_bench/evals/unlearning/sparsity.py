@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float, Int
@@ -59,8 +59,3 @@ def select_latents(
     share_F = torch.where(retain_F < retain_threshold, forget_F, torch.zeros_like(forget_F))
     ranked = share_F.sort(descending=True, stable=True)
     return tuple(ranked.indices[ranked.values > 0][:n].tolist())
-
-
-def union(selections: Iterable[Sequence[int]]) -> tuple[int, ...]:
-    """All latents of several selections, ascending."""
-    return tuple(sorted({latent for selection in selections for latent in selection}))

@@ -24,23 +24,6 @@ def ranks(scores_P: Float[np.ndarray, " P"]) -> Int[np.ndarray, " P"]:
     return 1 + (scores_P[None, :] > scores_P[:, None]).sum(axis=1)
 
 
-def rank_intervals(
-    scores_P: Float[np.ndarray, " P"], differ_PP: Bool[np.ndarray, "P P"]
-) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
-    """Lowest and highest rank of each that the differences allow (Mohamad, Goeman and van Zwet 2019).
-
-    With pairwise tests that hold for all pairs at once, all true ranks lie in their intervals with the same
-    confidence.
-
-    Args:
-        scores_P: higher is better.
-        differ_PP: whether two differ beyond the noise.
-    """
-    surely_better_PP = differ_PP & (scores_P[None, :] > scores_P[:, None])
-    surely_worse_PP = differ_PP & (scores_P[None, :] < scores_P[:, None])
-    return 1 + surely_better_PP.sum(axis=1), len(scores_P) - surely_worse_PP.sum(axis=1)
-
-
 def could_be_best(
     scores_P: Float[np.ndarray, " P"], p_PP: Float[np.ndarray, "P P"], alpha: float
 ) -> Bool[np.ndarray, " P"]:

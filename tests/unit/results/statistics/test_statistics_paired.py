@@ -135,15 +135,8 @@ def test_holm():
     assert multiple.holm([0.9, 0.8]) == [1.0, 1.0]
 
 
-def test_ranks_and_what_the_noise_allows():
-    scores = np.array([0.9, 0.5, 0.88, 0.5])
-    differ = np.zeros((4, 4), dtype=bool)
-    for i, j in [(0, 1), (0, 3), (2, 1)]:
-        differ[i, j] = differ[j, i] = True
-    assert multiple.ranks(scores).tolist() == [1, 3, 2, 3]
-    low, high = multiple.rank_intervals(scores, differ)
-    assert low.tolist() == [1, 3, 1, 2]
-    assert high.tolist() == [2, 4, 3, 4]
+def test_ranks():
+    assert multiple.ranks(np.array([0.9, 0.5, 0.88, 0.5])).tolist() == [1, 3, 2, 3]
 
 
 # ---- no variance is not certainty
