@@ -1,9 +1,10 @@
-"""Contract checks that anyone can run on their own SAE: `check_sae(my_sae)`."""
+"""What every SAE has to keep: `check_sae(sae)` in one call, or check by check with `sae_checks(sae)`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -18,12 +19,15 @@ from sae_bench.custom_saes.interface import (
     weights,
 )
 from sae_bench.errors import ContractError
+from sae_bench.testing.checks import Check, declared
 
 _MEMBERS = ("cfg", "W_dec", "encode", "decode")
 _CONFIG = ("d_in", "d_sae", "hook_name")
 _EDGE_SHARE = {False: 0.005, True: 0.1}
 """Share of active latents that rounding may switch, in full and in half precision."""
 _N_ALONE = 8
+STRUCTURE = "structure"
+"""The check that all others need."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class _Subject:
     x_ND: Tensor
     f_NF: Tensor
     tolerance: float
+    input_changed: bool
+    """Whether encoding changed the activations it was given."""
 
     def differs(self, a: Tensor, b: Tensor) -> bool:
         """Whether two tensors differ by more than rounding, relative to the larger one's largest entry."""
@@ -62,7 +68,35 @@ class _Subject:
         return n_off > max(1, _EDGE_SHARE[self.x_ND.dtype in HALF_PRECISION] * n_active)
 
 
-Check = Callable[[_Subject], Iterator[str]]
+def sae_checks(
+    sae: Any,
+    *,
+    expected_failures: Mapping[str, str] | None = None,
+    n_tokens: int = 64,
+    dtype_tolerance: float | None = None,
+    seed: int = 0,
+) -> Iterator[Check]:
+    """The checks of an SAE, one by one; the SAE encodes nothing before the first of them is called.
+
+    Args:
+        sae: as for `check_sae`.
+        expected_failures: name of a check -> why this SAE cannot keep it.
+        n_tokens: how many random activations are encoded.
+        dtype_tolerance: as for `check_sae`.
+        seed: of the activations.
+    Raises:
+        UsageError: an expected failure names no check.
+    """
+    subject = cache(partial(_subject, sae, n_tokens, dtype_tolerance, seed))
+
+    @torch.no_grad()
+    def findings(name: str) -> Iterator[str]:
+        if faults := list(_structure(sae)):
+            return iter(faults if name == STRUCTURE else [f"not run: {STRUCTURE} fails."])
+        return iter([] if name == STRUCTURE else list(_CHECKS[name](subject())))
+
+    checks = (Check(name, partial(findings, name)) for name in (STRUCTURE, *_CHECKS))
+    yield from declared(checks, expected_failures or {})
 
 
 @torch.no_grad()
@@ -81,25 +115,31 @@ def check_sae(sae: Any, *, n_tokens: int = 64, dtype_tolerance: float | None = N
     failures = list(_structure(sae))
     if failures:
         raise ContractError(_message(sae, failures))
-    dtype = sae.W_dec.dtype
-    tolerance = dtype_tolerance if dtype_tolerance is not None else (3e-2 if dtype in HALF_PRECISION else 1e-4)
-    x_ND = torch.randn(n_tokens, sae.cfg.d_in, generator=torch.Generator().manual_seed(seed)).to(sae.W_dec)
-    before = x_ND.clone()
     try:
-        f_NF = sae.encode(x_ND)
-    except Exception as error:  # the user's code may raise anything; what it raised is the finding
-        raise ContractError(_message(sae, [_raised("encode", x_ND, error)])) from error
-    if not torch.equal(before, x_ND):
-        failures.append("encode changes its input: work on a copy (no in-place operations on x).")
-    subject = _Subject(sae, before, f_NF, tolerance)
-    for check in _CHECKS:
+        subject = _subject(sae, n_tokens, dtype_tolerance, seed)
+    except ContractError as error:
+        raise ContractError(_message(sae, [str(error)])) from error
+    for name, check in _CHECKS.items():
         try:
             failures.extend(check(subject))
-        except Exception as error:  # as above
-            failures.append(_raised(check.__name__.strip("_"), before, error))
+        except Exception as error:  # the user's code may raise anything; what it raised is the finding
+            failures.append(_raised(name, subject.x_ND, error))
     if failures:
         raise ContractError(_message(sae, failures))
-    return SAEReport(("structure", *(check.__name__.strip("_") for check in _CHECKS)), tuple(_warnings(sae)))
+    return SAEReport((STRUCTURE, *_CHECKS), tuple(_warnings(sae)))
+
+
+def _subject(sae: Any, n_tokens: int, dtype_tolerance: float | None, seed: int) -> _Subject:
+    """What the checks share. Raises `ContractError` if the SAE cannot encode."""
+    tolerance = 3e-2 if sae.W_dec.dtype in HALF_PRECISION else 1e-4
+    x_ND = torch.randn(n_tokens, sae.cfg.d_in, generator=torch.Generator().manual_seed(seed)).to(sae.W_dec)
+    before_ND = x_ND.clone()
+    try:
+        f_NF = sae.encode(x_ND)
+    except Exception as error:  # as above
+        raise ContractError(_raised("encode", before_ND, error)) from error
+    changed = not torch.equal(before_ND, x_ND)
+    return _Subject(sae, before_ND, f_NF, tolerance if dtype_tolerance is None else dtype_tolerance, changed)
 
 
 def _structure(sae: object) -> Iterator[str]:
@@ -129,6 +169,8 @@ def _weights(s: _Subject) -> Iterator[str]:
 
 
 def _shapes_and_dtypes(s: _Subject) -> Iterator[str]:
+    if s.input_changed:
+        yield "encode changes its input: work on a copy (no in-place operations on x)."
     findings = list(_outputs("encode", s.f_NF, s.sae.cfg.d_sae, s))
     yield from findings
     if not findings:
@@ -201,9 +243,15 @@ def _sparse_codes(s: _Subject) -> Iterator[str]:
         yield "decoding sparse codes differs from decode: set decoder_is_linear to False?"
 
 
-_CHECKS: tuple[Check, ...] = (
-    _weights, _shapes_and_dtypes, _batch_dimensions, _determinism, _independence, _linear_decoder, _sparse_codes
-)  # fmt: skip
+_CHECKS: dict[str, Callable[[_Subject], Iterator[str]]] = {
+    "weights": _weights,
+    "shapes_and_dtypes": _shapes_and_dtypes,
+    "batch_dimensions": _batch_dimensions,
+    "determinism": _determinism,
+    "independence": _independence,
+    "linear_decoder": _linear_decoder,
+    "sparse_codes": _sparse_codes,
+}
 
 
 def _warnings(sae: Any) -> Iterator[str]:

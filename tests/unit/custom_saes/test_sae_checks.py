@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sae_bench.errors import ContractError
-from sae_bench.testing import ARCHITECTURES, check_sae, tiny_sae
+from sae_bench.testing import ARCHITECTURES, check_sae, run_checks, sae_checks, tiny_sae
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -130,3 +130,37 @@ def test_norms_and_gradients_are_warnings() -> None:
     warnings = check_sae(sae).warnings
     assert any("lengths from 2 to 2" in w for w in warnings)
     assert any("require gradients" in w for w in warnings)
+
+
+def test_the_named_checks_are_those_of_the_one_call() -> None:
+    assert run_checks(sae_checks(tiny_sae("topk"))).checked == check_sae(tiny_sae("topk")).checked
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (_InPlace, "shapes_and_dtypes"),
+        (_OverBatch, "independence"),
+        (_NotLinear, "linear_decoder"),
+        (_WrongSparse, "sparse_codes"),
+    ],
+)
+def test_a_breach_fails_the_check_of_its_name(cls: type[_Wrapped], name: str) -> None:
+    checks = {check.name: check for check in sae_checks(cls())}
+    with pytest.raises(ContractError, match=f"^{name}:"):
+        checks[name]()
+    checks["weights"]()
+
+
+def test_a_declared_failure_has_to_fail() -> None:
+    run_checks(sae_checks(_WrongSparse(), expected_failures={"sparse_codes": "keeps two latents"}))
+    with pytest.raises(ContractError, match="sparse_codes holds, but is declared to fail"):
+        run_checks(sae_checks(_Wrapped(), expected_failures={"sparse_codes": "keeps two latents"}))
+
+
+def test_without_the_structure_no_other_check_holds() -> None:
+    with pytest.raises(ContractError, match="no W_dec"):
+        run_checks(sae_checks(object()))
+    for check in list(sae_checks(object()))[1:]:
+        with pytest.raises(ContractError, match="structure fails"):
+            check()
