@@ -21,7 +21,7 @@ from sae_bench.analysis.published_forms import as_current
 from sae_bench.errors import MissingResultError, ResultError, UnknownNameError, UsageError
 from sae_bench.evals.base import EvalSpec, Metric
 from sae_bench.evals.registry import eval_names, get_eval
-from sae_bench.results.files import CHANGES_NO_NUMBER
+from sae_bench.results.files import CHANGES_NO_NUMBER, changes_no_number
 from sae_bench.results.model import MetricStatistics
 from sae_bench.results.sample_files import read_samples, samples_path
 from sae_bench.results.samples import Samples
@@ -29,7 +29,7 @@ from sae_bench.text_files import read_json
 
 _PUBLISHED_NAN = -1.0
 _BULKY = ("eval_result_details", "eval_result_unstructured")
-_NOT_PART_OF_THE_EVAL = CHANGES_NO_NUMBER | {"model_name", "llm_dtype", "random_seed", "artifacts_path"}
+_NOT_PART_OF_THE_EVAL = {"model_name", "llm_dtype", "random_seed", "artifacts_path"}
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ class Record:
     def settings(self) -> dict[str, Any]:
         """The settings that change numbers, seeds and model aside."""
         config = self.content.get("eval_config") or {}
-        left_out = _NOT_PART_OF_THE_EVAL - (frozenset() if self.spec is None else self.spec.config.counted)
+        without_number = CHANGES_NO_NUMBER if self.spec is None else changes_no_number(self.spec.config)
+        left_out = without_number | _NOT_PART_OF_THE_EVAL
         return {key: value for key, value in config.items() if key not in left_out}
 
     def read(self) -> dict[str, Any]:

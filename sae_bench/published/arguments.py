@@ -12,7 +12,7 @@ import click
 
 from sae_bench.errors import UsageError
 from sae_bench.published.utils import activation_collection, sae_selection_utils
-from sae_bench.results.model import BaseEvalConfig, config_fields, config_from
+from sae_bench.results.model import BaseEvalConfig, batch_field, config_fields, config_from
 
 _PATTERNS = ("sae_regex_pattern", "sae_block_pattern")
 ACTIVATION_FLAGS = ("artifacts_path", "save_activations", "clean_up_activations")
@@ -78,12 +78,12 @@ class PublishedArguments:
 
     def _of_model(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Batch size and dtype that the published results of a model were made with, where neither was given."""
-        name, published = given.get("model_name"), dict[str, Any]()
+        name, batch, published = given.get("model_name"), batch_field(self.config), dict[str, Any]()
         if self.batch_share is None:
             return published
         tables = activation_collection.LLM_NAME_TO_BATCH_SIZE, activation_collection.LLM_NAME_TO_DTYPE
-        if name in tables[0] and "llm_batch_size" in given and given["llm_batch_size"] is None:
-            published["llm_batch_size"] = tables[0][name] // self.batch_share
+        if name in tables[0] and batch is not None and given[batch] is None:
+            published[batch] = tables[0][name] // self.batch_share
         if name in tables[1] and "llm_dtype" in given and given["llm_dtype"] is None:
             published["llm_dtype"] = tables[1][name]
         return published
@@ -119,7 +119,7 @@ class PublishedArguments:
             return False
         if name in config_fields(self.config):
             default = _default(self.config, name)
-            return None if name == "llm_dtype" and "llm_batch_size" in config_fields(self.config) else default
+            return None if name == "llm_dtype" and batch_field(self.config) else default
         if option.is_flag:
             return False
         return str(option.default) if isinstance(option.default, str | Path) else None

@@ -11,7 +11,7 @@ from typing import Any
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.evals.base import JUDGE, EvalSpec
 from sae_bench.published.entry_points import finished
-from sae_bench.results.model import config_fields
+from sae_bench.results.model import batch_field, config_fields
 from sae_bench.run.evaluate import execute
 from sae_bench.run.planning import FIRST_SEED, choose_evals
 from sae_bench.run.request import RunRequest
@@ -101,7 +101,8 @@ def _request(suite: Suite, model: str, specs: Sequence[EvalSpec], handles: Seque
 def _settings(suite: Suite, spec: EvalSpec) -> dict[str, Any]:
     """What goes over the published settings of an eval: the suite's batch size, then what the caller set."""
     n_texts = max(suite.llm_batch_size // 8, 1) if spec.name == UNLEARNING else suite.llm_batch_size
-    own = {"llm_batch_size": n_texts} if "llm_batch_size" in config_fields(spec.config) else {}
+    batch = batch_field(spec.config)
+    own = {} if batch is None else {batch: n_texts}
     return {**own, **suite.settings.get(spec.name, {})}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sae_bench.errors import ResultError
-from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, as_taken, config_fields, config_values
+from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, as_taken, batch_field, config_fields, config_values
 from sae_bench.text_files import is_utf8, printable, read_json
 
 LONGEST_NAME = 255
@@ -18,14 +18,18 @@ LONGEST_NAME = 255
 CHANGES_NO_NUMBER = frozenset(
     {
         "verbose",
-        "llm_batch_size",
         "sae_batch_size",
         *(f"judge_{name}" for name in ("cache", "concurrency", "max_retries", "timeout")),
         *(f"judge_{name}_per_minute" for name in ("requests", "tokens")),
     }
 )
-"""Settings of how a result is computed and shown; results that differ in them alone are the same result, except where
-an eval counts them (`BaseEvalConfig.counted`)."""
+"""Settings of how a result is computed and shown, beside the batch size that an eval declares."""
+
+
+def changes_no_number(config: type[BaseEvalConfig]) -> frozenset[str]:
+    """Settings of an eval in which results may differ and be the same result: all such but those that it counts."""
+    batch = batch_field(config)
+    return (CHANGES_NO_NUMBER | ({batch} if batch else set())) - config.counted
 
 
 _IN_WORDS = {"sae_fingerprint": "weights or configuration of the SAE (sae_fingerprint)"}
@@ -198,7 +202,7 @@ def _differing_settings(found: dict[str, Any], config: BaseEvalConfig) -> list[s
     """Settings whose values differ; one that the file lacks (it is older) had its default."""
     wanted = config_values(as_taken(config, 1))  # the pass's own batch size changes no number
     there = {**_defaults(config), **found}
-    keys = sorted(key for key in wanted.keys() - (CHANGES_NO_NUMBER - config.counted) if there.get(key) != wanted[key])
+    keys = sorted(key for key in wanted.keys() - changes_no_number(type(config)) if there.get(key) != wanted[key])
     return [f"{key}: {there.get(key)!r} there, {wanted[key]!r} asked for" for key in keys]
 
 

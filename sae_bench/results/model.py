@@ -22,6 +22,11 @@ from sae_bench.atomic import write_text_atomically
 from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.results.published_numbers import with_published_nulls
 
+
+class ReadAtOnce:
+    """Within `Annotated`: marks the setting that says how many texts the model reads at once (`batch_field`)."""
+
+
 DEFAULT_DISPLAY: dict[str, Any] = {"ui_default_display": True}
 """`json_schema_extra` of a field that a user interface shows first."""
 
@@ -79,7 +84,7 @@ class BaseEvalConfig:
         object.__setattr__(self, name, value)
 
     def batch_taken(self, limit_of_pass: int) -> int:
-        """Texts that the model reads at once where `llm_batch_size` leaves it open: the pass's, or the eval's own."""
+        """Texts that the model reads at once where the `batch_field` leaves it open: the pass's, or the eval's own."""
         return limit_of_pass
 
     def _take(self, checked: BaseEvalConfig) -> None:
@@ -96,6 +101,12 @@ ConfigT = TypeVar("ConfigT", bound=BaseEvalConfig)
 def config_fields(config: type[BaseEvalConfig]) -> Mapping[str, FieldInfo]:
     """Settings of an eval by name, in their order, with default, title, description and limits."""
     return vars(_checked_class(config))["__pydantic_fields__"]
+
+
+def batch_field(config: type[BaseEvalConfig]) -> str | None:
+    """The setting that says how many texts the model reads at once, None leaving it open; None if there is none."""
+    marked = (name for name, field in config_fields(config).items() if ReadAtOnce in map(type, field.metadata))
+    return next(marked, None)
 
 
 def config_from(config: type[ConfigT], values: Mapping[str, Any], *, named: str = "") -> ConfigT:
@@ -128,9 +139,10 @@ def config_values(config: BaseEvalConfig) -> dict[str, Any]:
 
 def as_taken(config: ConfigT, limit_of_pass: int) -> ConfigT:
     """The settings as a run took them, which is what its result files hold: no batch size is left open."""
-    if getattr(config, "llm_batch_size", 0) is not None:
+    name = batch_field(type(config))
+    if name is None or getattr(config, name) is not None:
         return config
-    taken: dict[str, Any] = {"llm_batch_size": config.batch_taken(limit_of_pass)}
+    taken: dict[str, Any] = {name: config.batch_taken(limit_of_pass)}
     return dataclasses.replace(config, **taken)
 
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from sae_bench.results.model import ReadAtOnce
+
 ListT = TypeVar("ListT", bound=list[Any])
 
 
@@ -80,6 +82,7 @@ DType = Annotated[str, AfterValidator(_of_a_dtype)]
 """A dtype by name, for what an eval trains."""
 LLMBatchSize = Annotated[
     int | None,
+    ReadAtOnce(),
     WithJsonSchema({"type": "integer", "minimum": 1}),  # what a result file holds: the size that was taken
     Field(
         title="LLM Batch Size",

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from contract_worlds import WORLDS
 
 from sae_bench.activations.one_pass import PassOptions, run_pass
 from sae_bench.activations.requests import PooledTexts
+from sae_bench.evals.ravel.training import Schedule
+from sae_bench.evals.registry import get_eval
 from sae_bench.language_models import LanguageModel
+from sae_bench.results.model import batch_field
 from sae_bench.run.objects import object_handle
 from sae_bench.run.runner import RunPlan, run
+from sae_bench.testing.eval_trial import EvalTrial
 from sae_bench.testing.tiny_models import tiny_sae
+
+PAIRS = "ravel"
+"""The eval whose batch size is not of texts: it is the pairs of a training step."""
+BATCHED = [name for name in WORLDS if batch_field(get_eval(name).config)]
+"""Evals that declare a batch size."""
 
 
 @pytest.fixture
@@ -55,3 +66,29 @@ def test_a_text_of_two_evals_is_read_in_the_smaller_batches(lm: LanguageModel, r
     report = run_pass(lm, requests, [member], PassOptions(max_tokens=None))
     assert sorted(read) == [2, 2, 4]
     assert list(report.texts_at_once) == [4, 2, 4]
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Pairs of a step of every training that RAVEL plans."""
+    sizes: list[int] = []
+
+    def schedule(pairs_per_step: int, *more: Any) -> Schedule:
+        sizes.append(pairs_per_step)
+        return Schedule(pairs_per_step, *more)
+
+    monkeypatch.setattr("sae_bench.evals.ravel.evaluate.Schedule", schedule)
+    return sizes
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_every_eval_with_a_batch_size_uses_and_writes_it(name: str, tmp_path: Path, read: list[int], steps: list[int]):
+    world, field = WORLDS[name](tmp_path), batch_field(get_eval(name).config)
+    hook = f"blocks.{world.lm.n_layers // 2}.hook_resid_post"
+    sae = tiny_sae("topk", d_in=world.lm.d_model, d_sae=2 * world.lm.d_model, hook_name=hook)
+    settings = {**world.settings, str(field): 3}
+    read.clear()
+    trial = EvalTrial(world.spec, world.lm, {"topk": sae}, settings, hook, (42,))
+    result = trial.run(["topk"], "out").results["topk"]
+    assert result["eval_config"][field] == 3
+    assert max(steps if name == PAIRS else read) == 3
