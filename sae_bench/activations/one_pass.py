@@ -280,8 +280,8 @@ class _Pass:
     ) -> dict[str, Tensor]:
         """Values at the hooks: (B, L, D), or (B, 1, D) at the one position of each row that `only_B` names."""
         store = self.options.store
-        if store is not None and (kept := store.load(self.lm, hooks, ids_BL, only_B=only_B)) is not None:
-            return kept
+        if store is not None and (stored := store.load(self.lm, hooks, ids_BL, only_B=only_B)) is not None:
+            return stored
         rows = self._rows_at_once(ids_BL.shape[1], max_texts)
         self.largest = max(self.largest, min(rows, len(ids_BL)))
         parts = []

@@ -75,18 +75,20 @@ def compare(
     _check(alpha, detect)
     pairs = _pairs(table, a, b, baseline)
     notes: list[str] = []
-    found = [comparison for one, other in pairs for comparison in _compare_pair(table, one, other, metrics, notes)]
-    if not found:
+    comparisons = [
+        comparison for one, other in pairs for comparison in _compare_pair(table, one, other, metrics, notes)
+    ]
+    if not comparisons:
         raise UsageError(f"there is nothing to compare: {'; '.join(notes) or 'no metric matches'}.")
-    levels = _family_sizes(found, family)
-    adjusted = _adjusted(found, family)
-    _add_permutations(found)
+    levels = _family_sizes(comparisons, family)
+    adjusted = _adjusted(comparisons, family)
+    _add_permutations(comparisons)
     return Comparison(
         alpha=alpha,
         family=family,
         pairs=[
             comparison.verdict(alpha=alpha, detect=detect, p_adjusted=p, n_comparisons=n)
-            for comparison, p, n in zip(found, adjusted, levels, strict=True)
+            for comparison, p, n in zip(comparisons, adjusted, levels, strict=True)
         ],
         skipped=_skipped(table),
         notes=[*notes, *table.mixed_names(), *_broken_samples(table)],
@@ -126,43 +128,43 @@ class _Compared:
     def __init__(self, metric: Metric, a: Record, b: Record) -> None:
         self.metric, self.a, self.b = metric, a, b
         self.evidence = (evidence_of(a, metric.path), evidence_of(b, metric.path))
-        self.found: Difference = paired.difference(*self.evidence, bounds=bounds_of(a, metric.path))
+        self.difference: Difference = paired.difference(*self.evidence, bounds=bounds_of(a, metric.path))
         self.p_permutation: float | None = None
 
     def verdict(
         self, *, alpha: float, detect: float | None, p_adjusted: float | None, n_comparisons: int
     ) -> PairVerdict:
-        found, level = self.found, alpha / n_comparisons
+        difference, level = self.difference, alpha / n_comparisons
         value_a, value_b = (e.value for e in self.evidence)
         standard = Standard(
             alpha=alpha,
             n_comparisons=n_comparisons,
             target=detect if detect is not None else default_target(value_a, value_b),
-            detectable=_detectable(found, level),
+            detectable=_detectable(difference, level),
             given=given_of(self.a) or given_of(self.b),
         )
-        verdict = judge(found, higher_is_better=self.metric.higher_is_better, p_adjusted=p_adjusted, alpha=alpha)
-        sentence, more = say(found, verdict, standard, a=self.a.sae, b=self.b.sae)
+        verdict = judge(difference, higher_is_better=self.metric.higher_is_better, p_adjusted=p_adjusted, alpha=alpha)
+        sentence, more = say(difference, verdict, standard, a=self.a.sae, b=self.b.sae)
         return PairVerdict(
             eval=self.a.eval_name, metric=self.metric.path, title=self.metric.title,
             higher_is_better=self.metric.higher_is_better, a=self.a.sae, b=self.b.sae, value_a=value_a,
-            value_b=value_b, difference=found.effect, ci_low=found.low, ci_high=found.high, p_value=found.p_value,
-            p_adjusted=p_adjusted, p_permutation=self.p_permutation,
+            value_b=value_b, difference=difference.effect, ci_low=difference.low, ci_high=difference.high,
+            p_value=difference.p_value, p_adjusted=p_adjusted, p_permutation=self.p_permutation,
             detectable_low=standard.detectable[0] if standard.detectable else None,
             detectable=standard.detectable[1] if standard.detectable else None,
             detectable_high=standard.detectable[2] if standard.detectable else None,
-            target=standard.target, more_seeds=more, n_seeds=found.n_seeds, n_units=found.n_units,
-            paired_seeds=found.paired_seeds, paired_units=found.paired_units, notes=list(found.notes),
+            target=standard.target, more_seeds=more, n_seeds=difference.n_seeds, n_units=difference.n_units,
+            paired_seeds=difference.paired_seeds, paired_units=difference.paired_units, notes=list(difference.notes),
             given=standard.given, verdict=verdict, sentence=sentence,
         )  # fmt: skip
 
 
-def _detectable(found: Difference, alpha: float) -> tuple[float, float, float] | None:
+def _detectable(difference: Difference, alpha: float) -> tuple[float, float, float] | None:
     """The difference such runs find in 80 % of cases: the least that it may be, its estimate, and the most."""
-    if found.noise is None or found.p_value is None or found.noise.standard_error == 0:
+    if difference.noise is None or difference.p_value is None or difference.noise.standard_error == 0:
         return None
-    low, high = power.range_of_detectable(found.noise, alpha=alpha)
-    return low, power.detectable(found.noise, alpha=alpha), high
+    low, high = power.range_of_detectable(difference.noise, alpha=alpha)
+    return low, power.detectable(difference.noise, alpha=alpha), high
 
 
 def evidence_of(record: Record, path: str) -> Evidence:
@@ -208,21 +210,25 @@ def _compare_pair(table: ResultTable, a: str, b: str, metrics: Sequence[str], no
                 yield _Compared(metric, one, other)
 
 
-def _family_sizes(found: Sequence[_Compared], family: Family) -> list[int]:
+def _family_sizes(comparisons: Sequence[_Compared], family: Family) -> list[int]:
     """With how many others each comparison shares its chance of a false finding."""
-    groups = [_family_of(comparison, family) for comparison in found]
-    tested = [group for group, comparison in zip(groups, found, strict=True) if comparison.found.p_value is not None]
+    groups = [_family_of(comparison, family) for comparison in comparisons]
+    tested = [
+        group
+        for group, comparison in zip(groups, comparisons, strict=True)
+        if comparison.difference.p_value is not None
+    ]
     return [max(1, tested.count(group)) for group in groups]
 
 
-def _adjusted(found: Sequence[_Compared], family: Family) -> list[float | None]:
-    adjusted: list[float | None] = [None] * len(found)
-    groups = [_family_of(comparison, family) for comparison in found]
+def _adjusted(comparisons: Sequence[_Compared], family: Family) -> list[float | None]:
+    adjusted: list[float | None] = [None] * len(comparisons)
+    groups = [_family_of(comparison, family) for comparison in comparisons]
     for group in dict.fromkeys(groups):
-        p_of = {i: c.found.p_value for i, c in enumerate(found) if groups[i] == group}
+        p_of = {i: c.difference.p_value for i, c in enumerate(comparisons) if groups[i] == group}
         known = {i: p for i, p in p_of.items() if p is not None}
-        for place, p in zip(known, multiple.holm(list(known.values())), strict=True):
-            adjusted[place] = p
+        for index, p in zip(known, multiple.holm(list(known.values())), strict=True):
+            adjusted[index] = p
     return adjusted
 
 
@@ -230,12 +236,12 @@ def _family_of(comparison: _Compared, family: Family) -> tuple[str, ...]:
     return () if family == "table" else (comparison.a.eval_name, comparison.metric.path)
 
 
-def _add_permutations(found: Sequence[_Compared]) -> None:
+def _add_permutations(comparisons: Sequence[_Compared]) -> None:
     """p-values by swapping, for all comparisons on the same units at once."""
     by_key: dict[str, list[tuple[_Compared, np.ndarray]]] = {}
-    for comparison in found:
+    for comparison in comparisons:
         a, b = (e.samples for e in comparison.evidence)
-        if comparison.found.paired_units and a is not None and b is not None:
+        if comparison.difference.paired_units and a is not None and b is not None:
             by_key.setdefault(a.key, []).append((comparison, paired.unit_differences(a, b)))
     for group in by_key.values():
         p_P = paired.permutation_p(np.stack([difference_U for _, difference_U in group]))
@@ -268,7 +274,7 @@ def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, 
     scores_P = np.asarray([record.values[metric.path] for record in records]) * (1.0 if higher_is_better else -1.0)
     candidate_P = multiple.could_be_best(scores_P, p_PP, alpha)
     rows = []
-    for record, place, candidate in zip(records, multiple.ranks(scores_P), candidate_P, strict=True):
+    for record, standing, candidate in zip(records, multiple.ranks(scores_P), candidate_P, strict=True):
         bar = error_bar(record, metric.path)
         rows.append(
             RankedSAE(
@@ -276,7 +282,7 @@ def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, 
                 value=record.values[metric.path],
                 ci_low=bar.ci_low if bar else None,
                 ci_high=bar.ci_high if bar else None,
-                rank=int(place),
+                rank=int(standing),
                 could_be_best=bool(candidate),
             )
         )

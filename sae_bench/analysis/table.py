@@ -165,8 +165,8 @@ class ResultTable:
     def eval_names(self) -> list[str]:
         """Evals that have results, those of this version first."""
         known = [name for name in eval_names() if any(r.spec and r.spec.name == name for r in self.records)]
-        found = list(dict.fromkeys(record.eval_name for record in self.records))
-        return sorted(found, key=lambda name: (_place(name, known), name))
+        names = list(dict.fromkeys(record.eval_name for record in self.records))
+        return sorted(names, key=lambda name: (_place(name, known), name))
 
     def of_eval(self, name: str) -> list[Record]:
         """The results of one eval, sorted by SAE."""
@@ -248,17 +248,17 @@ def load_results(folder: str | Path) -> ResultTable:
     skipped: list[Skipped] = []
     newest: dict[tuple[str, str], Record] = {}
     for path in _candidates(root, skipped):
-        found = _read(path)
-        if isinstance(found, Skipped):
-            skipped.append(found)
+        loaded = _read(path)
+        if isinstance(loaded, Skipped):
+            skipped.append(loaded)
             continue
-        key = (found.eval_name, found.sae)
-        kept = _newer(newest.get(key), found)
+        key = (loaded.eval_name, loaded.sae)
+        newer = _newer(newest.get(key), loaded)
         if key in newest:
-            other = newest[key] if kept is found else found
-            reason = f"repeats {found.eval_name} of {found.sae}, which '{kept.path}' holds too (that one is newer)"
+            other = newest[key] if newer is loaded else loaded
+            reason = f"repeats {loaded.eval_name} of {loaded.sae}, which '{newer.path}' holds too (that one is newer)"
             skipped.append(Skipped(other.path, reason))
-        newest[key] = kept
+        newest[key] = newer
     if not newest:
         seen = "; ".join(f"{entry.path.name}: {entry.reason}" for entry in skipped[:3])
         raise ResultError(

@@ -97,15 +97,15 @@ def default_target(value_a: float, value_b: float) -> float:
     return round(step / digit) * digit
 
 
-def judge(found: Difference, *, higher_is_better: bool | None, p_adjusted: float | None, alpha: float) -> Verdict:
+def judge(difference: Difference, *, higher_is_better: bool | None, p_adjusted: float | None, alpha: float) -> Verdict:
     """What is known of A against B."""
-    if found.noise is None or p_adjusted is None:
-        return "the same" if found.reason == SAME else "no error bar"
+    if difference.noise is None or p_adjusted is None:
+        return "the same" if difference.reason == SAME else "no error bar"
     if p_adjusted > alpha:
         return "inside the noise"
     if higher_is_better is None:
-        return "higher" if found.effect > 0 else "lower"
-    return "better" if (found.effect > 0) == higher_is_better else "worse"
+        return "higher" if difference.effect > 0 else "lower"
+    return "better" if (difference.effect > 0) == higher_is_better else "worse"
 
 
 @dataclass(frozen=True)
@@ -127,52 +127,52 @@ class Standard:
     given: str = ""
 
 
-def say(found: Difference, verdict: Verdict, standard: Standard, *, a: str, b: str) -> tuple[str, int | None]:
+def say(difference: Difference, verdict: Verdict, standard: Standard, *, a: str, b: str) -> tuple[str, int | None]:
     """The sentence, and how many more seeds would make the target detectable."""
     if verdict == "the same":
         return SAME, None
     if verdict == "no error bar":
-        return f"{found.reason}; the difference is {number(found.effect)}", None
+        return f"{difference.reason}; the difference is {number(difference.effect)}", None
     if verdict != "inside the noise":
-        winner, word, low, high = _winner(verdict, found, a, b)
+        winner, word, low, high = _winner(verdict, difference, a, b)
         given = f", given {standard.given}" if standard.given else ""
-        return f"{winner} is {word} by {number(abs(found.effect))} ({number(low)} to {number(high)}){given}", None
-    alone = found.p_value is not None and found.p_value <= standard.alpha
+        return f"{winner} is {word} by {number(abs(difference.effect))} ({number(low)} to {number(high)}){given}", None
+    alone = difference.p_value is not None and difference.p_value <= standard.alpha
     many = f" of {standard.n_comparisons} comparisons" if alone and standard.n_comparisons > 1 else ""
     if standard.detectable is None:
-        return f"inside the noise{many}: all {found.n_units} units differ alike, but more are needed to tell", None
+        return f"inside the noise{many}: all {difference.n_units} units differ alike, but more are needed to tell", None
     if standard.detectable[1] <= standard.target:
         sure = "" if standard.detectable[2] <= standard.target else " by this run's own estimate of its noise,"
         return (
             f"inside the noise{many}:{sure} {'most' if sure else 'at least 80 %'} of such runs would find a difference "
             f"of {number(standard.target)}"
         ), 0
-    more, what = _remedy(found, standard.target, standard.alpha / standard.n_comparisons)
+    more, what = _remedy(difference, standard.target, standard.alpha / standard.n_comparisons)
     return f"inside the noise{many}: {what}", more
 
 
-def _winner(verdict: Verdict, found: Difference, a: str, b: str) -> tuple[str, str, float, float]:
+def _winner(verdict: Verdict, difference: Difference, a: str, b: str) -> tuple[str, str, float, float]:
     """Who is ahead, in what, and by how much at least and at most."""
-    ends = sorted((abs(found.low or 0.0), abs(found.high or 0.0)))
+    ends = sorted((abs(difference.low or 0.0), abs(difference.high or 0.0)))
     word = "better" if verdict in ("better", "worse") else "higher"
     return (a if verdict in ("better", "higher") else b), word, ends[0], ends[1]
 
 
-def _remedy(found: Difference, target: float, alpha: float) -> tuple[int | None, str]:
+def _remedy(difference: Difference, target: float, alpha: float) -> tuple[int | None, str]:
     """What it takes to detect the target, and where that is out of reach, a difference as large as the one seen."""
-    assert found.noise is not None
-    size, seen = number(target), abs(found.effect)
-    if not found.random:
-        needed = f"{_texts(power.further_units(found.noise, target, alpha=alpha))} would detect {size}"
+    assert difference.noise is not None
+    size, seen = number(target), abs(difference.effect)
+    if not difference.random:
+        needed = f"{_texts(power.further_units(difference.noise, target, alpha=alpha))} would detect {size}"
         if seen > target:
-            times = power.further_units(found.noise, seen, alpha=alpha)
+            times = power.further_units(difference.noise, seen, alpha=alpha)
             needed += f", {_texts(times)} {number(seen)}, the size seen"
         return None, f"{needed}; no seed changes this metric"
-    more = power.further_seeds(found.noise, found.n_seeds, target, alpha=alpha)
+    more = power.further_seeds(difference.noise, difference.n_seeds, target, alpha=alpha)
     if more is not None:
         return more, f"{_seeds(more)} would detect {size}"
     texts = f"no number of seeds would detect {size} without more test texts"
-    enough = power.further_seeds(found.noise, found.n_seeds, seen, alpha=alpha) if seen > target else None
+    enough = power.further_seeds(difference.noise, difference.n_seeds, seen, alpha=alpha) if seen > target else None
     return None, texts if not enough else f"{texts}; {_seeds(enough)} would detect {number(seen)}, the size seen"
 
 

@@ -67,24 +67,24 @@ def compare(
     if a is None and b is None and baseline is None:
         if detect is not None or family != "table":
             raise UsageError("--detect and --family go with --a and --b, or with --baseline; a ranking has neither.")
-        found = comparison.rank(table, metrics=metrics, alpha=alpha)
+        compared = comparison.rank(table, metrics=metrics, alpha=alpha)
     else:
-        found = comparison.compare(
+        compared = comparison.compare(
             table, a=a, b=b, baseline=baseline, metrics=metrics, alpha=alpha, detect=detect,
             family="metric" if family == "metric" else "table",
         )  # fmt: skip
-    show(found, by_metric=baseline is not None)
+    show(compared, by_metric=baseline is not None)
     if json_file is not None:
-        write_text_atomically(json_file, found.model_dump_json(indent=2) + "\n")
+        write_text_atomically(json_file, compared.model_dump_json(indent=2) + "\n")
 
 
-def show(found: Comparison, *, by_metric: bool) -> None:
+def show(compared: Comparison, *, by_metric: bool) -> None:
     """Tables and sentences on standard output; what could not be used on standard error."""
     console = Console()
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     groups: dict[str, list[PairVerdict]] = {}
-    for pair in found.pairs:
+    for pair in compared.pairs:
         title = f"{pair.eval}: {pair.title}, B = {pair.b}" if by_metric else f"{pair.eval}: A = {pair.a}, B = {pair.b}"
         groups.setdefault(title, []).append(pair)
     for title, pairs in groups.items():
@@ -94,12 +94,12 @@ def show(found: Comparison, *, by_metric: bool) -> None:
             name = pair.a if by_metric else pair.title
             console.print(f"  {escape(name)}: {escape(pair.sentence)}.", soft_wrap=True, highlight=False)
         console.print()
-    for ranking in found.rankings:
+    for ranking in compared.rankings:
         console.print(ranking_table(ranking))
         _print_given(console, ranking.given)
         console.print(f"  {escape(ranking.sentence)}.\n", soft_wrap=True, highlight=False)
-    console.print(escape(_legend(found)), soft_wrap=True, highlight=False)
-    _show_left_out(found)
+    console.print(escape(_legend(compared)), soft_wrap=True, highlight=False)
+    _show_left_out(compared)
 
 
 def _print_given(console: Console, given: str) -> None:
@@ -156,14 +156,14 @@ def ranking_table(ranking: Ranking) -> Table:
     return table
 
 
-def _legend(found: Comparison) -> str:
-    if found.rankings or not found.pairs:
+def _legend(compared: Comparison) -> str:
+    if compared.rankings or not compared.pairs:
         return (
-            f"'best?': with {1 - found.alpha:.0%} confidence none that is truly the best, or as good as the best, is "
-            "among those with 'no' (all are compared with the best at once); intervals are for one SAE alone."
+            f"'best?': with {1 - compared.alpha:.0%} confidence none that is truly the best, or as good as the best, "
+            "is among those with 'no' (all are compared with the best at once); intervals are for one SAE alone."
         )
-    n = sum(pair.p_value is not None for pair in found.pairs)
-    spans = f"the {n} comparisons above" if found.family == "table" else "the comparisons on one metric"
+    n = sum(pair.p_value is not None for pair in compared.pairs)
+    spans = f"the {n} comparisons above" if compared.family == "table" else "the comparisons on one metric"
     return (
         f"p is corrected for {spans} (Holm); intervals are for one comparison alone; 'detectable' is the true "
         "difference that 80 % of runs like these would find: a range, since a run knows its own noise only roughly."
@@ -176,12 +176,14 @@ def _range(low: float | None, high: float | None) -> str:
     return "-" if low is None or high is None else f"{number(low)} to {number(high)}"
 
 
-def _show_left_out(found: Comparison) -> None:
-    for note in dict.fromkeys([*found.notes, *(note for pair in found.pairs for note in pair.notes)]):
+def _show_left_out(compared: Comparison) -> None:
+    for note in dict.fromkeys([*compared.notes, *(note for pair in compared.pairs for note in pair.notes)]):
         err.print(f"[yellow]note[/yellow] {escape(note)}", soft_wrap=True, highlight=False)
-    for place, (path, reason) in enumerate(found.skipped.items()):
-        if place == _SHOWN_SKIPPED:
-            err.print(f"... and {len(found.skipped) - place} more files skipped (--json lists all)", highlight=False)
+    for n_shown, (path, reason) in enumerate(compared.skipped.items()):
+        if n_shown == _SHOWN_SKIPPED:
+            err.print(
+                f"... and {len(compared.skipped) - n_shown} more files skipped (--json lists all)", highlight=False
+            )
             break
         err.print(f"[yellow]skipped[/yellow] {escape(f'{path}: {reason}')}", soft_wrap=True, highlight=False)
 

@@ -53,19 +53,19 @@ def write_schema(schema: Schema, path: Path) -> None:
 
 def stale(specs: list[EvalSpec]) -> list[str]:
     """What is missing or no longer true of the schemas and types of these evals, one line each."""
-    found = []
+    problems = []
     for spec in specs:
         schema, path = output_schema(spec.output), schema_path(spec)
         if not path.is_file():
-            found.append(f"'{spec.name}' has no schema ({path.name})")
+            problems.append(f"'{spec.name}' has no schema ({path.name})")
         elif json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(schema)):
-            found.append(f"{path.name} is older than the output class or the config of '{spec.name}'")
+            problems.append(f"{path.name} is older than the output class or the config of '{spec.name}'")
         types = typescript_types.types_path(schema_name(spec))
         if not types.is_file():
-            found.append(f"'{spec.name}' has no TypeScript types ({types.name})")
+            problems.append(f"'{spec.name}' has no TypeScript types ({types.name})")
         elif typescript_types.recorded_digest(types) != typescript_types.digest(schema):
-            found.append(f"{types.name} is older than the schema of '{spec.name}'")
-    return found
+            problems.append(f"{types.name} is older than the schema of '{spec.name}'")
+    return problems
 
 
 def main() -> list[Path]:
@@ -82,9 +82,9 @@ def main() -> list[Path]:
 def command(typescript: bool, check: bool) -> None:
     """Make the JSON Schema of every registered eval again, beside the eval."""
     if check:
-        found = stale(registered_specs())
-        if found:
-            click.echo("\n".join([*found, f"Next: {COMMAND}"]))
+        problems = stale(registered_specs())
+        if problems:
+            click.echo("\n".join([*problems, f"Next: {COMMAND}"]))
             raise SystemExit(1)
         return
     made = main()

@@ -28,13 +28,13 @@ def list_command(kind: str, pattern: str) -> None:
     except re.error as error:
         raise UsageError(f"'{pattern}' is no regular expression: {error}.") from error
     header, rows = {"evals": _evals, "saes": _saes, "models": _models, "datasets": _datasets}[kind]()
-    kept = [row for row in rows if any(matcher.search(cell) for cell in row)]
-    if not kept:
+    matching = [row for row in rows if any(matcher.search(cell) for cell in row)]
+    if not matching:
         raise UsageError(f"none of the {len(rows)} {kind} matches '{pattern}'.")
     table = Table(header_style="bold")
     for title in header:
         table.add_column(title, overflow="fold")
-    for row in kept:
+    for row in matching:
         table.add_row(*map(escape, row))
     Console().print(table)
 

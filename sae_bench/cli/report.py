@@ -48,9 +48,11 @@ def report(results: str, output: Path | None, others: tuple[str, ...], figures: 
     target = output or _default_output(results)
     collected = write_report(results, target, others=others, details=not no_details)
     for source in collected.sources:
-        for place, entry in enumerate(source.table.skipped):
-            if place == _SHOWN_SKIPPED:
-                err.print(f"... and {len(source.table.skipped) - place} more (all are in the report)", highlight=False)
+        for n_shown, entry in enumerate(source.table.skipped):
+            if n_shown == _SHOWN_SKIPPED:
+                err.print(
+                    f"... and {len(source.table.skipped) - n_shown} more (all are in the report)", highlight=False
+                )
                 break
             err.print(
                 f"[yellow]skipped[/yellow] {escape(f'{entry.path}: {entry.reason}')}", soft_wrap=True, highlight=False

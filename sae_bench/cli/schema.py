@@ -38,8 +38,8 @@ def schema(evals: tuple[str, ...], out: Path | None, typescript: bool) -> None:
     if out is None:
         if typescript:
             raise UsageError("--typescript writes files. Next: name a folder, e.g. --out schemas.")
-        found = {spec.name: output_schema(spec.output) for spec in specs}
-        click.echo(json.dumps(found[specs[0].name] if len(specs) == 1 else found, indent=2, ensure_ascii=False))
+        by_eval = {spec.name: output_schema(spec.output) for spec in specs}
+        click.echo(json.dumps(by_eval[specs[0].name] if len(specs) == 1 else by_eval, indent=2, ensure_ascii=False))
         return
     schemas = {schema_name(spec): output_schema(spec.output) for spec in specs}
     for name, content in schemas.items():

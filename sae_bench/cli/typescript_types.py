@@ -36,8 +36,8 @@ def digest(schema: Mapping[str, Any]) -> str:
 
 def recorded_digest(path: Path) -> str | None:
     """The digest at the head of a file of types; None if it has none."""
-    found = _DIGEST.search(path.read_text(encoding="utf-8")[:1000])
-    return found[1] if found else None
+    match = _DIGEST.search(path.read_text(encoding="utf-8")[:1000])
+    return match[1] if match else None
 
 
 def generate(schemas: Mapping[str, Mapping[str, Any]], folder: Path, *, offline: bool = False) -> list[Path]:

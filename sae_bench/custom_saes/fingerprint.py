@@ -56,8 +56,8 @@ def of_words(*parts: object) -> str:
 
 
 def _config(cfg: Any) -> str:
-    kept = {key: value for key, value in config_as_dict(cfg).items() if key not in _OF_THE_LOADING}
-    return _ADDRESS.sub("", json.dumps(kept, sort_keys=True))
+    settings = {key: value for key, value in config_as_dict(cfg).items() if key not in _OF_THE_LOADING}
+    return _ADDRESS.sub("", json.dumps(settings, sort_keys=True))
 
 
 def _content(path: Path) -> str:

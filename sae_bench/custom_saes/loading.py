@@ -154,11 +154,13 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
         warnings.append(f"the SAE is listed at '{handle.hook_name}'; its configuration says '{hook}', where it is read")
     if handle.model_name and handle.model_name != lm.name and not same_model(handle.model_name, lm.name):
         warnings.append(f"the SAE was trained on '{handle.model_name}' and evaluated on '{lm.name}'")
-    kept = SimpleNamespace(**{name: value.detach().clone() for name, value in weights(sae)}) if narrows else None
+    original_weights = (
+        SimpleNamespace(**{name: value.detach().clone() for name, value in weights(sae)}) if narrows else None
+    )
     if hasattr(sae, "to") and (narrows or sae.W_dec.dtype != context.dtype):
         with no_exit(handle.name):
             sae = sae.to(device=context.device, dtype=context.dtype) or sae
-    return Member(handle.release, handle.sae_id, sae, hook, tuple(warnings), kept, identity)
+    return Member(handle.release, handle.sae_id, sae, hook, tuple(warnings), original_weights, identity)
 
 
 def identify(handle: SAEHandle, context: LoadContext) -> tuple[str, str | None]:

@@ -100,18 +100,18 @@ def city_attributes() -> dict[str, dict[str, str]]:
         if int(city["population"]) >= NAMESAKE_POPULATION:
             owners.setdefault(city["name"], set()).add(city["countrycode"])
     of_country: Counter[str] = Counter()
-    found: dict[str, dict[str, str]] = {}
+    by_city: dict[str, dict[str, str]] = {}
     for city in cities:
         name, code = city["name"], city["countrycode"]
         values = _values(city, countries.get(code, {}))
-        if values is None or len(owners.get(name, ())) > 1 or name in found or values["Country"] in name:
+        if values is None or len(owners.get(name, ())) > 1 or name in by_city or values["Country"] in name:
             continue
         if of_country[code] < MAX_OF_A_COUNTRY:
             of_country[code] += 1
-            found[name] = values
-        if len(found) == N_CITIES:
+            by_city[name] = values
+        if len(by_city) == N_CITIES:
             break
-    return found
+    return by_city
 
 
 def _values(city: dict[str, Any], country: dict[str, Any]) -> dict[str, str] | None:

@@ -52,7 +52,7 @@ def _request(spec: CorpusSpec) -> Request:
 
 
 def _texts(spec: CorpusSpec, frames: Iterator) -> Iterator[str]:
-    found = False
+    any_text = False
     for frame in frames:
         for text in frame[spec.text_column].dropna():
             if not isinstance(text, str):
@@ -61,7 +61,7 @@ def _texts(spec: CorpusSpec, frames: Iterator) -> Iterator[str]:
                     "name the column of the texts."
                 )
             if len(text) > spec.min_chars and not text.isspace():
-                found = True
+                any_text = True
                 yield text
-    if not found:
+    if not any_text:
         raise DatasetError(f"the split '{spec.split}' of '{spec.name}' holds no text.")

@@ -83,9 +83,9 @@ def _find(dataset: str, names: tuple[str, ...], data_dir: str | Path | None) -> 
 
 
 def _in_folder(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
-    for place in (folder / "base", folder):
-        if all((place / name).is_file() for name in names):
-            return {name: place / name for name in names}
+    for candidate in (folder / "base", folder):
+        if all((candidate / name).is_file() for name in names):
+            return {name: candidate / name for name in names}
     raise DatasetError(f"'{folder}' lacks {' or '.join(names)}, also in its folder 'base'.")
 
 

@@ -73,24 +73,24 @@ JOBS = (
 
 def facts() -> list[Fact]:
     """All questions with their right answers, in a fixed order."""
-    found = [
+    questions = [
         Fact(f"What kind of thing is the word '{word.replace('-', ' ')}'?", kind, tuple(KINDS))
         for kind, words in KINDS.items()
         for word in words.split()
     ]
-    found += _of_pairs("What is the opposite of '{}'?", OPPOSITES)
-    found += _of_pairs("What is the past tense of the verb '{}'?", PAST_TENSES)
-    found += _of_pairs("What is the plural of the word '{}'?", PLURALS)
-    found += _of_pairs("What is a young {} called?", YOUNG)
+    questions += _of_pairs("What is the opposite of '{}'?", OPPOSITES)
+    questions += _of_pairs("What is the past tense of the verb '{}'?", PAST_TENSES)
+    questions += _of_pairs("What is the plural of the word '{}'?", PLURALS)
+    questions += _of_pairs("What is a young {} called?", YOUNG)
     for name, text in SEQUENCES.items():
         words = tuple(text.split())
-        found += [
+        questions += [
             Fact(f"Which {name} comes right after {word}?", after, tuple(w for w in words if w != word))
             for word, after in pairwise(words)
         ]
     pairs = [part.strip().split("=") for part in JOBS.split(",")]
     answers = tuple(answer for _, answer in pairs)
-    return [*found, *(Fact(f"Who {deed}?", answer, answers) for deed, answer in pairs)]
+    return [*questions, *(Fact(f"Who {deed}?", answer, answers) for deed, answer in pairs)]
 
 
 def _of_pairs(question: str, text: str) -> list[Fact]:
@@ -114,7 +114,7 @@ def texts() -> Iterator[str]:
         *(f"It is {answer} who {deed}." for deed, answer in (part.strip().split("=") for part in JOBS.split(","))),
     ]
     order = torch.randperm(len(sentences), generator=named_generator("texts", "embedded/everyday")).tolist()
-    stream = (sentences[place] for place in cycle(order))
+    stream = (sentences[index] for index in cycle(order))
     while True:
         yield " ".join(islice(stream, SENTENCES_PER_TEXT))
 

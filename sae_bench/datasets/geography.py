@@ -88,7 +88,7 @@ def countries() -> tuple[Country, ...]:
     for city in read("cities15000.json").values():
         cities.setdefault(city["countrycode"], []).append((city["name"], int(city["population"])))
     rows = read("countries.json")
-    found = [
+    records = [
         Country(
             name=row["name"],
             capital=row["capital"],
@@ -101,7 +101,7 @@ def countries() -> tuple[Country, ...]:
         for code, row in rows.items()
         if row["capital"] and row["continentcode"] in CONTINENTS
     ]
-    return tuple(sorted(found, key=lambda country: (-country.population, country.name)))
+    return tuple(sorted(records, key=lambda country: (-country.population, country.name)))
 
 
 def facts() -> list[Fact]:
@@ -109,18 +109,18 @@ def facts() -> list[Fact]:
     asked = [country for country in countries() if country.population >= QUESTION_POPULATION]
     capitals = tuple(country.capital for country in asked)
     names = tuple(country.name for country in asked)
-    found = [Fact(f"What is the capital of {c.name}?", c.capital, capitals) for c in asked if c.capital != c.name]
-    found += [
+    questions = [Fact(f"What is the capital of {c.name}?", c.capital, capitals) for c in asked if c.capital != c.name]
+    questions += [
         Fact(f"On which continent is {c.name}?", c.continent, tuple(CONTINENTS.values()))
         for c in asked
         if c.continent not in c.name and c.name not in ON_TWO_CONTINENTS
     ]
-    found += [
+    questions += [
         Fact(f"In which country is the city {city}?", country, names)
         for city, country in _asked_cities(asked)
         if country not in city
     ]
-    return found
+    return questions
 
 
 def texts() -> Iterator[str]:
@@ -145,8 +145,8 @@ def _sentences(country: Country) -> Iterator[str]:
         "{city} belongs to {name} in {continent}.",
         "About {people:,} people live in {city}, {name}.",
     )
-    for place, (city, people) in enumerate(country.cities):
-        yield forms[place % len(forms)].format(
+    for index, (city, people) in enumerate(country.cities):
+        yield forms[index % len(forms)].format(
             city=city, name=name, people=people, article=article, continent=country.continent,
             adjective=_ADJECTIVES[country.continent],
         )  # fmt: skip
@@ -164,13 +164,13 @@ _ADJECTIVES = {
 
 def _asked_cities(asked: Sequence[Country]) -> list[tuple[str, str]]:
     """(city, country) of the largest cities whose names are their own."""
-    places = [(people, city, c.name) for c in asked for city, people in c.cities[:MAX_CITIES_OF_A_COUNTRY]]
+    candidates = [(people, city, c.name) for c in asked for city, people in c.cities[:MAX_CITIES_OF_A_COUNTRY]]
     owners = Counter(
         city for c in countries() for city in {name for name, people in c.cities if people >= AMBIGUOUS_POPULATION}
     )
     taken = {c.capital for c in countries()} | {c.name for c in countries()}
-    places = [place for place in places if owners[place[1]] == 1 and place[1] not in taken]
-    return [(city, country) for _, city, country in sorted(places, key=lambda p: (-p[0], p[1]))[:QUESTION_CITIES]]
+    candidates = [candidate for candidate in candidates if owners[candidate[1]] == 1 and candidate[1] not in taken]
+    return [(city, country) for _, city, country in sorted(candidates, key=lambda p: (-p[0], p[1]))[:QUESTION_CITIES]]
 
 
 def _largest(cities: Sequence[tuple[str, int]], capital: str) -> tuple[tuple[str, int], ...]:

@@ -157,8 +157,8 @@ def _with_pattern(spec: LabelledSpec, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with their second attribute, where that is whether a pattern is found in the text."""
     if spec.balance_pattern is None:
         return rows
-    found = rows["text"].str.contains(spec.balance_pattern, regex=True)
-    return rows.assign(balance=found.map({True: "1", False: "0"}))
+    matches = rows["text"].str.contains(spec.balance_pattern, regex=True)
+    return rows.assign(balance=matches.map({True: "1", False: "0"}))
 
 
 def _embedded_table(spec: LabelledSpec) -> tuple[Origin, pd.DataFrame]:
@@ -200,8 +200,8 @@ def _per_cell(spec: LabelledSpec, set_size: int) -> int:
 def _cell_counts(spec: LabelledSpec, table: pd.DataFrame) -> dict[str, int]:
     """How many rows there are of each class, or of each `class, value` of the second attribute."""
     if not spec.has_second_attribute:
-        found = table["label"].value_counts().to_dict()
-        return {_shown(spec.classes, key): int(found.get(key, 0)) for key in spec.classes}
+        count_of_label = table["label"].value_counts().to_dict()
+        return {_shown(spec.classes, key): int(count_of_label.get(key, 0)) for key in spec.classes}
     both = table.groupby(["label", "balance"]).size().to_dict()
     return {
         f"{_shown(spec.classes, key)}, {_shown(spec.balance_values, value)}": int(both.get((key, value), 0))
@@ -280,8 +280,10 @@ def _pools_of_parts(spec: LabelledSpec, needed: int, data_dir: str | Path | None
         origins.append(origin)
         pools[key] = list(_first_texts(frames, part.text_column, spec, needed + 1))
     if len({origin.kind for origin in origins}) > 1:
-        places = "; ".join(f"{key}: {o.kind} ({o.location})" for key, o in zip(spec.classes, origins, strict=True))
-        raise DatasetError(f"the classes of '{spec.name}' would come from different places ({places}). Complete one.")
+        locations = "; ".join(f"{key}: {o.kind} ({o.location})" for key, o in zip(spec.classes, origins, strict=True))
+        raise DatasetError(
+            f"the classes of '{spec.name}' would come from different places ({locations}). Complete one."
+        )
     return origins[0], pools
 
 

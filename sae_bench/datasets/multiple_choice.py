@@ -79,19 +79,22 @@ def load_questions(
         UnknownNameError: no set and no file has this name.
         DatasetError, PrerequisiteError: the set cannot be found or read, or a row is no question with four choices.
     """
-    found = _embedded(name) if name in _EMBEDDED else _read(_spec(name), data_dir)
-    if not found.questions:
+    question_set = _embedded(name) if name in _EMBEDDED else _read(_spec(name), data_dir)
+    if not question_set.questions:
         raise DatasetError(f"'{name}' holds no question.")
-    if max_questions is None or max_questions >= len(found.questions):
-        return found
+    if max_questions is None or max_questions >= len(question_set.questions):
+        return question_set
     label = Path(name).name if Path(name).is_file() else name  # a file draws alike wherever it lies
-    order = torch.randperm(len(found.questions), generator=named_generator("questions", label, "sample", seed))
-    places = sorted(order[:max_questions].tolist())
+    order = torch.randperm(len(question_set.questions), generator=named_generator("questions", label, "sample", seed))
+    sampled = sorted(order[:max_questions].tolist())
     return QuestionSet(
-        name=found.name,
-        subject=found.subject,
-        questions=tuple(found.questions[place] for place in places),
-        provenance={**found.provenance, "sample": f"{max_questions} of {len(found.questions)}, seed {seed}"},
+        name=question_set.name,
+        subject=question_set.subject,
+        questions=tuple(question_set.questions[index] for index in sampled),
+        provenance={
+            **question_set.provenance,
+            "sample": f"{max_questions} of {len(question_set.questions)}, seed {seed}",
+        },
     )
 
 
@@ -114,9 +117,9 @@ def _question(index: int, fact: Fact, name: str) -> Question:
     generator = named_generator("questions", name, fact.question, "choices")
     wrong = sorted(set(fact.others) - {fact.answer})
     picked = torch.randperm(len(wrong), generator=generator)[: N_CHOICES - 1].tolist()
-    choices = [fact.answer, *(wrong[place] for place in picked)]
+    choices = [fact.answer, *(wrong[number] for number in picked)]
     order = torch.randperm(N_CHOICES, generator=generator).tolist()
-    a, b, c, d = (choices[place] for place in order)
+    a, b, c, d = (choices[number] for number in order)
     return Question(index, fact.question, (a, b, c, d), order.index(0))
 
 

@@ -119,9 +119,9 @@ def shuffled(texts: Iterable[str], seed: int | None, buffer_size: int) -> Iterat
     generator = random.Random(seed)
     buffer = list(islice(source, buffer_size))
     for text in source:
-        place = generator.randrange(len(buffer))
-        yield buffer[place]
-        buffer[place] = text
+        slot = generator.randrange(len(buffer))
+        yield buffer[slot]
+        buffer[slot] = text
     generator.shuffle(buffer)
     yield from buffer
 

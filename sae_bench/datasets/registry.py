@@ -99,13 +99,13 @@ def read_yaml(path: str | Path) -> list[LabelledSpec | CorpusSpec]:
     except UsageError as error:
         raise DatasetError(f"dataset file: {error}") from error
     entries = content if isinstance(content, list) else [content]
-    return [_parse(entry, place=i, file=file) for i, entry in enumerate(entries, start=1)]
+    return [_parse(entry, number=i, file=file) for i, entry in enumerate(entries, start=1)]
 
 
-def _parse(entry: Any, *, place: int, file: Path) -> LabelledSpec | CorpusSpec:
+def _parse(entry: Any, *, number: int, file: Path) -> LabelledSpec | CorpusSpec:
     if not isinstance(entry, dict):
-        raise UsageError(f"{file}, entry {place}: a dataset is a mapping of fields, got {type(entry).__name__}.")
-    label = f"{file}, entry {place} ('{entry['name']}')" if "name" in entry else f"{file}, entry {place}"
+        raise UsageError(f"{file}, entry {number}: a dataset is a mapping of fields, got {type(entry).__name__}.")
+    label = f"{file}, entry {number} ('{entry['name']}')" if "name" in entry else f"{file}, entry {number}"
     try:
         spec = _ADAPTER.validate_python(entry)
     except ValidationError as error:
@@ -119,14 +119,14 @@ def _plain(error: ValidationError) -> str:
     """`field 'x': what is wrong` for each problem, without pydantic's own wording around it."""
     problems = []
     for problem in error.errors(include_url=False):
-        place = ".".join(str(p) for p in problem["loc"] if p not in ("labelled", "corpus", "[key]"))
+        field = ".".join(str(p) for p in problem["loc"] if p not in ("labelled", "corpus", "[key]"))
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             fields = set(LabelledSpec.model_fields) | set(CorpusSpec.model_fields)
-            message = str(UnknownNameError("field", place, fields))
+            message = str(UnknownNameError("field", field, fields))
         if problem["type"] in ("union_tag_not_found", "union_tag_invalid"):
-            place, message = "kind", "must be 'labelled' or 'corpus'"
-        problems.append(f"field '{place}': {message}" if place else message)
+            field, message = "kind", "must be 'labelled' or 'corpus'"
+        problems.append(f"field '{field}': {message}" if field else message)
     return "; ".join(problems)
 
 

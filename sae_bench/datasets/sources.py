@@ -74,11 +74,11 @@ def find(request: Request, data_dir: str | Path | None) -> Found:
             raise DatasetError(f"the data directory '{root}' does not exist.")
         folder = root / spec.repository
         looked.append(str(folder))
-        if (found := _in_folder(request, folder, Origin("mirror", str(folder)))) is not None:
-            return found
+        if (located := _in_folder(request, folder, Origin("mirror", str(folder)))) is not None:
+            return located
     if spec.on_hub:
-        if (found := _in_cache(request)) is not None:
-            return found
+        if (located := _in_cache(request)) is not None:
+            return located
         return Found(Origin("hub", spec.repository, spec.revision))
     raise _nowhere(spec, looked)
 
@@ -90,9 +90,9 @@ def open_frames(request: Request, data_dir: str | Path | None) -> tuple[Origin, 
         DatasetError: as `find`; the frames raise it for a missing column or a broken file.
         PrerequisiteError: the split is only on the hub, and the `datasets` library is not installed.
     """
-    found = find(request, data_dir)
-    if found.origin.kind != "hub":
-        return found.origin, _frames(found.files, request.columns)
+    located = find(request, data_dir)
+    if located.origin.kind != "hub":
+        return located.origin, _frames(located.files, request.columns)
     opened = hub.open_split(
         request.spec,
         config=request.config,
@@ -141,10 +141,10 @@ def _explicit(request: Request, path: Path) -> Found:
     origin = Origin("path", str(path))
     if path.is_file():
         return Found(origin, (path,))
-    found = _in_folder(request, path, origin)
-    if found is None:
+    located = _in_folder(request, path, origin)
+    if located is None:
         raise DatasetError(f"'{path}', the path of the dataset '{request.spec.name}', does not exist or is empty.")
-    return found
+    return located
 
 
 def _in_folder(request: Request, folder: Path, origin: Origin) -> Found | None:

@@ -100,9 +100,9 @@ def _hook(release: str, sae_id: str) -> str | None:
     """The hook as far as release and id tell it; None where only the SAE's configuration does."""
     if _TRANSCODERS in release:
         return None
-    found = _HOOK_IN_ID.search(sae_id)
-    if found is not None:
-        return found[0]
+    match = _HOOK_IN_ID.search(sae_id)
+    if match is not None:
+        return match[0]
     if sae_id.startswith("embedding/"):
         return "hook_embed"
     layer = re.search(r"layer_?(\d+)|^l(\d+)[rma]|^blocks\.(\d+)\.hook_z", sae_id)
