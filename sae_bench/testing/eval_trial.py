@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 
-from sae_bench.activations.one_pass import PassOptions
-from sae_bench.custom_saes.loading import GroupLimits
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.evals.base import EvalSpec
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.numbers import dtype_name
 from sae_bench.results.files import result_path
 from sae_bench.results.model import BaseEvalConfig
-from sae_bench.run.planning import load_context, make_config
-from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary, run
+from sae_bench.run.evaluate import execute
+from sae_bench.run.planning import make_config
+from sae_bench.run.request import RunRequest
+from sae_bench.run.runner import RunSummary
 from sae_bench.testing.tiny_models import tiny_sae
 
 RELEASE = "check"
@@ -106,19 +106,21 @@ class EvalTrial:
             folder: below the trial's own.
             max_saes: so many at a time.
         """
-        plan = RunPlan(
-            lm=self.lm,
-            evals=[EvalRequest(self.spec, self.config)],
-            handles=[self._handle(name) for name in saes],
+        handles = tuple(self._handle(name) for name in saes)
+        request = RunRequest.of(
+            targets=[{"model": self.lm, "saes": handles, "hook": self.hook_name}],
+            evals=[self.spec],
+            preset=None,
+            settings={self.spec.name: self.settings},
+            seeds=len(self.seeds),
+            random_seed=self.seeds[0],
             output_folder=self.folder / folder,
-            load_context=load_context(self.lm, hook=self.hook_name, data_dir=self.data_dir),
-            seeds=self.seeds,
             data_dir=self.data_dir,
-            limits=GroupLimits(max_saes=max_saes),
-            pass_options=PassOptions(max_tokens=512),
+            max_saes=max_saes,
+            batch_tokens=512,
         )
-        summary = run(plan)
-        where = plan.eval_folder(self.spec.name)
+        summary = execute(request)
+        where = request.output_folder / self.spec.name
         results = {}
         for name in saes:
             path = result_path(where, RELEASE, name)

@@ -61,10 +61,10 @@ def test_the_verdict_is_that_of_the_ranking(report_file: Path, open_page: Open):
     (wanted,) = rank(report_file.parent / "mine", metrics=[metric.replace(".", r"\.")]).rankings
     found = page.evaluate(
         """async key => { const metric = Report.metric(key), found = await Report.ranking(metric, 0, Report.shown());
-        return found.rows.map(row => [Report.data.saes[row.place].name, row.rank, row.low, row.high]); }""",
+        return found.rows.map(row => [Report.data.saes[row.place].name, row.rank, row.candidate]); }""",
         TOP_1,
     )
-    assert found == [[row.sae, row.rank, row.rank_low, row.rank_high] for row in wanted.saes]
+    assert found == [[row.sae, row.rank, row.could_be_best] for row in wanted.saes]
 
 
 def test_sorting_by_click_and_by_key(report_file: Path, open_page: Open):

@@ -23,7 +23,13 @@ N_SAES = 6
 @contextmanager
 def started(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, str(SLOW), *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )
     try:
         yield process
     finally:

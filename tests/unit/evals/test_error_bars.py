@@ -112,8 +112,8 @@ def test_a_text_adds_what_its_tests_add(lm: LanguageModel, make_plan: Plan):
     job = SparseProbingJob(EvalContext(lm, ("blocks.1.hook_resid_post",), (1, 2)), config)
     member = Member("tiny", "a", tiny_sae("topk", hook_name="blocks.1.hook_resid_post"), "blocks.1.hook_resid_post")
     served = run_pass(lm, job.requests([member]), [member]).served
+    (prepared,) = job.prepare(served[0].activations[member.hook_name])
     samples = job.score(member, served).samples["sae.sae_top_2_test_accuracy"]
-    (prepared,) = job._prepare(member.hook_name, served[0])
     result = probing.score_sae(prepared, served[0].codes[member.key], config)
     rows = torch.cat([prepared.dataset.test_rows[name] for name in prepared.dataset.classes])
     n = len(prepared.dataset.classes)
