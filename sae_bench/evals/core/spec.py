@@ -37,7 +37,7 @@ SPEC = EvalSpec(
         },
     },
     embedded={"dataset": "embedded"},
-    demo={"n_eval_reconstruction_batches": 1, "n_eval_sparsity_variance_batches": 12},
+    demo={"n_eval_reconstruction_batches": 2, "n_eval_sparsity_variance_batches": 12},
     caveats=(
         Caveat(
             "The published definition before version 0.4.1, which is wrong (too high); kept to stand beside old "
