@@ -36,8 +36,8 @@ class ReplyCache:
         """The kept reply; a file that cannot be read, or of an older form, counts as none."""
         path = self._path(identity, question)
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))["reply"]
-            return Reply(**kept)
+            fields = json.loads(path.read_text(encoding="utf-8"))["reply"]
+            return Reply(**fields)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -60,7 +60,7 @@ class Usage:
     """What a run has asked for so far."""
 
     asked: int = 0
-    kept: int = 0
+    cached: int = 0
     failed: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
@@ -112,10 +112,10 @@ class CachedJudge:
         distinct = dict(zip(keys, questions, strict=True))
         replies: dict[str, Reply] = {}
         for key, question in distinct.items():
-            kept = self.cache.get(self.identity, question)
-            if kept is not None:
-                replies[key] = kept
-        self.usage.kept += len(replies)
+            cached = self.cache.get(self.identity, question)
+            if cached is not None:
+                replies[key] = cached
+        self.usage.cached += len(replies)
         open_keys = [key for key in distinct if key not in replies]
         if open_keys:
             self._ask(open_keys, [distinct[key] for key in open_keys], replies)

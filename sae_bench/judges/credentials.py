@@ -59,7 +59,7 @@ class Access:
         return cls(public_address(base_url), key, headers, query, secrets)
 
     @property
-    def place(self) -> str:
+    def shown_address(self) -> str:
         """What messages call it."""
         return self.address or "OpenAI's endpoint"
 

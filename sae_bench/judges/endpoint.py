@@ -83,7 +83,7 @@ class EndpointJudge:
         openai = _client_package()
         waiting = list(enumerate(questions))[::-1]
         limits = limits_of(
-            self.access.place, self.settings.model, requests_per_minute=self.settings.requests_per_minute,
+            self.access.shown_address, self.settings.model, requests_per_minute=self.settings.requests_per_minute,
             tokens_per_minute=self.settings.tokens_per_minute,
         )  # fmt: skip
         async with openai.AsyncOpenAI(
@@ -135,8 +135,8 @@ class EndpointJudge:
                 return reply
             malformed += 1
         raise JudgeError(
-            f"what the judge at {self.access.place} sends is no chat completion ({MALFORMED_TRIES} tries). Next: see "
-            f"that --judge-base-url names an OpenAI-compatible endpoint (it often ends in /v1). {KEPT}"
+            f"what the judge at {self.access.shown_address} sends is no chat completion ({MALFORMED_TRIES} tries). "
+            f"Next: see that --judge-base-url names an OpenAI-compatible endpoint (it often ends in /v1). {KEPT}"
         )
 
     def _request(self, question: Question, limit_name: str) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class EndpointJudge:
         if status in (401, 403):
             next_step = f"set OPENAI_API_KEY, or write the right key into {KEY_FILE}"
             return JudgeError(
-                f"the judge at {self.access.place} refuses the key (HTTP {status}). Next: {next_step}. {KEPT}"
+                f"the judge at {self.access.shown_address} refuses the key (HTTP {status}). Next: {next_step}. {KEPT}"
             )
         if status in (400, 404, 422):
             next_step = (
@@ -191,15 +191,15 @@ class EndpointJudge:
         else:
             next_step = "try again later"
         return JudgeError(
-            f"the judge '{self.settings.model}' at {self.access.place} answers HTTP {status}: "
+            f"the judge '{self.settings.model}' at {self.access.shown_address} answers HTTP {status}: "
             f"{self._first_line(error)} Next: {next_step}. {KEPT}"
         )
 
     def _unreachable(self, *, timed_out: bool) -> JudgeError:
         what = "did not answer in time" if timed_out else "cannot be reached"
         return JudgeError(
-            f"the judge at {self.access.place} {what} ({self.settings.max_retries + 1} tries). Next: see that it runs "
-            f"and that --judge-base-url names it. {KEPT}"
+            f"the judge at {self.access.shown_address} {what} ({self.settings.max_retries + 1} tries). "
+            f"Next: see that it runs and that --judge-base-url names it. {KEPT}"
         )
 
     def _first_line(self, error: Exception) -> str:

@@ -128,8 +128,8 @@ class LocalJudge:
     def _ends(self) -> set[int]:
         """Tokens that end a reply."""
         named = getattr(self.lm.model.generation_config, "eos_token_id", None)
-        found = named if isinstance(named, list) else [named, self.lm.tokenizer.eos_token_id]
-        return {int(token) for token in found if token is not None}
+        end_ids = named if isinstance(named, list) else [named, self.lm.tokenizer.eos_token_id]
+        return {int(token) for token in end_ids if token is not None}
 
     @cached_property
     def _pieces(self) -> dict[int, str]:
@@ -155,13 +155,13 @@ class LocalJudge:
             PrerequisiteError: the two begin with the same tokens.
         """
         tokenizer = self.lm.tokenizer
-        found = []
+        first_tokens = []
         for word in ("yes", "no"):
             tokens = [token for token, piece in self._pieces.items() if piece.strip().casefold() == word]
             written = [word, f" {word}", word.title(), f" {word.title()}"]
             firsts = {tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in written}
-            found.append(set(tokens) or firsts)
-        yes, no = (sorted(words - others) for words, others in zip(found, found[::-1], strict=True))
+            first_tokens.append(set(tokens) or firsts)
+        yes, no = (sorted(words - others) for words, others in zip(first_tokens, first_tokens[::-1], strict=True))
         if not yes or not no:
             raise PrerequisiteError(
                 f"the vocabulary of the judge '{self.lm.name}' cannot tell yes from no by one token. "

@@ -45,19 +45,19 @@ class Limits:
             await self._tokens.acquire(min(tokens, self._most_tokens))
 
 
-def limits_of(place: str, model: str, *, requests_per_minute: int | None, tokens_per_minute: int | None) -> Limits:
+def limits_of(address: str, model: str, *, requests_per_minute: int | None, tokens_per_minute: int | None) -> Limits:
     """The limits of a model at an endpoint, the same for every judge of this process that asks it.
 
     Args:
-        place: the address.
+        address: where the requests go.
         model: its name there.
         requests_per_minute, tokens_per_minute: None is no limit.
     """
-    return _limits_of(os.getpid(), place, model, requests_per_minute, tokens_per_minute)
+    return _limits_of(os.getpid(), address, model, requests_per_minute, tokens_per_minute)
 
 
 @cache
-def _limits_of(_process: int, _place: str, _model: str, requests: int | None, tokens: int | None) -> Limits:
+def _limits_of(_process: int, _address: str, _model: str, requests: int | None, tokens: int | None) -> Limits:
     return Limits(requests, tokens)
 
 

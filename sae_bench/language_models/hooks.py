@@ -178,8 +178,8 @@ def _runs_attention_and_mlp_in_parallel(layer: nn.Module) -> bool:
 
 
 def _first(module: nn.Module | None, names: tuple[str, ...]) -> nn.Module | None:
-    found = (getattr(module, name, None) for name in names)
-    return next((m for m in found if isinstance(m, nn.Module)), None)
+    attributes = (getattr(module, name, None) for name in names)
+    return next((m for m in attributes if isinstance(m, nn.Module)), None)
 
 
 def _attribute(module: nn.Module, path: str) -> object:

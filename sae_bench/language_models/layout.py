@@ -66,11 +66,11 @@ class TokenTree:
             path: list[int] = []
             for token in text:
                 parent = path[-1] if path else -1
-                place = place_of.setdefault((parent, token), len(ids))
-                if place == len(ids):
+                node = place_of.setdefault((parent, token), len(ids))
+                if node == len(ids):
                     ids.append(token)
                     parents.append(parent)
-                path.append(place)
+                path.append(node)
             paths.append(tuple(path))
         return cls(tuple(ids), tuple(parents), tuple(paths))
 
@@ -85,13 +85,13 @@ def lay_out(trees: Sequence[TokenTree]) -> TokenLayout:
     sees_BLL = torch.eye(length, dtype=torch.bool).repeat(len(trees), 1, 1)
     for b, tree in enumerate(trees):
         for path in tree.paths:
-            places = torch.tensor(path, dtype=torch.long)
-            position_BL[b, places] = torch.arange(len(path))
-            sees_BLL[b, places[:, None], places] = torch.ones(len(path), len(path), dtype=torch.bool).tril()
+            nodes_N = torch.tensor(path, dtype=torch.long)
+            position_BL[b, nodes_N] = torch.arange(len(path))
+            sees_BLL[b, nodes_N[:, None], nodes_N] = torch.ones(len(path), len(path), dtype=torch.bool).tril()
     return TokenLayout(position_BL, sees_BLL)
 
 
 def attention_window(config: object) -> int | None:
     """The shortest window of attention that the configuration of a model names, None if it names none."""
-    found = [getattr(config, name, None) for name in _WINDOWS]
-    return min((window for window in found if isinstance(window, int) and window > 0), default=None)
+    windows = [getattr(config, name, None) for name in _WINDOWS]
+    return min((window for window in windows if isinstance(window, int) and window > 0), default=None)

@@ -195,9 +195,9 @@ def _directory(path: Path) -> ModelSource:
     files = sorted(path.glob("*.gguf"))
     if len(files) == 1:
         return ModelSource(str(path), files[0].name)
-    found = "no config.json" if not files else f"{len(files)} .gguf files: name one of them"
+    problem = "no config.json" if not files else f"{len(files)} .gguf files: name one of them"
     raise PrerequisiteError(
-        f"'{path}' holds no model ({found}). Next: give the folder that has the model's config.json and weights."
+        f"'{path}' holds no model ({problem}). Next: give the folder that has the model's config.json and weights."
     )
 
 

@@ -100,8 +100,8 @@ def train_adamw_probes(
         raise UsageError("there is no probe to train: the list of problems is empty.")
     splits = [_split(problem, settings) for problem in problems]
     groups: dict[int, list[int]] = {}
-    for place, split in enumerate(splits):
-        groups.setdefault(len(split.train_rows), []).append(place)
+    for number, split in enumerate(splits):
+        groups.setdefault(len(split.train_rows), []).append(number)
     n_features = features.shape[1]
     results = AdamWProbes(
         weights_PF=torch.empty(len(problems), n_features),
@@ -111,8 +111,8 @@ def train_adamw_probes(
         best_epoch_P=torch.empty(len(problems), dtype=torch.long),
         epochs_run_P=torch.empty(len(problems), dtype=torch.long),
     )
-    for places in groups.values():
-        _Trainer(features, [splits[p] for p in places], settings, device).run(results, places)
+    for probe_numbers in groups.values():
+        _Trainer(features, [splits[p] for p in probe_numbers], settings, device).run(results, probe_numbers)
     return results
 
 
@@ -151,11 +151,11 @@ def _split(problem: ProbeProblem, settings: AdamWSettings) -> _Split:
             'to select or to train on; use more rows or selection="test".'
         )
     order = torch.randperm(len(train_rows), generator=generator)
-    held_out, kept = order[:n_held_out], order[n_held_out:]
+    held_out, fitted = order[:n_held_out], order[n_held_out:]
     return _Split(
         generator,
-        train_rows[kept],
-        train_labels[kept],
+        train_rows[fitted],
+        train_labels[fitted],
         train_rows[held_out],
         train_labels[held_out],
         test_rows,
@@ -199,9 +199,9 @@ class _Trainer:
         self.best_epoch_P = torch.zeros(n_problems, dtype=torch.long)
 
     @torch.no_grad()
-    def run(self, results: AdamWProbes, places: list[int]) -> None:
+    def run(self, results: AdamWProbes, probe_numbers: list[int]) -> None:
         """Train until every problem has stopped; write each into its place of `results` when it does."""
-        place_P = torch.tensor(places)
+        place_P = torch.tensor(probe_numbers)
         last = self.settings.epochs - 1
         for epoch in range(self.settings.epochs):
             self._train_epoch()
@@ -274,18 +274,18 @@ class _Trainer:
         self.best_PJ = torch.where(better_P.to(self.device)[:, None], self.params_PJ, self.best_PJ)
 
     def _write(self, results: AdamWProbes, place_P: Tensor, stopped: Tensor, epochs_run: int) -> None:
-        places = place_P[stopped]
+        stopped_P = place_P[stopped]
         best_PJ = self.best_PJ[stopped.to(self.device)]
         splits = [self.splits[p] for p in stopped.tolist()]
-        results.weights_PF[places] = best_PJ[:, :-1].cpu()
-        results.bias_P[places] = best_PJ[:, -1].cpu()
-        results.selection_accuracy_P[places] = self.best_accuracy_P[stopped]
-        results.best_epoch_P[places] = self.best_epoch_P[stopped]
-        results.epochs_run_P[places] = epochs_run
+        results.weights_PF[stopped_P] = best_PJ[:, :-1].cpu()
+        results.bias_P[stopped_P] = best_PJ[:, -1].cpu()
+        results.selection_accuracy_P[stopped_P] = self.best_accuracy_P[stopped]
+        results.best_epoch_P[stopped_P] = self.best_epoch_P[stopped]
+        results.epochs_run_P[stopped_P] = epochs_run
         if self.settings.selection == "test":
-            results.test_accuracy_P[places] = self.best_accuracy_P[stopped]
+            results.test_accuracy_P[stopped_P] = self.best_accuracy_P[stopped]
         else:
-            results.test_accuracy_P[places] = self._accuracy(
+            results.test_accuracy_P[stopped_P] = self._accuracy(
                 best_PJ, [split.test_rows for split in splits], [split.test_labels for split in splits]
             )
 

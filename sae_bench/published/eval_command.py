@@ -145,13 +145,13 @@ def _evaluate(
 def _two_patterns(release: str | None, block: str | None, positional: tuple[str, ...]) -> tuple[str, str]:
     """The patterns from their flags, and from the arguments without a flag where those lack."""
     rest = list(positional)
-    found = [flag if flag is not None else rest.pop(0) if rest else None for flag in (release, block)]
-    for name, pattern in zip(("sae_regex_pattern", "sae_block_pattern"), found, strict=True):
+    patterns = [flag if flag is not None else rest.pop(0) if rest else None for flag in (release, block)]
+    for name, pattern in zip(("sae_regex_pattern", "sae_block_pattern"), patterns, strict=True):
         if pattern is None:
             raise click.UsageError(f"Missing --{name}: a regular expression, or '.*' for all.")
     if rest:
         raise click.UsageError(f"Got unexpected extra argument: {rest[0]}")
-    return str(found[0]), str(found[1])
+    return str(patterns[0]), str(patterns[1])
 
 
 def _settings(spec: EvalSpec, given: Mapping[str, Any]) -> dict[str, Any]:

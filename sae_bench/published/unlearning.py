@@ -64,7 +64,7 @@ def run_eval_single_sae(
     del artifacts_folder, sae_release_and_id, force_rerun
     scores = entry_points.score_single_sae(SPEC, config, sae, model)
     questions = scores.unstructured["questions"]
-    untouched = {name: {"mean_correct": found["accuracy_without_clamp"]} for name, found in questions.items()}
+    untouched = {name: {"mean_correct": of_subset["accuracy_without_clamp"]} for name, of_subset in questions.items()}
     settings: list[dict[str, Any]] = []
     for row in scores.details:
         values = row.model_dump()

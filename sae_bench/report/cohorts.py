@@ -38,6 +38,6 @@ class Cohort:
 
 def cohorts_of(entries: Sequence[tuple[int, Record]]) -> list[Cohort]:
     """The results of one eval, each with the place of its SAE, in groups that compare."""
-    place_of = {id(record): place for place, record in entries}
+    place_of = {id(record): sae for sae, record in entries}
     groups = groups_of([record for _, record in entries])
     return [Cohort(group, [place_of[id(record)] for record in group.records]) for group in groups]

@@ -24,7 +24,7 @@ NOT_KEPT = "the file keeps no error bar (made by the published package or an ear
 class SAE:
     """One SAE of one source."""
 
-    place: int
+    number: int
     release: str
     sae_id: str
     source: int
@@ -97,7 +97,7 @@ class Collected:
     def cohort_of(self, eval_name: str) -> dict[int, int]:
         """SAE -> number of its cohort in this eval."""
         group = next((g for g in self.evals if g.name == eval_name), None)
-        return {place: n for n, cohort in enumerate(group.cohorts if group else ()) for place in cohort.members}
+        return {sae: n for n, cohort in enumerate(group.cohorts if group else ()) for sae in cohort.members}
 
     def values_of(self, key: str) -> list[float | None]:
         """A metric, or the SAEs' width or training tokens, by SAE."""
@@ -105,8 +105,8 @@ class Collected:
             return [_number(sae.facts.width) for sae in self.saes]
         if key == TOKENS:
             return [_number(sae.facts.training_tokens) for sae in self.saes]
-        found = self.values.get(key)
-        return found.value if found is not None else [None] * len(self.saes)
+        column = self.values.get(key)
+        return column.value if column is not None else [None] * len(self.saes)
 
 
 def collect(sources: Sequence[Source]) -> Collected:
@@ -117,7 +117,7 @@ def collect(sources: Sequence[Source]) -> Collected:
     for source, by_sae in grouped:
         for of_sae in by_sae.values():
             sae = SAE(len(saes), of_sae[0].release, of_sae[0].sae_id, source, facts_of(of_sae))
-            records.update({(record.eval_name, sae.place): record for record in of_sae})
+            records.update({(record.eval_name, sae.number): record for record in of_sae})
             saes.append(sae)
     evals = [_eval_group(name, records) for name in _eval_order(sources)]
     metrics = [metric for group in evals for metric in _metrics(group, _records_of(records, group.name))]
@@ -138,9 +138,9 @@ def _by_sae(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 def _eval_order(sources: Sequence[Source]) -> list[str]:
     """Names as results hold them, evals of this version first and in their order."""
-    found = list(dict.fromkeys(record.eval_name for source in sources for record in source.table.records))
+    names = list(dict.fromkeys(record.eval_name for source in sources for record in source.table.records))
     known = [_type_id(name) for name in eval_names()]
-    return sorted(found, key=lambda name: (known.index(name) if name in known else len(known), name))
+    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def _type_id(name: str) -> str:
@@ -155,7 +155,7 @@ def _eval_group(name: str, records: dict[tuple[str, int], Record]) -> EvalGroup:
 
 
 def _records_of(records: dict[tuple[str, int], Record], eval_name: str) -> dict[int, Record]:
-    return {place: record for (name, place), record in records.items() if name == eval_name}
+    return {number: record for (name, number), record in records.items() if name == eval_name}
 
 
 def _metrics(group: EvalGroup, of_eval: dict[int, Record]) -> Iterator[MetricColumn]:
@@ -185,17 +185,17 @@ def _metrics(group: EvalGroup, of_eval: dict[int, Record]) -> Iterator[MetricCol
 
 def _values(metric: MetricColumn, n: int, records: dict[tuple[str, int], Record]) -> Values:
     empty: list[None] = [None] * n
-    found = Values([*empty], [*empty], [*empty], [*empty], [*empty])
-    for place in range(n):
-        record = records.get((metric.eval, place))
+    column = Values([*empty], [*empty], [*empty], [*empty], [*empty])
+    for number in range(n):
+        record = records.get((metric.eval, number))
         value = record.values.get(metric.path) if record else None
         if record is None or value is None:
             continue
-        found.value[place] = value
+        column.value[number] = value
         bar = error_bar(record, metric.path)
         if bar is not None:
-            found.low[place], found.high[place], found.n_seeds[place] = bar.ci_low, bar.ci_high, bar.n_seeds
-            found.reason[place] = bar.reason
+            column.low[number], column.high[number], column.n_seeds[number] = bar.ci_low, bar.ci_high, bar.n_seeds
+            column.reason[number] = bar.reason
         elif metric.headline:
-            found.reason[place] = NOT_KEPT
-    return found
+            column.reason[number] = NOT_KEPT
+    return column

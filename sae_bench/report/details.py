@@ -31,7 +31,7 @@ def sae_details(collected: Collected, sae: SAE) -> dict[str, Any]:
     evals = {}
     config: Mapping[str, Any] = {}
     for group in collected.evals:
-        record = collected.records.get((group.name, sae.place))
+        record = collected.records.get((group.name, sae.number))
         if record is None:
             continue
         try:
@@ -149,14 +149,14 @@ def _is_numbers(value: Any) -> bool:
 def latent_histograms(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Of every number that the latents have: the densities on a log scale with the dead ones counted apart."""
     names = [name for name in rows[0] if name != "index"]
-    found = []
+    histograms = []
     for name in names:
         values = np.asarray([row.get(name) for row in rows if isinstance(row.get(name), int | float)], dtype=float)
         values = values[np.isfinite(values)]
         if len(values) == 0:
             continue
-        found.append(_density(name, values) if name == _DENSITY else _histogram(name, values))
-    return [entry for entry in found if entry["counts"]]
+        histograms.append(_density(name, values) if name == _DENSITY else _histogram(name, values))
+    return [entry for entry in histograms if entry["counts"]]
 
 
 def _density(name: str, values: np.ndarray) -> dict[str, Any]:
@@ -185,13 +185,13 @@ def _as_histogram(title: str, name: str, counts: np.ndarray, edges: np.ndarray, 
 
 def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings with dotted keys; what is neither number nor text becomes text."""
-    found: dict[str, Any] = {}
+    cells: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, Mapping):
-            found.update(flat(value, f"{prefix}{key}."))
+            cells.update(flat(value, f"{prefix}{key}."))
         else:
-            found[f"{prefix}{key}"] = _cell(value)
-    return found
+            cells[f"{prefix}{key}"] = _cell(value)
+    return cells
 
 
 def rounded(numbers: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,9 +20,9 @@ BASELINES = tuple(row.name for row in ARCHITECTURES.values() if row.is_baseline)
 """What SAEs are measured against: shown, but not ranked among them."""
 
 _WIDTH_IN_NAME = (
-    (re.compile(r"2pow(\d+)"), lambda found: 2 ** int(found)),
-    (re.compile(r"width[_-](\d+)m\b"), lambda found: int(found) * 2**20),
-    (re.compile(r"width[_-](\d+)k\b"), lambda found: {16: 16384, 65: 65536}.get(int(found), int(found) * 1024)),
+    (re.compile(r"2pow(\d+)"), lambda match: 2 ** int(match)),
+    (re.compile(r"width[_-](\d+)m\b"), lambda match: int(match) * 2**20),
+    (re.compile(r"width[_-](\d+)k\b"), lambda match: {16: 16384, 65: 65536}.get(int(match), int(match) * 1024)),
 )
 _ARCHIVED_BATCH = {"pythia": 4096, "gemma": 2048}
 """Tokens per training step of the suites whose configuration does not say how long they were trained."""
@@ -41,14 +41,14 @@ class SAEFacts:
 
 def facts_of(records: Iterable[Record]) -> SAEFacts:
     """From all results of one SAE, the first that knows something wins."""
-    found = [_facts(record) for record in records]
-    known = {f.architecture for f in found} - {UNKNOWN.name}
+    facts = [_facts(record) for record in records]
+    known = {f.architecture for f in facts} - {UNKNOWN.name}
     return SAEFacts(
-        architecture=next((f.architecture for f in found if f.architecture in known), UNKNOWN.name),
-        width=next((f.width for f in found if f.width), None),
-        hook=next((f.hook for f in found if f.hook), None),
-        layer=next((f.layer for f in found if f.layer is not None), None),
-        training_tokens=next((f.training_tokens for f in found if f.training_tokens), None),
+        architecture=next((f.architecture for f in facts if f.architecture in known), UNKNOWN.name),
+        width=next((f.width for f in facts if f.width), None),
+        hook=next((f.hook for f in facts if f.hook), None),
+        layer=next((f.layer for f in facts if f.layer is not None), None),
+        training_tokens=next((f.training_tokens for f in facts if f.training_tokens), None),
     )
 
 

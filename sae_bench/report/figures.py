@@ -86,9 +86,9 @@ def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def scatter(collected: Collected, metric: MetricColumn, axis: str) -> Figure | None:
     """A metric against L0, loss recovered, width or training tokens; None with fewer than two points on the axis."""
-    x, found = collected.values_of(axis), collected.values[metric.key]
+    x, column = collected.values_of(axis), collected.values[metric.key]
     groups = collected.cohort_of(metric.eval)
-    points = [(a, b, place) for place, (a, b) in enumerate(zip(x, found.value, strict=True))
+    points = [(a, b, number) for number, (a, b) in enumerate(zip(x, column.value, strict=True))
               if a is not None and b is not None]  # fmt: skip
     if len({a for a, _, _ in points}) < 2:
         return None
@@ -121,10 +121,10 @@ def _draw_points(
     architecture: Architecture,
     group: int,
 ) -> None:
-    found = collected.values[metric.key]
+    column = collected.values[metric.key]
     y = np.asarray([b for _, b, _ in points])
-    low = np.asarray([found.low[p] if found.low[p] is not None else np.nan for _, _, p in points], dtype=float)
-    high = np.asarray([found.high[p] if found.high[p] is not None else np.nan for _, _, p in points], dtype=float)
+    low = np.asarray([column.low[p] if column.low[p] is not None else np.nan for _, _, p in points], dtype=float)
+    high = np.asarray([column.high[p] if column.high[p] is not None else np.nan for _, _, p in points], dtype=float)
     bars: Any = np.maximum(np.stack([y - low, high - y]), 0.0)
     cohorts = next(g.cohorts for g in collected.evals if g.name == metric.eval)
     label = architecture.title + (f" ({cohorts[group].title})" if group else "")
@@ -137,8 +137,8 @@ def _draw_points(
 def _draw_front(axes: Axes, points: Sequence[tuple[float, float, int]], x_better: int, y_better: int) -> None:
     if len(points) < 3:
         return
-    of_place = {place: (a, b) for a, b, place in points}
-    front = [of_place[place] for place in pareto_front(points, x_better=x_better, y_better=y_better)]
+    point_of_sae = {sae: (a, b) for a, b, sae in points}
+    front = [point_of_sae[sae] for sae in pareto_front(points, x_better=x_better, y_better=y_better)]
     axes.plot([a for a, _ in front], [b for _, b in front], color="0.45", linestyle="--", linewidth=1, zorder=1)
 
 
@@ -152,7 +152,7 @@ def correlation(collected: Collected, metrics: Sequence[MetricColumn]) -> Figure
     matrix = np.full((n, n), np.nan)
     for i, (_, a) in enumerate(columns):
         for j, (_, b) in enumerate(columns):
-            both = [place for place in a if place in b]
+            both = [sae for sae in a if sae in b]
             x, y = [a[p] for p in both], [b[p] for p in both]
             if len(both) >= _FEWEST_SAES and len(set(x)) > 1 and len(set(y)) > 1:
                 matrix[i, j] = stats.spearmanr(x, y).statistic
@@ -180,7 +180,7 @@ def parallel(collected: Collected, metrics: Sequence[MetricColumn]) -> Figure | 
     architectures = architectures_of(sae.facts.architecture for sae in collected.saes)
     named: set[str] = set()
     for sae in collected.saes:
-        at = [(i, values[sae.place]) for i, (_, values) in enumerate(scaled) if sae.place in values]
+        at = [(i, values[sae.number]) for i, (_, values) in enumerate(scaled) if sae.number in values]
         if len(at) < 2:
             continue
         architecture = architectures[sae.facts.architecture]
@@ -196,8 +196,8 @@ def parallel(collected: Collected, metrics: Sequence[MetricColumn]) -> Figure | 
     return figure
 
 
-def _is_baseline(collected: Collected, place: int) -> bool:
-    return collected.saes[place].facts.architecture in BASELINES
+def _is_baseline(collected: Collected, sae: int) -> bool:
+    return collected.saes[sae].facts.architecture in BASELINES
 
 
 def _comparable(collected: Collected, metric: MetricColumn) -> dict[int, float]:
@@ -208,7 +208,7 @@ def _comparable(collected: Collected, metric: MetricColumn) -> dict[int, float]:
 
 def _scaled(values: dict[int, float]) -> dict[int, float]:
     low, high = min(values.values()), max(values.values())
-    return {place: (value - low) / (high - low) if high > low else 0.5 for place, value in values.items()}
+    return {sae: (value - low) / (high - low) if high > low else 0.5 for sae, value in values.items()}
 
 
 def _direction(metric: MetricColumn) -> str:

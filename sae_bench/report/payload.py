@@ -48,7 +48,7 @@ def page_data(collected: Collected) -> dict[str, Any]:
 
 def details_blobs(collected: Collected) -> dict[str, str]:
     """`sae-<place>` -> the packed details of one SAE."""
-    return {f"sae-{sae.place}": pack_json(sae_details(collected, sae)) for sae in collected.saes}
+    return {f"sae-{sae.number}": pack_json(sae_details(collected, sae)) for sae in collected.saes}
 
 
 def pair_blobs(collected: Collected) -> dict[str, str]:
@@ -60,25 +60,25 @@ def pair_blobs(collected: Collected) -> dict[str, str]:
             continue
         for c, cohort in enumerate(group.cohorts):
             values = collected.values[metric.key].value
-            places = [place for place in cohort.members if values[place] is not None]
-            if len(places) > 1 and (packed := _packed_pairs(collected, metric, places)) is not None:
+            members = [member for member in cohort.members if values[member] is not None]
+            if len(members) > 1 and (packed := _packed_pairs(collected, metric, members)) is not None:
                 blobs[f"pairs-{number}-{c}"] = packed
     return blobs
 
 
-def _packed_pairs(collected: Collected, metric: MetricColumn, places: Sequence[int]) -> str | None:
-    records = [collected.records[metric.eval, place] for place in places]
+def _packed_pairs(collected: Collected, metric: MetricColumn, members: Sequence[int]) -> str | None:
+    records = [collected.records[metric.eval, member] for member in members]
     evidence = [evidence_of(record, metric.path) for record in records]
     bounds = bounds_of(records[0], metric.path)
-    found = pairwise(evidence, most_one_by_one=MOST_ONE_BY_ONE, bounds=bounds, pooled=True)
-    if not np.isfinite(found.half_C).any():
+    differences = pairwise(evidence, most_one_by_one=MOST_ONE_BY_ONE, bounds=bounds, pooled=True)
+    if not np.isfinite(differences.half_C).any():
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.clip(np.round(-np.log10(found.p_C) * P_SCALE), 0, UNKNOWN - 1)
-        half = np.clip(np.round((np.log10(found.half_C) + HALF_SHIFT) * HALF_SCALE), 0, UNKNOWN - 1)
+        p = np.clip(np.round(-np.log10(differences.p_C) * P_SCALE), 0, UNKNOWN - 1)
+        half = np.clip(np.round((np.log10(differences.half_C) + HALF_SHIFT) * HALF_SCALE), 0, UNKNOWN - 1)
     packed = [
         np.where(np.isfinite(known), column, UNKNOWN).astype("<u2")
-        for known, column in ((found.p_C, p), (found.half_C, half))
+        for known, column in ((differences.p_C, p), (differences.half_C, half))
     ]
     return _pack(np.concatenate(packed).tobytes())
 
@@ -102,7 +102,7 @@ def _saes(collected: Collected) -> list[dict[str, Any]]:
     return [
         {
             "name": sae.name,
-            "short": short[sae.place],
+            "short": short[sae.number],
             "release": sae.release,
             "id": sae.sae_id,
             "source": sae.source,
@@ -112,8 +112,8 @@ def _saes(collected: Collected) -> list[dict[str, Any]]:
             "hook": sae.facts.hook,
             "layer": sae.facts.layer,
             "tokens": sae.facts.training_tokens,
-            "l0": round6(l0[sae.place]),
-            "loss": round6(loss[sae.place]),
+            "l0": round6(l0[sae.number]),
+            "loss": round6(loss[sae.number]),
         }
         for sae in collected.saes
     ]

@@ -59,14 +59,14 @@ def _counted(values: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
 
 
 def _datasets(records: Iterable[Record]) -> list[dict[str, Any]]:
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    entries: dict[tuple[str, str], dict[str, Any]] = {}
     for record in records:
         for name, facts in (record.provenance.get("datasets") or {}).items():
             details = {str(k): str(v) for k, v in facts.items()} if isinstance(facts, Mapping) else {"": str(facts)}
-            entry = found.setdefault((name, str(details)), {"name": name, "facts": details, "evals": []})
+            entry = entries.setdefault((name, str(details)), {"name": name, "facts": details, "evals": []})
             if record.eval_name not in entry["evals"]:
                 entry["evals"].append(record.eval_name)
-    return list(found.values())
+    return list(entries.values())
 
 
 def _seconds(records: Iterable[Record]) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def _from_hub(name: str) -> Path:
 
     offline = constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
     try:
-        found = snapshot_download(name, repo_type="dataset", allow_patterns="*.json", local_files_only=offline)
+        snapshot = snapshot_download(name, repo_type="dataset", allow_patterns="*.json", local_files_only=offline)
     except Exception as error:  # the client has no common base for all that can go wrong (network, name, rights, disk)
         why = "HF_HUB_OFFLINE is set" if offline else f"{type(error).__name__}: {str(error).splitlines()[0]}"
         raise PrerequisiteError(
@@ -77,7 +77,7 @@ def _from_hub(name: str) -> Path:
             f"fetched ({why}). Next: run where the hub can be reached, or copy its JSON files into a folder and give "
             "that."
         ) from error
-    return Path(found)
+    return Path(snapshot)
 
 
 def _label(source: str | Path) -> str:

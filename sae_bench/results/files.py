@@ -140,14 +140,14 @@ def is_done(path: Path, made: Made, *, unidentified: list[Path] | None = None) -
     """
     if not path.exists():
         return False
-    found = read_result(path)
-    if found.get("eval_type_id", made.eval_name) != made.eval_name:
+    recorded = read_result(path)
+    if recorded.get("eval_type_id", made.eval_name) != made.eval_name:
         raise ResultError(
-            f"'{path}' is a result of {found['eval_type_id']}, not of {made.eval_name}. Next: another folder."
+            f"'{path}' is a result of {recorded['eval_type_id']}, not of {made.eval_name}. Next: another folder."
         )
-    differing = _differing_settings(found.get("eval_config") or {}, made.config)
-    provenance = {"resample_data": False, **(found.get("provenance") or {})}  # files from before it existed
-    provenance.setdefault("sae_hook", (found.get("sae_cfg_dict") or {}).get("hook_name"))
+    differing = _differing_settings(recorded.get("eval_config") or {}, made.config)
+    provenance = {"resample_data": False, **(recorded.get("provenance") or {})}  # files from before it existed
+    provenance.setdefault("sae_hook", (recorded.get("sae_cfg_dict") or {}).get("hook_name"))
     if unidentified is not None and provenance.get("sae_fingerprint") is None:
         unidentified.append(path)
     for key, wanted in made.provenance().items():
@@ -198,10 +198,10 @@ def _shortened(name: str) -> str:
     return f"{beginning}-{hashlib.sha256(encoded).hexdigest()[:12]}-{ending}"
 
 
-def _differing_settings(found: dict[str, Any], config: BaseEvalConfig) -> list[str]:
+def _differing_settings(recorded: dict[str, Any], config: BaseEvalConfig) -> list[str]:
     """Settings whose values differ; one that the file lacks (it is older) had its default."""
     wanted = config_values(as_taken(config, 1))  # the pass's own batch size changes no number
-    there = {**_defaults(config), **found}
+    there = {**_defaults(config), **recorded}
     keys = sorted(key for key in wanted.keys() - changes_no_number(type(config)) if there.get(key) != wanted[key])
     return [f"{key}: {there.get(key)!r} there, {wanted[key]!r} asked for" for key in keys]
 

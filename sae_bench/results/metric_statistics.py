@@ -31,13 +31,13 @@ def describe_metrics(
         bounds: least and greatest value of each metric; one without any is unbounded.
         given: what all seeds share, and the intervals take as given.
     """
-    found: dict[str, MetricStatistics] = {}
+    statistics: dict[str, MetricStatistics] = {}
     for path, value in values.items():
         if value is not None:
             of_metric = (bounds or {}).get(path, intervals.UNBOUNDED)
             interval = _interval(path, value, seed_results, samples.get(path), bootstrap_draws, of_metric)
-            found[path] = _as_statistics(interval, samples.get(path), given)
-    return found
+            statistics[path] = _as_statistics(interval, samples.get(path), given)
+    return statistics
 
 
 def _interval(

@@ -44,10 +44,10 @@ def write_samples(
     tensors: dict[str, Tensor] = {}
     layouts: list[Samples] = []
     entries: dict[str, dict[str, Any]] = {}
-    for metric, found in samples.items():
-        layout = _layout_of(found, layouts, tensors)
-        tensors[f"values/{metric}"] = found.values_SU.detach().cpu().float().contiguous().clone()
-        entries[metric] = {"unit": found.unit, "key": found.key, "random": found.random, "layout": layout}
+    for metric, of_metric in samples.items():
+        layout = _layout_of(of_metric, layouts, tensors)
+        tensors[f"values/{metric}"] = of_metric.values_SU.detach().cpu().float().contiguous().clone()
+        entries[metric] = {"unit": of_metric.unit, "key": of_metric.key, "random": of_metric.random, "layout": layout}
     header = {"format": FORMAT, "eval": eval_name, "eval_id": eval_id, "seeds": list(seeds), "metrics": entries}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:

@@ -121,18 +121,18 @@ def stack_draws(draws: Sequence[Samples]) -> Samples:
     if len({draw.clusters_U is None for draw in draws}) > 1:
         raise UsageError("draws of one metric either all name the clusters of their units, or none does.")
     columns: dict[tuple[object, ...], int] = {}
-    places = [[columns.setdefault(name, len(columns)) for name in _names(draw, n)] for n, draw in enumerate(draws)]
+    columns_S = [[columns.setdefault(name, len(columns)) for name in _names(draw, n)] for n, draw in enumerate(draws)]
     values_SU = torch.full((len(draws), len(columns)), float("nan"))
     weights_U = torch.zeros(len(columns))
     groups = [0] * len(columns)
     clusters_U = None if first.clusters_U is None else torch.zeros(len(columns), dtype=torch.int64)
-    for seed, (draw, place_U) in enumerate(zip(draws, places, strict=True)):
-        values_SU[seed, place_U] = draw.values_SU[0]
-        weights_U[place_U] = draw.weights_U.float() / draw.weights_U.sum()
-        for place, group in zip(place_U, draw.groups_U, strict=True):
-            groups[place] = group
+    for seed, (draw, column_U) in enumerate(zip(draws, columns_S, strict=True)):
+        values_SU[seed, column_U] = draw.values_SU[0]
+        weights_U[column_U] = draw.weights_U.float() / draw.weights_U.sum()
+        for column, group in zip(column_U, draw.groups_U, strict=True):
+            groups[column] = group
         if clusters_U is not None and draw.clusters_U is not None:
-            clusters_U[place_U] = draw.clusters_U.long()
+            clusters_U[column_U] = draw.clusters_U.long()
     key = units_key("draws", (draw.key for draw in draws))
     return Samples(values_SU, weights_U, tuple(groups), first.unit, key, clusters_U=clusters_U)
 
@@ -140,7 +140,7 @@ def stack_draws(draws: Sequence[Samples]) -> Samples:
 def _names(draw: Samples, number: int) -> list[tuple[object, ...]]:
     """What tells a unit from all others: stratum, id and how often that id came before; or draw and place."""
     if draw.ids_U is None:
-        return [(number, place) for place in range(draw.values_SU.shape[1])]
+        return [(number, unit) for unit in range(draw.values_SU.shape[1])]
     seen: Counter[tuple[object, ...]] = Counter()
     names: list[tuple[object, ...]] = []
     for name in zip(draw.groups_U, draw.ids_U.tolist(), strict=True):

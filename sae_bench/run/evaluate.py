@@ -72,10 +72,10 @@ def evaluate(
     Raises:
         SAEBenchError: something is wrong or missing; nothing has been written then.
     """
-    place = {key: options.pop(key) for key in ("llm_dtype", "hook") if key in options}
+    of_target = {key: options.pop(key) for key in ("llm_dtype", "hook") if key in options}
     with borrowed(model) as lm:
         request = RunRequest.of(
-            targets=[{"model": lm, "saes": handles_of(saes), **place}],
+            targets=[{"model": lm, "saes": handles_of(saes), **of_target}],
             evals=evals,
             output_folder=output_folder,
             preset=preset,

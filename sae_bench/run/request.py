@@ -139,15 +139,15 @@ class RunRequest(BaseModel):
         given = dict(flags)
         specs, files = given.pop("sae_specs", ()), given.pop("settings_files", ())
         texts = given.pop("settings", ())
-        place: dict[str, Any] = {key: given.pop(key) for key in ("model", "llm_dtype", "hook") if key in given}
+        of_target: dict[str, Any] = {key: given.pop(key) for key in ("model", "llm_dtype", "hook") if key in given}
         if specs:
-            place["saes"] = specs
+            of_target["saes"] = specs
         values = {} if request_file is None else _read_file(request_file)
         values |= given
         targets: Sequence[Mapping[str, Any]] = values.get("targets") or ({},)
-        if len(targets) > 1 and {"model", "saes"} & place.keys():
+        if len(targets) > 1 and {"model", "saes"} & of_target.keys():
             raise UsageError(f"'{request_file}' names {len(targets)} models; --model and --sae go with one alone.")
-        values["targets"] = [{**target, **place} for target in targets]
+        values["targets"] = [{**target, **of_target} for target in targets]
         for target in values["targets"]:
             for key, flag in (("model", "--model"), ("saes", "--sae")):
                 if not target.get(key):
@@ -182,14 +182,14 @@ class RunRequest(BaseModel):
         if judge and not any(JUDGE in spec.needs for spec in specs):
             flag = next(iter(judge)).replace("_", "-")
             raise UsageError(f"--{flag}: none of the evals of this run has a judge ({', '.join(names)}).")
-        found: dict[str, Mapping[str, Any]] = {}
+        settings_of_eval: dict[str, Mapping[str, Any]] = {}
         for spec in specs:
             given = self.settings.get(spec.name, {})
             values = self._of_config(spec, given) if isinstance(given, BaseEvalConfig) else dict(given)
             refuse_run_fields(spec, values)
-            found[spec.name] = {**values, **(judge if JUDGE in spec.needs else {})}
-            make_config(spec, found[spec.name])
-        return found
+            settings_of_eval[spec.name] = {**values, **(judge if JUDGE in spec.needs else {})}
+            make_config(spec, settings_of_eval[spec.name])
+        return settings_of_eval
 
     def preset_of(self, spec: EvalSpec) -> str | None:
         """The preset of an eval; a whole configuration has none."""

@@ -28,7 +28,7 @@ def read_settings(names: Sequence[str], evals: Sequence[str]) -> dict[str, dict[
         UnknownNameError: neither a shipped name nor a file, or a file names an eval that does not exist.
         UsageError: a file is no mapping of evals to settings.
     """
-    found: dict[str, dict[str, Any]] = {}
+    settings_of_eval: dict[str, dict[str, Any]] = {}
     for name in names:
         if not name.strip():
             raise UsageError("--settings: it is empty. Next: the name of shipped settings, or the path of a YAML file.")
@@ -37,8 +37,8 @@ def read_settings(names: Sequence[str], evals: Sequence[str]) -> dict[str, dict[
             if path is None and eval_name not in eval_names():
                 raise UnknownNameError(f"eval in '{name}'", eval_name, eval_names())
             if eval_name in evals:
-                found.setdefault(eval_name, {}).update(settings)
-    return found
+                settings_of_eval.setdefault(eval_name, {}).update(settings)
+    return settings_of_eval
 
 
 def _read(path: Path) -> Mapping[str, Mapping[str, Any]]:

@@ -150,12 +150,12 @@ def _company(trial: EvalTrial) -> Iterator[str]:
 def _seeds(trial: EvalTrial) -> Iterator[str]:
     """Either nothing is random, or there is a result per seed and the metric is their mean."""
     for name, result in trial.whole.results.items():
-        found = [entry["seed"] for entry in result["seed_results"]]
-        if found and found != list(trial.seeds):
-            yield f"{name} has results of the seeds {found}; the run has {list(trial.seeds)}."
+        recorded = [entry["seed"] for entry in result["seed_results"]]
+        if recorded and recorded != list(trial.seeds):
+            yield f"{name} has results of the seeds {recorded}; the run has {list(trial.seeds)}."
         if result["provenance"]["seeds"] != list(trial.seeds):
             yield f"{name} says that it was made with the seeds {result['provenance']['seeds']}."
-        for metric in trial.spec.metrics if found else ():
+        for metric in trial.spec.metrics if recorded else ():
             values = [entry["metrics"].get(metric.path) for entry in result["seed_results"]]
             known = [value for value in values if value is not None]
             value = metric.read(result["eval_result_metrics"])

@@ -159,10 +159,8 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     """Dotted paths of the values in which two results differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         keys = dict.fromkeys([*one, *other])
-        return [
-            found for key in keys for found in differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))
-        ]
+        return [line for key in keys for line in differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))]
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))
-        return [found for n, (a, b) in pairs for found in differences(a, b, f"{path}.{n}")]
+        return [line for n, (a, b) in pairs for line in differences(a, b, f"{path}.{n}")]
     return [] if one == other else [path]

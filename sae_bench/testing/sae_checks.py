@@ -177,13 +177,13 @@ def _shapes_and_dtypes(s: _Subject) -> Iterator[str]:
         yield from _outputs("decode", s.sae.decode(s.f_NF.clone()), s.sae.cfg.d_in, s)
 
 
-def _outputs(name: str, found: Tensor, width: int, s: _Subject) -> Iterator[str]:
+def _outputs(name: str, output: Tensor, width: int, s: _Subject) -> Iterator[str]:
     expected = (len(s.x_ND), width)
-    if tuple(found.shape) != expected:
-        yield f"{name} gives shape {tuple(found.shape)} for {expected[0]} tokens; it has to be {expected}."
-    if found.dtype != s.x_ND.dtype:
-        yield f"{name} gives {found.dtype} in an SAE of {s.x_ND.dtype}: cast the result (or the constants) to it."
-    if not torch.isfinite(found).all():
+    if tuple(output.shape) != expected:
+        yield f"{name} gives shape {tuple(output.shape)} for {expected[0]} tokens; it has to be {expected}."
+    if output.dtype != s.x_ND.dtype:
+        yield f"{name} gives {output.dtype} in an SAE of {s.x_ND.dtype}: cast the result (or the constants) to it."
+    if not torch.isfinite(output).all():
         yield f"{name} gives NaN or infinite values for standard normal input."
 
 

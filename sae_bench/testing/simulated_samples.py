@@ -210,13 +210,13 @@ def truth(design: Design) -> float:
     return design.mean + (1.0 if design.values == "1 or 2" else 0.0)
 
 
-def evidence(found: Samples, *, seeds: tuple[int, ...] | None = None) -> Evidence:
+def evidence(samples: Samples, *, seeds: tuple[int, ...] | None = None) -> Evidence:
     """What a result with these samples would hold."""
-    values = found.seed_values()
-    if not found.random:
-        return Evidence(values[0], (), (), found)
+    values = samples.seed_values()
+    if not samples.random:
+        return Evidence(values[0], (), (), samples)
     seeds = seeds or tuple(range(42, 42 + len(values)))
-    return Evidence(float(np.mean(values)), seeds, tuple(values), found)
+    return Evidence(float(np.mean(values)), seeds, tuple(values), samples)
 
 
 def runs_of_one(design: Design, n: int, seed: int = 0) -> Iterator[Samples]:
@@ -254,7 +254,7 @@ def _related(design: Design, rng: np.random.Generator, common_U: Float[np.ndarra
     return np.sqrt(design.shared) * common_U + np.sqrt(1 - design.shared) * effects(design, rng)
 
 
-def shifted(found: Evidence, by: float) -> Evidence:
+def shifted(original: Evidence, by: float) -> Evidence:
     """The same SAE, better by this much."""
-    assert found.samples is not None
-    return evidence(replace(found.samples, values_SU=found.samples.values_SU + by), seeds=found.seeds)
+    assert original.samples is not None
+    return evidence(replace(original.samples, values_SU=original.samples.values_SU + by), seeds=original.seeds)

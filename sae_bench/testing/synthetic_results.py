@@ -195,8 +195,8 @@ def _provenance(spec: EvalSpec, seeds: Sequence[int]) -> dict[str, Any]:
 
 
 def _nested(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+    categories: dict[str, dict[str, float]] = {}
     for path, value in metrics.items():
         category, name = path.split(".", 1)
-        found.setdefault(category, {})[name] = value
-    return found
+        categories.setdefault(category, {})[name] = value
+    return categories

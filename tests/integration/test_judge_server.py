@@ -107,4 +107,4 @@ def test_a_latent_is_judged_at_a_real_server(embedded_lm: LanguageModel, served:
     assert record["explanation"]
     assert (metrics.autointerp_score is None) == (metrics.n_unreadable == 1)
     assert again.metrics == first.metrics
-    assert (no_usage.asked, no_usage.kept) == (1, 2)  # the first question is asked anew
+    assert (no_usage.asked, no_usage.cached) == (1, 2)  # the first question is asked anew

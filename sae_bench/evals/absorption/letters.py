@@ -49,7 +49,7 @@ class PreparedLetters:
     x_WD: Float[Tensor, "W D"]
     splits: tuple[Split, ...]
     probes: LetterProbes
-    found: tuple[FoundWords, ...]
+    solved: tuple[FoundWords, ...]
     f1_SC: Float[Tensor, "S C"]
     precision_SC: Float[Tensor, "S C"]
     recall_SC: Float[Tensor, "S C"]
@@ -95,7 +95,7 @@ def prepare_letters(words: LetterWords, x_WD: Float[Tensor, "W D"], seeds: Seque
     )
     device = x_WD.device
     is_letter_WC = (words.labels_W[:, None] == torch.tensor(words.letters)).to(device)
-    qualities, found = [], []
+    qualities, solved = [], []
     for seed, split in enumerate(splits):
         test_M = split.test_M.to(device)
         weights_DC, x_MD = probes.weights_SFC[seed], x_WD[test_M]
@@ -105,7 +105,7 @@ def prepare_letters(words: LetterWords, x_WD: Float[Tensor, "W D"], seeds: Seque
         right_N, letter_N = ((logits_MC > 0) & truth_MC).nonzero(as_tuple=True)
         unit_DC = torch.nn.functional.normalize(weights_DC, dim=0)
         projection_N = (x_MD[right_N] * unit_DC.T[letter_N]).sum(dim=1)
-        found.append(FoundWords(test_M[right_N], letter_N, projection_N))
+        solved.append(FoundWords(test_M[right_N], letter_N, projection_N))
     n_all_C = is_letter_WC.sum(dim=0).cpu()
     n_test_C = is_letter_WC[splits[0].test_M.to(device)].sum(dim=0).cpu()
     return PreparedLetters(
@@ -113,7 +113,7 @@ def prepare_letters(words: LetterWords, x_WD: Float[Tensor, "W D"], seeds: Seque
         x_WD=x_WD,
         splits=splits,
         probes=probes,
-        found=tuple(found),
+        solved=tuple(solved),
         f1_SC=torch.stack([q.f1 for q in qualities]).cpu(),
         precision_SC=torch.stack([q.precision for q in qualities]).cpu(),
         recall_SC=torch.stack([q.recall for q in qualities]).cpu(),
@@ -166,7 +166,7 @@ def score_letters(
 def _seed_sums(
     prepared: PreparedLetters, codes: WordCodes, W_dec_FD: Tensor, latents: LetterLatents, seed: int
 ) -> Float[Tensor, "5 C"]:
-    found = prepared.found[seed]
+    solved = prepared.solved[seed]
     n_letters = len(prepared.words.letters)
     device = codes.device
     is_own_FC = torch.zeros(codes.shape[1], n_letters, dtype=torch.bool, device=device)
@@ -176,16 +176,16 @@ def _seed_sums(
     is_own_FC[latents.latents_SCK[seed].to(device)[own_CK], letter_CK[own_CK]] = True
     scores = score_words(
         codes,
-        found.rows_N,
-        found.letter_N,
-        found.projection_N,
+        solved.rows_N,
+        solved.letter_N,
+        solved.projection_N,
         cosine_FC=probe_cosines(W_dec_FD.to(device), prepared.probes.weights_SFC[seed].to(device)),
         is_own_FC=is_own_FC,
     )
     values_5N = torch.stack([torch.ones_like(scores.fraction_N), scores.fraction_N, scores.thresholded_N,
                              scores.full_N.float(), scores.active_N.float()]).double().cpu()  # fmt: skip
     sums_5C = torch.zeros(5, n_letters, dtype=torch.float64)
-    return sums_5C.index_add_(1, found.letter_N.cpu(), values_5N)
+    return sums_5C.index_add_(1, solved.letter_N.cpu(), values_5N)
 
 
 def unstructured_results(prepared: PreparedLetters, scores: LetterScores) -> dict[str, Any]:

@@ -57,10 +57,10 @@ def draw_examples(n_words: int, read: Sequence[Sequence[int]], n_examples: int, 
         taken = set(own)
         examples: list[int] = []
         while len(examples) < n_examples:
-            for place in torch.randint(n_words, (n_examples,), generator=generator).tolist():
-                if place not in taken and len(examples) < n_examples:
-                    taken.add(place)
-                    examples.append(place)
+            for word in torch.randint(n_words, (n_examples,), generator=generator).tolist():
+                if word not in taken and len(examples) < n_examples:
+                    taken.add(word)
+                    examples.append(word)
         drawn.append(examples)
     return drawn
 
@@ -96,16 +96,16 @@ def word_activations(
         batch_size: rows that the model reads at once at most; by default as many as suit the device.
     """
     n_words = len(prompts.token_ids)
-    found: dict[str, Tensor] = {}
+    by_hook: dict[str, Tensor] = {}
     share = can_share(lm, prompts)
-    for group, place_N, position_N, values in _captured(lm, prompts, hooks, batch_size, share=share):
+    for group, row_N, position_N, values in _captured(lm, prompts, hooks, batch_size, share=share):
         for hook, x_BLD in values.items():
             device = x_BLD.device
-            if hook not in found:
-                found[hook] = torch.empty(n_words, x_BLD.shape[-1], device=device)
-            found[hook][torch.tensor(group, device=device)] = x_BLD[place_N.to(device), position_N.to(device)].float()
-    check_finite(lm.name, lm.dtype, found)
-    return found
+            if hook not in by_hook:
+                by_hook[hook] = torch.empty(n_words, x_BLD.shape[-1], device=device)
+            by_hook[hook][torch.tensor(group, device=device)] = x_BLD[row_N.to(device), position_N.to(device)].float()
+    check_finite(lm.name, lm.dtype, by_hook)
+    return by_hook
 
 
 def can_share(lm: LanguageModel, prompts: WordPrompts) -> bool:
@@ -132,9 +132,9 @@ def _captured(
         layout = lay_out([trees[row] for row in rows]) if share else None
         values = capture_with_halving(lm, ids_BL, hooks, layout=layout)
         words = [word for row in rows for word in groups[row]]
-        place_N = torch.tensor([place for place, row in enumerate(rows) for _ in groups[row]])
+        row_N = torch.tensor([tree_number for tree_number, row in enumerate(rows) for _ in groups[row]])
         position_N = torch.tensor([path[-1] for row in rows for path in trees[row].paths])
-        yield words, place_N, position_N, values
+        yield words, row_N, position_N, values
 
 
 def _line(word: str, template: str, *, solved: bool) -> str:
@@ -150,9 +150,9 @@ def _cut_prompts(lm: LanguageModel, solved: Sequence[str], words: Sequence[str],
     encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     bos = [lm.bos_token_id] if lm.prepend_bos and lm.bos_token_id is not None else []
     head = len(SEPARATOR) + len(template.partition(WORD)[0])
-    found: list[list[int]] = []
+    cut: list[list[int]] = []
     for start, word, ids, offsets in zip(solved, words, encoded["input_ids"], encoded["offset_mapping"], strict=True):
         end = len(start) + head + len(word)
-        place, _ = last_token_within(offsets, end - len(word.lstrip()), end)
-        found.append([*bos, *ids[: place + 1]])
-    return found
+        last, _ = last_token_within(offsets, end - len(word.lstrip()), end)
+        cut.append([*bos, *ids[: last + 1]])
+    return cut

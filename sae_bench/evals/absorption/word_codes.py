@@ -136,9 +136,9 @@ def encode_words(sae: Any, x_WD: Float[Tensor, "W D"]) -> WordCodes:
     chunks = x_WD.split(WORDS_AT_ONCE)
     first = encode_with_halving(sae, chunks[0])
     sparse = _is_sparse(first)
-    kept = [_compact(first, sparse=sparse)]
-    kept += [_compact(encode_with_halving(sae, x_ND), sparse=sparse) for x_ND in chunks[1:]]
-    return _joined(kept, int(sae.cfg.d_sae))
+    parts = [_compact(first, sparse=sparse)]
+    parts += [_compact(encode_with_halving(sae, x_ND), sparse=sparse) for x_ND in chunks[1:]]
+    return _joined(parts, int(sae.cfg.d_sae))
 
 
 _Compact = Tensor | tuple[Tensor, Tensor, Tensor]

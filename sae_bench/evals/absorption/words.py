@@ -66,11 +66,11 @@ def letter_words(lm: LanguageModel, config: AbsorptionEvalConfig) -> LetterWords
             f"absorption finds words by the tokenizer's offsets, which '{lm.name}' lacks. Next: load the model with a "
             "fast tokenizer (tokenizer.json)."
         )
-    found = vocabulary_words(lm.tokenizer)
-    whole = _written_as_one_token(lm.tokenizer, found, config.prompt_template)
+    vocabulary = vocabulary_words(lm.tokenizer)
+    whole = _written_as_one_token(lm.tokenizer, vocabulary, config.prompt_template)
     chosen = choose_words(whole, config.max_words, seed=config.random_seed)
     return group_words(
-        chosen, min_per_letter=config.min_words_per_letter, n_whole=len(whole), n_not_whole=len(found) - len(whole)
+        chosen, min_per_letter=config.min_words_per_letter, n_whole=len(whole), n_not_whole=len(vocabulary) - len(whole)
     )
 
 
@@ -115,15 +115,15 @@ def choose_words(words: Sequence[str], max_words: int | None, *, seed: int) -> l
         return list(words)
     generator = named_generator(_NAME, "words", seed)
     of_letter: dict[int, list[int]] = {i: [] for i in range(len(LETTERS))}
-    for place in torch.randperm(len(words), generator=generator).tolist():
-        of_letter[letter_of(words[place])].append(place)
+    for row in torch.randperm(len(words), generator=generator).tolist():
+        of_letter[letter_of(words[row])].append(row)
     chosen: list[int] = []
     left = max_words
-    for n_more, places in zip(range(len(LETTERS), 0, -1), sorted(of_letter.values(), key=len), strict=True):
-        taken = places[: left // n_more]
+    for n_more, rows_of_letter in zip(range(len(LETTERS), 0, -1), sorted(of_letter.values(), key=len), strict=True):
+        taken = rows_of_letter[: left // n_more]
         chosen += taken
         left -= len(taken)
-    return [words[place] for place in sorted(chosen)]
+    return [words[row] for row in sorted(chosen)]
 
 
 def split_words(words: LetterWords, seed: int) -> tuple[Int[Tensor, " N"], Int[Tensor, " M"]]:
@@ -132,11 +132,11 @@ def split_words(words: LetterWords, seed: int) -> tuple[Int[Tensor, " N"], Int[T
     train: list[Tensor] = []
     test: list[Tensor] = []
     for letter in range(len(LETTERS)):
-        places = (words.labels_W == letter).nonzero()[:, 0]
-        places = places[torch.randperm(len(places), generator=generator)]
-        n_train = int(TRAIN_SHARE * len(places))
-        train.append(places[:n_train])
-        test.append(places[n_train:])
+        rows_N = (words.labels_W == letter).nonzero()[:, 0]
+        rows_N = rows_N[torch.randperm(len(rows_N), generator=generator)]
+        n_train = int(TRAIN_SHARE * len(rows_N))
+        train.append(rows_N[:n_train])
+        test.append(rows_N[n_train:])
     return torch.cat(train).sort().values, torch.cat(test).sort().values
 
 
@@ -146,7 +146,7 @@ def last_token_within(offsets: Sequence[tuple[int, int]], start: int, end: int) 
     Raises:
         UsageError: none does.
     """
-    touching = [place for place, (first, stop) in enumerate(offsets) if first < end and stop > start and stop > first]
+    touching = [token for token, (first, stop) in enumerate(offsets) if first < end and stop > start and stop > first]
     if not touching:
         raise UsageError(f"no token covers the characters {start} to {end} of a prompt; check prompt_template.")
     return touching[-1], len(touching)
@@ -155,7 +155,7 @@ def last_token_within(offsets: Sequence[tuple[int, int]], start: int, end: int) 
 def _written_as_one_token(tokenizer: Any, words: dict[str, int], template: str) -> list[str]:
     """The words that the prompt holds as the very token they are in the vocabulary."""
     head = SEPARATOR + template.partition(WORD)[0]
-    kept: list[str] = []
+    single: list[str] = []
     names = list(words)
     for start in range(0, len(names), TEXTS_AT_ONCE):
         part = names[start : start + TEXTS_AT_ONCE]
@@ -163,7 +163,7 @@ def _written_as_one_token(tokenizer: Any, words: dict[str, int], template: str) 
         encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         for word, ids, offsets in zip(part, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             end = len(head) + len(word)
-            place, n_tokens = last_token_within(offsets, end - len(word.lstrip()), end)
-            if n_tokens == 1 and ids[place] == words[word]:
-                kept.append(word)
-    return kept
+            last, n_tokens = last_token_within(offsets, end - len(word.lstrip()), end)
+            if n_tokens == 1 and ids[last] == words[word]:
+                single.append(word)
+    return single

@@ -49,9 +49,9 @@ class SentenceEmbedder:
     def __call__(self, texts: Sequence[str]) -> Float[Tensor, "T E"]:
         """One vector per text on the CPU; equal texts are read once, those of like length together."""
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
-        place = {text: index for index, text in enumerate(distinct)}
+        row_of_text = {text: index for index, text in enumerate(distinct)}
         vectors = torch.cat([self._embed(batch) for batch in _batches(distinct)])
-        return vectors[[place[text] for text in texts]]
+        return vectors[[row_of_text[text] for text in texts]]
 
     def _embed(self, texts: Sequence[str]) -> Float[Tensor, "T E"]:
         encoded = self.tokenizer(

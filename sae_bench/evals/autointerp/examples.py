@@ -137,10 +137,10 @@ def make_examples(
         return NO_SPREAD
     random = random_windows(seed, latent, corpus.n_rows, rules)
     window = _Windows(position_E, value_E, corpus, rules.buffer)
-    tops = [window(int(position_E[place]), "top") for place in top]
+    tops = [window(int(position_E[number]), "top") for number in top]
     highest = max(max(example.values) for example in tops)
     threshold = config.act_threshold_frac * highest
-    draws = [window(int(position_E[place]), "drawn") for place in drawn]
+    draws = [window(int(position_E[number]), "drawn") for number in drawn]
     windows = [window(position, "random") for position in random]
     groups = [[replace(example, threshold=threshold) for example in group] for group in (tops, draws, windows)]
     return _split(latent, groups, config, seed=seed)
@@ -175,11 +175,11 @@ class _Windows:
         ends = torch.tensor([position - self._buffer, position + self._buffer + 1], dtype=self._position_E.dtype)
         first, last = torch.searchsorted(self._position_E, ends).tolist()
         values = [0.0] * (2 * self._buffer + 1)
-        places, found = self._position_E[first:last].tolist(), self._value_E[first:last].tolist()
-        for place, value in zip(places, found, strict=True):
-            values[place - position + self._buffer] = value
+        positions, activations = self._position_E[first:last].tolist(), self._value_E[first:last].tolist()
+        for active, value in zip(positions, activations, strict=True):
+            values[active - position + self._buffer] = value
         return Example(position, kind, self._corpus.window(position, self._buffer), tuple(values), 0.0)
 
 
 def _shuffled(examples: Sequence[Example], generator: torch.Generator) -> list[Example]:
-    return [examples[place] for place in torch.randperm(len(examples), generator=generator).tolist()]
+    return [examples[number] for number in torch.randperm(len(examples), generator=generator).tolist()]

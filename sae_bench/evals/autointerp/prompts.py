@@ -60,11 +60,11 @@ def prediction_question(
 ) -> Question:
     """Ask in which of the unmarked examples an explained latent is active."""
     generator = named_generator("autointerp", "sample answer", seed, examples.latent)
-    places = torch.randperm(config.n_ex_for_scoring, generator=generator)[: config.n_correct_for_scoring]
+    numbers = torch.randperm(config.n_ex_for_scoring, generator=generator)[: config.n_correct_for_scoring]
     system = _PREDICT.format(
         setting=_SETTING,
         n=len(examples.scoring),
-        example=", ".join(str(place + 1) for place in sorted(places.tolist())),
+        example=", ".join(str(number + 1) for number in sorted(numbers.tolist())),
     )
     shown = _numbered([corpus.text(example, mark=False) for example in examples.scoring])
     user = f"Description: this neuron activates on {explanation}.\n\nPieces:\n\n{shown}"

@@ -147,24 +147,24 @@ def _list_of(line: str) -> list[int] | None:
 
 def _items(line: str) -> list[int] | None:
     numbers: list[int] = []
-    place = 0
-    while place < len(line):
-        bare = line[place:].lstrip("([#")
-        place = len(line) - len(bare)
-        item = _ITEM_ALONE.match(line, place)
+    start = 0
+    while start < len(line):
+        bare = line[start:].lstrip("([#")
+        start = len(line) - len(bare)
+        item = _ITEM_ALONE.match(line, start)
         if item is None:
             return None
         first, last = int(item["first"]), int(item["last"] or item["first"])
         if last < first or last - first > 10_000:
             return None
         numbers += range(first, last + 1)
-        place = item.end()
-        while place < len(line) and line[place] in ")]":
-            place += 1
-        if place == len(line):
+        start = item.end()
+        while start < len(line) and line[start] in ")]":
+            start += 1
+        if start == len(line):
             break
-        separator = _SEPARATOR.match(line, place)
+        separator = _SEPARATOR.match(line, start)
         if separator is None or (separator.end() == len(line) and separator[0].strip() not in (",", ";")):
             return None
-        place = separator.end()
+        start = separator.end()
     return numbers or None

@@ -61,12 +61,12 @@ def top_places(position_E: Int[Tensor, " E"], value_E: Float[Tensor, " E"], rule
         return order[: rules.n_top].tolist()
     chosen: list[int] = []
     taken: set[int] = set()
-    for place in order.tolist():
+    for example in order.tolist():
         if len(chosen) == rules.n_top:
             break
-        position = int(position_E[place])
+        position = int(position_E[example])
         if position not in taken:
-            chosen.append(place)
+            chosen.append(example)
             taken.update(range(position - rules.buffer, position + rules.buffer + 1))
     return chosen
 

@@ -69,16 +69,16 @@ class MDLConsumer:
     def on_activations(self, batch: ActivationBatch) -> None:
         row_B = torch.tensor(batch.rows)
         self._blocks.append(row_B[batch.text_of_token_N.cpu()] // ROWS_PER_BLOCK)
-        for hook, kept in self._x.items():
-            kept.append(batch.tokens(hook).cpu())
+        for hook, batches in self._x.items():
+            batches.append(batch.tokens(hook).cpu())
 
     def on_codes(self, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor) -> None:  # noqa: ARG002
         active = self._active(codes)
         ranges = self._ranges.setdefault(member.key, {})
         for k in self.k_values:
-            kept = active.largest(k)
-            of_k = ranges.setdefault(k, Ranges(int(member.sae.cfg.d_sae), kept.value_A.device))
-            of_k.update(kept.latent_A, kept.value_A)
+            largest = active.largest(k)
+            of_k = ranges.setdefault(k, Ranges(int(member.sae.cfg.d_sae), largest.value_A.device))
+            of_k.update(largest.latent_A, largest.value_A)
         self._keep(member, active)
 
     def on_batch_end(self, batch: ActivationBatch) -> None:
@@ -116,7 +116,7 @@ class MDLConsumer:
 
     def _keep(self, member: Member, active: ActiveCodes) -> None:
         fits = active.nbytes <= self._bytes_left
-        if not fits and all(kept is not None for kept in self._codes[member.key]):
+        if not fits and all(codes is not None for codes in self._codes[member.key]):
             logger.info("%s: no room for more codes in memory; the rest will be encoded again", member.key)
         self._bytes_left -= active.nbytes if fits else 0
         self._codes[member.key].append(active.to(torch.device("cpu")) if fits else None)

@@ -53,8 +53,8 @@ class Setting:
 
 def sweep(consumer: MDLConsumer, member: Member, config: MDLEvalConfig) -> list[Setting]:
     """All settings, in the order of `num_bins_values` and within it of `k_values`."""
-    found = {(n, k): setting for k in config.k_values for n, setting in _of_k(consumer, member, config, k).items()}
-    return [found[n, k] for n in config.num_bins_values for k in config.k_values]
+    setting_of = {(n, k): setting for k in config.k_values for n, setting in _of_k(consumer, member, config, k).items()}
+    return [setting_of[n, k] for n in config.num_bins_values for k in config.k_values]
 
 
 def choose(settings: Sequence[Setting]) -> Setting | None:
@@ -118,7 +118,7 @@ def _setting(
     unbinned: Reconstruction,
 ) -> Setting:  # fmt: skip
     within = binned.mse_loss < config.mse_epsilon_threshold
-    kept = config.min_explained_variance_kept
-    enough = kept is None or binned.explained_variance >= kept * unbinned.explained_variance
+    min_share = config.min_explained_variance_kept
+    enough = min_share is None or binned.explained_variance >= min_share * unbinned.explained_variance
     code_bits = bits(counts_FJ, binned.n_tokens)
     return Setting(k, n_bins, counts_FJ.cpu(), code_bits, binned, unbinned, within, within and enough)

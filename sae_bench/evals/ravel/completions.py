@@ -77,11 +77,11 @@ def find_completions(
             return _loaded(lm, read_json(path), request.bos)
         except (ValueError, KeyError, TypeError) as error:
             logger.warning("%s cannot be read (%s): completing the prompts again", path, error)
-    found = complete(lm, request)
+    completions = complete(lm, request)
     if path is not None:
-        write_text_atomically(path, json.dumps(_content(lm, request, found), ensure_ascii=False))
+        write_text_atomically(path, json.dumps(_content(lm, request, completions), ensure_ascii=False))
         logger.info("completions of %s kept in %s", lm.name, path)
-    return found
+    return completions
 
 
 def complete(lm: LanguageModel, request: Request) -> Completions:
@@ -102,16 +102,16 @@ def answer_prompts(lm: LanguageModel, prompts: Sequence[Prompt], *, n_tokens: in
     """The model's greedy completions, in the order of the prompts."""
     tails = Tails.of(lm, prompts, n_more=n_tokens)
 
-    def run(places: list[int]) -> list[list[int]]:
-        ids_BL, real_BL = tails.padded(places, left=True)
-        past = tails.past_of(lm, places)
+    def run(numbers: list[int]) -> list[list[int]]:
+        ids_BL, real_BL = tails.padded(numbers, left=True)
+        past = tails.past_of(lm, numbers)
         return generate(lm, ids_BL, real_BL=real_BL, n_tokens=n_tokens, past=past)
 
     answers: dict[int, Answer] = {}
     for batch in tails.batches(lm, n_more=n_tokens):
-        for place, written in zip(batch, with_halving(run, batch), strict=True):
-            answers[place] = _answer(lm, prompts[place], written)
-    return [answers[place] for place in range(len(prompts))]
+        for number, written in zip(batch, with_halving(run, batch), strict=True):
+            answers[number] = _answer(lm, prompts[number], written)
+    return [answers[number] for number in range(len(prompts))]
 
 
 def _answer(lm: LanguageModel, prompt: Prompt, written: list[int]) -> Answer:
@@ -145,19 +145,19 @@ def _key(request: Request, fingerprint: str) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def _content(lm: LanguageModel, request: Request, found: Completions) -> dict[str, Any]:
+def _content(lm: LanguageModel, request: Request, completions: Completions) -> dict[str, Any]:
     return {
         "definition": DEFINITION,
         "model": lm.name,
-        "entity_class": found.entity_class,
+        "entity_class": completions.entity_class,
         "source": request.entities.provenance,
         "n_tokens": request.n_tokens,
         "downsample": request.downsample,
         "prompt_bos": request.bos,
-        "asked": found.asked,
+        "asked": completions.asked,
         "columns": ["entity", "attribute", "template", "value", "completion", "first_token"],
-        "known": [[*_question(a.prompt.question), a.completion, a.first_token] for a in found.known],
-        "wrong": found.wrong,
+        "known": [[*_question(a.prompt.question), a.completion, a.first_token] for a in completions.known],
+        "wrong": completions.wrong,
     }
 
 

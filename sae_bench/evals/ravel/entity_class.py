@@ -45,7 +45,7 @@ class KnownClass:
     def used(self) -> list[int]:
         """Places of prompts that a pair refers to."""
         pairs = [pair for split in self.splits for pair in (*split.train, *split.test)]
-        return sorted({place for pair in pairs for place in (pair.base, pair.source)})
+        return sorted({prompt for pair in pairs for prompt in (pair.base, pair.source)})
 
     @property
     def trained(self) -> list[int]:

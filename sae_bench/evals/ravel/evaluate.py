@@ -66,10 +66,10 @@ class RAVELJob:
         chosen: dict[str, list[int]] = {}
         make = rotations if self.config.train_mdas else latent_masks(member)
         for prepared in self._at(member.hook_name):
-            found, swaps = train_and_score(prepared.known, prepared.states, make, self.schedule)
-            outcomes += found
+            trained, swaps = train_and_score(prepared.known, prepared.states, make, self.schedule)
+            outcomes += trained
             patched += prepared.patched
-            chosen |= results.chosen_latents(found, swaps)
+            chosen |= results.chosen_latents(trained, swaps)
         return results.to_scores(outcomes, patched, chosen, self.known, self.config, self.seeds)
 
     @property
@@ -91,7 +91,7 @@ class RAVELJob:
         config, lm = self.config, self.lm
         folder = None if context.artifacts_folder is None else context.artifacts_folder / Path(config.artifact_dir)
         fingerprint = lm.fingerprint() if folder is not None else ""
-        found: list[KnownClass] = []
+        classes: list[KnownClass] = []
         for name, attributes in config.entity_attribute_selection.items():
             entities = load_entity_class(config.dataset_name, name, data_dir=context.data_dir)
             self._provenance[f"{config.dataset_name}: {name}"] = entities.provenance
@@ -102,16 +102,16 @@ class RAVELJob:
             completions = find_completions(
                 lm, request, folder=folder, fingerprint=fingerprint, recompute=config.force_dataset_recompute
             )
-            kept = keep_best(
+            best = keep_best(
                 completions.known, top_n_entities=config.top_n_entities, top_n_templates=config.top_n_templates
             )
-            n_kept = Counter(answer.prompt.question.attribute for answer in kept)
+            n_kept = Counter(answer.prompt.question.attribute for answer in best)
             counts = {attribute: {**n, "kept": n_kept[attribute]} for attribute, n in completions.counts.items()}
             logger.info("%s knows of %s: %s", lm.name, name, counts)
-            check_known(kept, counts, model=lm.name, entity_class=name)
-            splits = [s for seed in self.seeds for s in draw_pairs(kept, name, attributes, config, seed=seed)]
-            found.append(KnownClass(name, counts, tuple(kept), tuple(splits)))
-        return found
+            check_known(best, counts, model=lm.name, entity_class=name)
+            splits = [s for seed in self.seeds for s in draw_pairs(best, name, attributes, config, seed=seed)]
+            classes.append(KnownClass(name, counts, tuple(best), tuple(splits)))
+        return classes
 
 
 def latent_masks(member: Member) -> MakeSwap:

@@ -45,12 +45,12 @@ def keep_best(known: Sequence[Answer], *, top_n_entities: int, top_n_templates: 
     """Right answers on the entities and templates that have the most of them; ties go to those that come first."""
     entities = Counter(answer.prompt.question.entity for answer in known)
     best = {name for name, _ in entities.most_common(top_n_entities)}
-    kept = [answer for answer in known if answer.prompt.question.entity in best]
+    of_best = [answer for answer in known if answer.prompt.question.entity in best]
     if top_n_templates is None:
-        return kept
-    templates = Counter((a.prompt.question.attribute, a.prompt.question.template) for a in kept)
+        return of_best
+    templates = Counter((a.prompt.question.attribute, a.prompt.question.template) for a in of_best)
     chosen = {name for name, _ in templates.most_common(top_n_templates)}
-    return [a for a in kept if (a.prompt.question.attribute, a.prompt.question.template) in chosen]
+    return [a for a in of_best if (a.prompt.question.attribute, a.prompt.question.template) in chosen]
 
 
 def check_known(known: Sequence[Answer], counts: dict[str, dict[str, int]], *, model: str, entity_class: str) -> None:
@@ -92,9 +92,9 @@ def draw_pairs(
             Pair(base, source, False) for other in others for base, source in drawer.draw(other, f"{cause}: {other}")
         ]
         order = torch.randperm(len(isolation), generator=drawer.generator(f"isolation {cause}")).tolist()
-        pairs += [isolation[place] for place in order[: len(pairs)]]
+        pairs += [isolation[number] for number in order[: len(pairs)]]
         order = torch.randperm(len(pairs), generator=drawer.generator(f"order {cause}")).tolist()
-        mixed = tuple(pairs[place] for place in order)
+        mixed = tuple(pairs[number] for number in order)
         n_train = min(max(1, int(len(mixed) * config.train_test_split)), len(mixed) - 1)
         splits.append(PairSplit(entity_class, cause, seed, mixed[:n_train], mixed[n_train:]))
     return splits
@@ -108,24 +108,24 @@ class _Drawer:
         self.entity_class = entity_class
         self.n_pairs = n_pairs
         self.seed = seed
-        self.places: dict[str, list[int]] = {}
-        for place, answer in enumerate(known):
-            self.places.setdefault(answer.prompt.question.attribute, []).append(place)
+        self.prompts_of: dict[str, list[int]] = {}
+        for number, answer in enumerate(known):
+            self.prompts_of.setdefault(answer.prompt.question.attribute, []).append(number)
 
     def generator(self, purpose: str) -> torch.Generator:
         return named_generator("ravel", self.entity_class, purpose, self.seed)
 
     def draw(self, attribute: str, purpose: str) -> list[tuple[int, int]]:
         """Bases are a sample of the known prompts, a source any known prompt of another value."""
-        places = self.places[attribute]
+        numbers = self.prompts_of[attribute]
         generator = self.generator(purpose)
-        bases = places
-        if len(places) >= self.n_pairs:
-            order = torch.randperm(len(places), generator=generator)[: self.n_pairs].tolist()
-            bases = [places[i] for i in order]
-        values = [self.known[place].prompt.question.value for place in places]
+        bases = numbers
+        if len(numbers) >= self.n_pairs:
+            order = torch.randperm(len(numbers), generator=generator)[: self.n_pairs].tolist()
+            bases = [numbers[i] for i in order]
+        values = [self.known[number].prompt.question.value for number in numbers]
         sources_of = {
-            value: [place for place, other in zip(places, values, strict=True) if other != value]
+            value: [number for number, other in zip(numbers, values, strict=True) if other != value]
             for value in set(values)
         }
         pairs: list[tuple[int, int]] = []

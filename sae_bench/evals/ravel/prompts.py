@@ -67,20 +67,20 @@ def questions_of(
             raise DatasetError(f"no '{entities.name}' has a value of '{attribute}': take another attribute.")
         pairs += [(attribute, template) for template in entities.templates[attribute]]
     rows = list(entities.attributes.items())
-    places = range(len(rows) * len(pairs))
-    if downsample is not None and downsample < len(places):
-        order = torch.randperm(len(places), generator=named_generator("ravel", entities.name, "prompts", seed))
+    numbers = range(len(rows) * len(pairs))
+    if downsample is not None and downsample < len(numbers):
+        order = torch.randperm(len(numbers), generator=named_generator("ravel", entities.name, "prompts", seed))
         chosen: Sequence[int] = sorted(order[:downsample].tolist())
     else:
-        chosen = places
+        chosen = numbers
     return list(_made(rows, pairs, chosen))
 
 
 def _made(
-    rows: Sequence[tuple[str, Mapping[str, str]]], pairs: Sequence[tuple[str, str]], places: Sequence[int]
+    rows: Sequence[tuple[str, Mapping[str, str]]], pairs: Sequence[tuple[str, str]], numbers: Sequence[int]
 ) -> Iterator[Question]:
-    for place in places:
-        (entity, values), (attribute, template) = rows[place // len(pairs)], pairs[place % len(pairs)]
+    for number in numbers:
+        (entity, values), (attribute, template) = rows[number // len(pairs)], pairs[number % len(pairs)]
         if attribute in values:
             yield Question(entity, attribute, template, values[attribute])
 
@@ -120,7 +120,7 @@ def tokenize_questions(
         )
         for question, ids, offsets in zip(part, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             end = question.template.index(SLOT) + len(question.entity)
-            last = max(place for place, (begin, stop) in enumerate(offsets) if begin < end and stop > begin)
+            last = max(token for token, (begin, stop) in enumerate(offsets) if begin < end and stop > begin)
             prompts.append(Prompt(question, (*start, *ids), len(start) + last))
     return prompts
 
@@ -136,6 +136,6 @@ def shared_beginnings(prompts: Sequence[Prompt]) -> list[int]:
         n = min(prompt.position for prompt in of_template)
         first = of_template[0].ids
         for prompt in of_template:
-            n = next((place for place in range(n) if prompt.ids[place] != first[place]), n)
+            n = next((token for token in range(n) if prompt.ids[token] != first[token]), n)
         lengths += [n] * len(of_template)
     return lengths

@@ -43,33 +43,33 @@ class Tails:
     @classmethod
     def of(cls, lm: LanguageModel, prompts: Sequence[Prompt], *, n_more: int) -> Tails:
         """Split prompts that will grow by `n_more` tokens; nothing is shared where the model cannot read on."""
-        order = sorted(range(len(prompts)), key=lambda place: (prompts[place].question.template, place))
+        order = sorted(range(len(prompts)), key=lambda number: (prompts[number].question.template, number))
         longest = max((len(prompt.ids) for prompt in prompts), default=0) + n_more
         window = attention_window(lm.config)
         # padding between beginning and tail widens the distance of tokens: it must not push them out of a window
         shares = lm.reads_on() and (window is None or 2 * longest <= window)
-        lengths = shared_beginnings([prompts[place] for place in order]) if shares else [0] * len(order)
+        lengths = shared_beginnings([prompts[number] for number in order]) if shares else [0] * len(order)
         number_of: dict[tuple[int, ...], int] = {}
         beginning_N = [0] * len(prompts)
-        for place, n in zip(order, lengths, strict=True):
-            beginning_N[place] = number_of.setdefault(prompts[place].ids[:n], len(number_of))
+        for number, n in zip(order, lengths, strict=True):
+            beginning_N[number] = number_of.setdefault(prompts[number].ids[:n], len(number_of))
         return cls(tuple(prompts), tuple(order), tuple(number_of), tuple(beginning_N))
 
-    def ids(self, place: int) -> tuple[int, ...]:
+    def ids(self, number: int) -> tuple[int, ...]:
         """The tokens of a prompt that are its own."""
-        return self.prompts[place].ids[self.n_shared(place) :]
+        return self.prompts[number].ids[self.n_shared(number) :]
 
-    def n_shared(self, place: int) -> int:
+    def n_shared(self, number: int) -> int:
         """How many tokens come before them."""
-        return len(self.beginnings[self.beginning_N[place]])
+        return len(self.beginnings[self.beginning_N[number]])
 
-    def position(self, place: int) -> int:
+    def position(self, number: int) -> int:
         """Where among its own tokens the entity ends."""
-        return self.prompts[place].position - self.n_shared(place)
+        return self.prompts[number].position - self.n_shared(number)
 
-    def padded(self, places: Sequence[int], *, left: bool) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
+    def padded(self, numbers: Sequence[int], *, left: bool) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
         """Token ids and which of them are real; padding on one side."""
-        rows = [self.ids(place) for place in places]
+        rows = [self.ids(number) for number in numbers]
         length = max(map(len, rows))
         ids_BL = torch.zeros(len(rows), length, dtype=torch.long)
         real_BL = torch.zeros(len(rows), length, dtype=torch.bool)
@@ -79,19 +79,19 @@ class Tails:
             real_BL[b, part] = True
         return ids_BL, real_BL
 
-    def batches(self, lm: LanguageModel, places: Sequence[int] | None = None, *, n_more: int) -> Iterator[list[int]]:
+    def batches(self, lm: LanguageModel, numbers: Sequence[int] | None = None, *, n_more: int) -> Iterator[list[int]]:
         """Places of prompts that are read together: of one beginning as far as that goes, then of like length."""
-        chosen = self.order if places is None else places
+        chosen = self.order if numbers is None else numbers
         ranked = sorted(chosen, key=lambda p: (self.n_shared(p), self.beginning_N[p], len(self.ids(p))))
         budget = TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
         batch: list[int] = []
         longest = 0
-        for place in ranked:
-            length = len(self.ids(place)) + n_more
+        for number in ranked:
+            length = len(self.ids(number)) + n_more
             if batch and max(longest, length) * (len(batch) + 1) > budget:
                 yield batch
                 batch, longest = [], 0
-            batch.append(place)
+            batch.append(number)
             longest = max(longest, length)
         if batch:
             yield batch
@@ -112,23 +112,23 @@ class Tails:
         lm.final_hidden(ids_BP, attention_mask_BL=real_BP.long(), cache=cache)
         return cache.past()
 
-    def past_of(self, lm: LanguageModel, places: Sequence[int]) -> Past | None:
+    def past_of(self, lm: LanguageModel, prompt_numbers: Sequence[int]) -> Past | None:
         """The past of the beginnings of some prompts, each read once."""
-        numbers = sorted({self.beginning_N[place] for place in places})
+        numbers = sorted({self.beginning_N[prompt_number] for prompt_number in prompt_numbers})
         past = self.read_beginnings(lm, numbers)
         row_of = {number: row for row, number in enumerate(numbers)}
-        rows_N = torch.tensor([row_of[self.beginning_N[place]] for place in places])
+        rows_N = torch.tensor([row_of[self.beginning_N[prompt_number]] for prompt_number in prompt_numbers])
         return None if past is None else past.select(rows_N)
 
 
-def with_halving(run: Callable[[list[int]], list[T]], places: list[int]) -> list[T]:
+def with_halving(run: Callable[[list[int]], list[T]], numbers: list[int]) -> list[T]:
     """`run` on all places, or on halves of them where memory does not suffice."""
     try:
-        return run(places)
+        return run(numbers)
     except torch.OutOfMemoryError:
-        if len(places) == 1:
+        if len(numbers) == 1:
             raise
-    logger.warning("out of memory on %d prompts; going on with halves", len(places))
+    logger.warning("out of memory on %d prompts; going on with halves", len(numbers))
     torch.cuda.empty_cache()
-    half = len(places) // 2
-    return [*with_halving(run, places[:half]), *with_halving(run, places[half:])]
+    half = len(numbers) // 2
+    return [*with_halving(run, numbers[:half]), *with_halving(run, numbers[half:])]

@@ -56,14 +56,14 @@ class PromptStates:
         self.lm = lm
         self.hook = parse_hook_name(hook)
         self.n_tokens = n_tokens
-        self.places = {place: row for row, place in enumerate(sorted(used))}
-        self.tails = Tails.of(lm, [prompts[place] for place in self.places], n_more=n_tokens)
+        self.row_of_prompt = {number: row for row, number in enumerate(sorted(used))}
+        self.tails = Tails.of(lm, [prompts[number] for number in self.row_of_prompt], n_more=n_tokens)
         self.past = self.tails.read_beginnings(lm, range(len(self.tails.beginnings)))
-        self.value_NW, self._streams = self._read({self.places[place] for place in trained})
+        self.value_NW, self._streams = self._read({self.row_of_prompt[number] for number in trained})
 
-    def rows(self, places: Sequence[int]) -> Int[Tensor, " B"]:
+    def rows(self, numbers: Sequence[int]) -> Int[Tensor, " B"]:
         """Rows of `value_NW` that belong to prompts."""
-        return torch.tensor([self.places[place] for place in places], dtype=torch.long)
+        return torch.tensor([self.row_of_prompt[number] for number in numbers], dtype=torch.long)
 
     # ---- before the change
 
@@ -78,9 +78,9 @@ class PromptStates:
         def run(rows: list[int]) -> list[tuple[Tensor, Tensor]]:
             ids_BL, real_BL = self.tails.padded(rows, left=False)
             names = [self.hook.name] if start is None else [self.hook.name, start]
-            found = self.lm.capture(ids_BL, names, attention_mask_BL=real_BL.long(), cache=self._cache(rows))
-            entity_BW = found[self.hook.name][range(len(rows)), [self.tails.position(row) for row in rows]]
-            stream_BLD = found[start or self.hook.name]
+            captured = self.lm.capture(ids_BL, names, attention_mask_BL=real_BL.long(), cache=self._cache(rows))
+            entity_BW = captured[self.hook.name][range(len(rows)), [self.tails.position(row) for row in rows]]
+            stream_BLD = captured[start or self.hook.name]
             return [(entity_BW[b], stream_BLD[b, : len(self.tails.ids(row))]) for b, row in enumerate(rows)]
 
         for batch in self.tails.batches(self.lm, n_more=0):

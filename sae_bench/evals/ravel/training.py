@@ -69,8 +69,8 @@ class _Learner:
         self.optimizer = torch.optim.Adam(swap.parameters, lr=schedule.learning_rate)
 
     def batch(self, step: int) -> slice:
-        place = step % self.schedule.steps_per_epoch(len(self.pairs.base_B))
-        return slice(place * self.schedule.pairs_per_step, (place + 1) * self.schedule.pairs_per_step)
+        step_in_epoch = step % self.schedule.steps_per_epoch(len(self.pairs.base_B))
+        return slice(step_in_epoch * self.schedule.pairs_per_step, (step_in_epoch + 1) * self.schedule.pairs_per_step)
 
     def update(self) -> None:
         self.optimizer.step()
@@ -83,9 +83,9 @@ def train(swaps: Sequence[Swap], pairs: Sequence[TrainPairs], states: PromptStat
     learners = [_Learner(swap, own, schedule) for swap, own in zip(swaps, pairs, strict=True)]
     losses: list[list[float]] = [[] for _ in learners]
     for step in range(max((len(learner.temperatures) for learner in learners), default=0)):
-        active = [place for place, learner in enumerate(learners) if step < len(learner.temperatures)]
-        for place, loss in zip(active, _step([learners[p] for p in active], step, states), strict=True):
-            losses[place].append(loss)
+        active = [number for number, learner in enumerate(learners) if step < len(learner.temperatures)]
+        for number, loss in zip(active, _step([learners[p] for p in active], step, states), strict=True):
+            losses[number].append(loss)
     last = [schedule.steps_per_epoch(len(own.base_B)) for own in pairs]
     return [sum(of[-n:]) / n for of, n in zip(losses, last, strict=True)]
 
@@ -124,7 +124,7 @@ def _gradient(
         index = torch.tensor(part, device=device)
         value_PW = value_BW.detach()[index].requires_grad_()
         with torch.enable_grad():
-            logits_PV = states.changed_logits([rows[place] for place in part], value_PW).float()
+            logits_PV = states.changed_logits([rows[pair] for pair in part], value_PW).float()
             losses_P = torch.nn.functional.cross_entropy(logits_PV, target_B[part].to(device), reduction="none")
             (losses_P * weight_B[part].to(device)).sum().backward()
         assert value_PW.grad is not None
@@ -138,8 +138,8 @@ def _parts(rows: Sequence[int], states: PromptStates) -> list[list[int]]:
     budget = TOKENS_ON_CPU if states.lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
     lengths = [len(states.tails.ids(row)) for row in rows]
     parts: list[list[int]] = [[]]
-    for place in sorted(range(len(rows)), key=lambda p: lengths[p]):
-        if parts[-1] and lengths[place] * (len(parts[-1]) + 1) > budget:
+    for pair in sorted(range(len(rows)), key=lambda p: lengths[p]):
+        if parts[-1] and lengths[pair] * (len(parts[-1]) + 1) > budget:
             parts.append([])
-        parts[-1].append(place)
+        parts[-1].append(pair)
     return parts

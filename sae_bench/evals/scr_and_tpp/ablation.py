@@ -67,9 +67,9 @@ class TokenSource:
     token_ids: Sequence[Sequence[int]]
 
 
-def logits(probes: AdamWProbes, x_TD: Float[Tensor, "T D"], places: Sequence[int]) -> Float[Tensor, "J T"]:
-    """w.x + b of the probes at `places`."""
-    index = list(places)
+def logits(probes: AdamWProbes, x_TD: Float[Tensor, "T D"], probe_numbers: Sequence[int]) -> Float[Tensor, "J T"]:
+    """w.x + b of the probes at `probe_numbers`."""
+    index = list(probe_numbers)
     return probes.weights_PF[index] @ x_TD.T + probes.bias_P[index][:, None]
 
 
@@ -196,10 +196,10 @@ def decoded_shifts(
     """
     shifts = [torch.zeros(len(sizes), len(a.evaluated), len(a.test_rows)) for a in ablations]
     groups: dict[int, list[int]] = {}
-    for place, ablation in enumerate(ablations):
-        groups.setdefault(id(ablation.test_rows), []).append(place)
-    for places in groups.values():
-        rows = ablations[places[0]].test_rows.tolist()
+    for number, ablation in enumerate(ablations):
+        groups.setdefault(id(ablation.test_rows), []).append(number)
+    for together in groups.values():
+        rows = ablations[together[0]].test_rows.tolist()
         for batch in _batches(sae, source, rows):
             ids_BL, valid_BL = pad([source.token_ids[rows[u]] for u in batch], source.lm)
             x_BLD = capture_with_halving(source.lm, ids_BL, [source.hook_name])[source.hook_name]
@@ -210,12 +210,12 @@ def decoded_shifts(
             codes_TF = sae.encode(x_TD)
             decoded_TD = sae.decode(codes_TF).float()
             count_B1 = valid_BL.sum(dim=1, keepdim=True).float()
-            for place in places:
-                weights_DJ = weights_PD[list(ablations[place].evaluated)].T.to(x_BLD.device)
-                for n, ablated_TD in enumerate(_decodings(sae, codes_TF, latents[place], sizes)):
+            for number in together:
+                weights_DJ = weights_PD[list(ablations[number].evaluated)].T.to(x_BLD.device)
+                for n, ablated_TD in enumerate(_decodings(sae, codes_TF, latents[number], sizes)):
                     moved_BD = torch.zeros(len(batch), x_TD.shape[1], device=x_BLD.device)
                     moved_BD.index_add_(0, token_text_T, ablated_TD.float() - decoded_TD)
-                    shifts[place][n][:, batch] = (moved_BD / count_B1 @ weights_DJ).T.cpu()
+                    shifts[number][n][:, batch] = (moved_BD / count_B1 @ weights_DJ).T.cpu()
     return shifts
 
 
@@ -226,7 +226,7 @@ def _batches(sae: Any, source: TokenSource, rows: Sequence[int]) -> list[list[in
     lengths = [len(source.token_ids[rows[u]]) for u in full]
     max_tokens = max(1, min(16_384, _DENSE_CODES // int(sae.W_dec.shape[0])))
     batches = bucket_by_length(lengths, max_tokens=max_tokens, max_texts=256)
-    return [[full[place] for place in batch] for batch in batches]
+    return [[full[number] for number in batch] for batch in batches]
 
 
 def _decodings(sae: Any, codes_TF: Tensor, latents_K: Tensor, sizes: Sequence[int]) -> Iterator[Tensor]:

@@ -121,12 +121,14 @@ def prepare_scr(
         contrasts = {concept: Contrast(*rows_of(pair.train, concept)) for concept in CONCEPTS}
         for s in range(len(seeds)):
             first = (p * len(seeds) + s) * len(CONCEPTS)
-            places = {concept: first + c for c, concept in enumerate(CONCEPTS)}
+            probe_of = {concept: first + c for c, concept in enumerate(CONCEPTS)}
             for ablated, asked in DIRECTIONS.values():
-                ablation = Ablation(places[ablated], contrasts[ablated], (places["biased"],), test_rows_U, signed=False)
+                ablation = Ablation(
+                    probe_of[ablated], contrasts[ablated], (probe_of["biased"],), test_rows_U, signed=False
+                )
                 ablations.append(ablation)
                 base.append(logits(probes, x_UD, ablation.evaluated)[0])
-                right_U = (logits(probes, x_UD, [places[asked]])[0] > 0) == balanced_labels(len(x_UD), asked)
+                right_U = (logits(probes, x_UD, [probe_of[asked]])[0] > 0) == balanced_labels(len(x_UD), asked)
                 clean.append(right_U)
     return PreparedScr(tuple(pairs), tuple(seeds), probes, tuple(ablations), tuple(base), tuple(clean))
 

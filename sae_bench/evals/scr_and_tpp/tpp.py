@@ -83,17 +83,17 @@ def prepare_tpp(
         test_rows_U = torch.cat([dataset.test_rows[name] for name in dataset.classes])
         x_UD = activations_TD[test_rows_U].cpu()
         for seed in seeds:
-            places = tuple(range(first, first + len(dataset.classes)))
+            probe_numbers = tuple(range(first, first + len(dataset.classes)))
             first += len(dataset.classes)
             draws = [_measuring_draw(dataset, name, seed) for name in dataset.classes]
             measured[dataset.name, seed] = Measured(
                 torch.stack([rows for rows, _ in draws]),
                 torch.stack([labels for _, labels in draws]).bool(),
-                logits(probes, x_UD, places),
+                logits(probes, x_UD, probe_numbers),
             )
-            for place, name in zip(places, dataset.classes, strict=True):
+            for number, name in zip(probe_numbers, dataset.classes, strict=True):
                 contrast = _contrast(dataset, name, seed)
-                ablations.append(Ablation(place, contrast, places, test_rows_U, signed=True))
+                ablations.append(Ablation(number, contrast, probe_numbers, test_rows_U, signed=True))
     return PreparedTpp(tuple(datasets), tuple(seeds), probes, tuple(ablations), measured)
 
 

@@ -29,10 +29,10 @@ class ProbedTexts:
     @classmethod
     def of(cls, labelled: Sequence[LabelledTexts]) -> ProbedTexts:
         """The units of these data sets."""
-        places = [(texts, name) for texts in labelled for name in texts.classes]
-        parts = (part for texts, name in places for part in (texts.name, name, *texts.test[name]))
+        classes = [(texts, name) for texts in labelled for name in texts.classes]
+        parts = (part for texts, name in classes for part in (texts.name, name, *texts.test[name]))
         return cls(
-            units_key("sparse_probing", parts), unit_ids(text for texts, name in places for text in texts.test[name])
+            units_key("sparse_probing", parts), unit_ids(text for texts, name in classes for text in texts.test[name])
         )
 
 
@@ -68,9 +68,9 @@ def _values(
         place_of_row[order] = torch.arange(start, start + len(order))
         seeds = list(dict.fromkeys(draw.seed for draw in one.draws))
         for draw, correct_N in zip(one.draws, result.correct[key], strict=True):
-            places, seed = place_of_row[draw.test_rows.cpu()], seeds.index(draw.seed)
-            share = 1.0 / (len(prepared) * n_classes * len(places))
-            share_SU[seed, places] += share
-            right_SU[seed, places] += share * correct_N
+            units_N, seed = place_of_row[draw.test_rows.cpu()], seeds.index(draw.seed)
+            share = 1.0 / (len(prepared) * n_classes * len(units_N))
+            share_SU[seed, units_N] += share
+            right_SU[seed, units_N] += share * correct_N
         start += len(order)
     return of_uneven_units(right_SU, share_SU, weights_U, metric_S)  # a decision at zero may be rounded otherwise

@@ -80,13 +80,13 @@ def fit_cross_validated(problems: Sequence[Problem], penalty: Penalty) -> list[P
         fit = _fit(penalty, x_PNK, labels_PN, mask_PN, c_P, _starts(chosen, x_PNK))
         train_auc_P = roc_auc(fit.decision(x_PNK), labels_PN, mask_PN).tolist()
         scores = _test_scores(fit, [problems[i] for i in batch])
-        for place, i in enumerate(batch):
-            val_auc = chosen[place].val_auc
+        for row, i in enumerate(batch):
+            val_auc = chosen[row].val_auc
             results[i] = ProbeScores(
-                *scores[place],
-                val_auc=train_auc_P[place] if val_auc is None else val_auc,
-                c=chosen[place].c,
-                converged=chosen[place].converged and bool(fit.converged_P[place]),
+                *scores[row],
+                val_auc=train_auc_P[row] if val_auc is None else val_auc,
+                c=chosen[row].c,
+                converged=chosen[row].converged and bool(fit.converged_P[row]),
             )
     return [result for result in results if result is not None]
 
@@ -139,24 +139,24 @@ def _fit_folds(problems: Sequence[Problem], penalty: Penalty) -> list[list[_Fold
     """Fits of every fold of every problem along the grid."""
     results: list[list[_FoldFits]] = [[_FoldFits([NEUTRAL_AUC] * len(STRENGTHS)) for _ in p.folds] for p in problems]
     folds = [
-        (i, place)
+        (i, fold_number)
         for i, problem in enumerate(problems)
-        for place, fold in enumerate(problem.folds)
+        for fold_number, fold in enumerate(problem.folds)
         if _has_both_classes(problem.train_labels_N, fold)
     ]
     for batch in _batches([len(problems[i].train_NK) for i, _ in folds], _width(problems)):
         members = [folds[at] for at in batch]
         x_PNK, labels_PN, mask_PN = _padded([(problems[i].train_NK, problems[i].train_labels_N) for i, _ in members])
         validation_PN = torch.zeros_like(mask_PN)
-        for row, (i, place) in enumerate(members):
-            validation_PN[row, problems[i].folds[place].to(mask_PN.device)] = True
+        for row, (i, fold_number) in enumerate(members):
+            validation_PN[row, problems[i].folds[fold_number].to(mask_PN.device)] = True
         path = _fit_path(penalty, x_PNK, labels_PN, mask_PN & ~validation_PN)
         auc_GP = torch.stack([roc_auc(fit.decision(x_PNK), labels_PN, validation_PN) for fit in path])
         weights_GPK = torch.stack([fit.weights_PK for fit in path])
         bias_GP = torch.stack([fit.bias_P for fit in path])
         converged_GP = torch.stack([fit.converged_P for fit in path])
-        for row, (i, place) in enumerate(members):
-            results[i][place] = _FoldFits(
+        for row, (i, fold_number) in enumerate(members):
+            results[i][fold_number] = _FoldFits(
                 auc_GP[:, row].tolist(), weights_GPK[:, row], bias_GP[:, row], converged_GP[:, row].tolist()
             )
     return results
@@ -193,12 +193,12 @@ def _fit(
 def _starts(choices: Sequence[_Choice], x_PNK: Tensor) -> LogisticFit | None:
     """The starting points of a batch; None unless every problem has one."""
     starts = [choice.start for choice in choices]
-    found = [start for start in starts if start is not None]
-    if len(found) < len(starts):
+    given = [start for start in starts if start is not None]
+    if len(given) < len(starts):
         return None
-    none_P = torch.zeros(len(found), dtype=torch.long, device=x_PNK.device)
-    weights_PK = torch.cat([start.weights_PK for start in found])
-    return LogisticFit(weights_PK, torch.cat([start.bias_P for start in found]), none_P, none_P.bool())
+    none_P = torch.zeros(len(given), dtype=torch.long, device=x_PNK.device)
+    weights_PK = torch.cat([start.weights_PK for start in given])
+    return LogisticFit(weights_PK, torch.cat([start.bias_P for start in given]), none_P, none_P.bool())
 
 
 def _has_both_classes(labels_N: Tensor, fold: Tensor) -> bool:

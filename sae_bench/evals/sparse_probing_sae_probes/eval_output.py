@@ -43,8 +43,8 @@ def metric_path(key: str) -> str:
 
 def metrics_by_k(values: dict[str, Any], ks: list[int]) -> dict[int, dict[str, float]]:
     """k -> metric -> score, of those that there are."""
-    found = {k: {m: v for m in METRICS if (v := values.get(top_k_key(k, m))) is not None} for k in ks}
-    return {k: scores for k, scores in found.items() if scores}
+    scores_of_k = {k: {m: v for m in METRICS if (v := values.get(top_k_key(k, m))) is not None} for k in ks}
+    return {k: scores for k, scores in scores_of_k.items() if scores}
 
 
 def _llm_fields(*, shown: bool = True) -> dict[str, Any]:

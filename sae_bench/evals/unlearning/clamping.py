@@ -76,10 +76,10 @@ class _Linear:
         return (self.codes_NK[:, self._places(clamp)] > 0).any(dim=1)
 
     def clamped(self, clamp: Clamp) -> Tensor:
-        places = self._places(clamp)
-        codes_NK = self.codes_NK[:, places]
+        index_J = self._places(clamp)
+        codes_NK = self.codes_NK[:, index_J]
         change_NK = torch.where(codes_NK > 0, -clamp.multiplier - codes_NK, 0.0)
-        return self.x_ND + change_NK @ self.W_dec_KD[places]
+        return self.x_ND + change_NK @ self.W_dec_KD[index_J]
 
     def _places(self, clamp: Clamp) -> Int[Tensor, " K"]:
         return torch.searchsorted(self.index_K, torch.tensor(clamp.latents, device=self.index_K.device))

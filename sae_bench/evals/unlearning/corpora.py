@@ -86,17 +86,17 @@ def _everyday_texts() -> Iterator[str]:
 def _open_gated(data_dir: Path | None) -> TextSource:
     """The gated corpus: the file that was handed out, else a copy of its repository, else the hub for who is let in."""
     folders = [PUBLISHED_FOLDER] if data_dir is None else [data_dir / BIO_FORGET_REPO, data_dir, PUBLISHED_FOLDER]
-    places = [folder / BIO_FORGET_FILE for folder in folders]
-    for place in places:
-        if place.is_file():
-            return _open_corpus(str(place), data_dir)
+    candidates = [folder / BIO_FORGET_FILE for folder in folders]
+    for candidate in candidates:
+        if candidate.is_file():
+            return _open_corpus(str(candidate), data_dir)
     gated = CorpusSpec(name=BIO_FORGET, description="Texts to be unlearned.", repo=BIO_FORGET_REPO)
     try:
         return _open_corpus(gated, data_dir)
     except (DatasetError, PrerequisiteError) as error:
         raise PrerequisiteError(
             f"the forget corpus '{BIO_FORGET}' is handed out on request only and was not found (looked for "
-            f"{', '.join(map(str, places))}; {error}) Next: ask for it at {BIO_FORGET_REQUEST} and log in with "
+            f"{', '.join(map(str, candidates))}; {error}) Next: ask for it at {BIO_FORGET_REQUEST} and log in with "
             f"`hf auth login`, or put the file {BIO_FORGET_FILE} into one of these places or name its path as "
             f"forget_corpus; or unlearn another topic with forget_corpus and forget_dataset, such as {GEOGRAPHY}."
         ) from error

@@ -97,7 +97,7 @@ class Cloze:
     def scores(self, states: ReadStates) -> Float[Tensor, "R W"]:
         """Mean log-likelihood in nats per scored token, (R, 1)."""
         target_N = torch.tensor([token for row in states.rows for token in row.ids[row.scored_from :]])
-        row_N = torch.tensor([place for place, row in enumerate(states.rows) for _ in row.reads])
+        row_N = torch.tensor([number for number, row in enumerate(states.rows) for _ in row.reads])
         log_prob_N = self._log_probs(states, target_N)
         total_R = torch.zeros(len(states.rows)).index_add(0, row_N, log_prob_N)
         return (total_R / torch.bincount(row_N, minlength=len(states.rows)))[:, None]
@@ -140,18 +140,18 @@ def letter_tokens(lm: LanguageModel) -> Tensor:
     Raises:
         ModelError: neither way has four tokens of its own.
     """
-    found: list[list[int]] = []
+    ids_of_letters: list[list[int]] = []
     for before in ("", " "):
         encoded = [lm.tokenizer(before + letter, add_special_tokens=False)["input_ids"] for letter in LETTERS]
         ids = [tokens[0] for tokens in encoded if len(tokens) == 1]
-        if len(set(ids)) == len(LETTERS) and ids not in found:
-            found.append(ids)
-    if not found:
+        if len(set(ids)) == len(LETTERS) and ids not in ids_of_letters:
+            ids_of_letters.append(ids)
+    if not ids_of_letters:
         raise ModelError(
             f"the tokenizer of '{lm.name}' has no single tokens for the letters {', '.join(LETTERS)}. Next: take "
             "answer_format cloze."
         )
-    return torch.tensor(found)
+    return torch.tensor(ids_of_letters)
 
 
 def _tokens_at_once(lm: LanguageModel) -> int:

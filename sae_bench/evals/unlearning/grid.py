@@ -124,8 +124,8 @@ class QuestionStates:
             trees = trees_P[part]
             states = self._run(captured, trees, value_PLD[part.to(value_PLD.device)])
             n_rows = torch.tensor([len(captured.batch.trees[tree].rows) for tree in trees.tolist()])
-            clamp_R = torch.tensor([clamp_P[place] for place in part.tolist()]).repeat_interleave(n_rows)
-            scores_GRW[clamp_R, states.places] = self.reader.scores(states)
+            clamp_R = torch.tensor([clamp_P[pair] for pair in part.tolist()]).repeat_interleave(n_rows)
+            scores_GRW[clamp_R, states.row_numbers] = self.reader.scores(states)
 
     def _run(self, captured: Captured, trees_P: Int[Tensor, " P"], value_PLD: Tensor) -> ReadStates:
         """What is read of some trees with a value in the place of that at the hook; earlier layers do not run."""
@@ -181,7 +181,7 @@ def _in_order(reader: AnswerReader, states: Sequence[ReadStates]) -> Float[Tenso
     """Scores of all rows, each at its place."""
     if not states:
         return torch.zeros(0, N_CHOICES // reader.rows_per_ask)
-    order = torch.cat([state.places for state in states]).argsort()
+    order = torch.cat([state.row_numbers for state in states]).argsort()
     return torch.cat([reader.scores(state) for state in states])[order]
 
 
@@ -194,5 +194,5 @@ def _joined(a: ReadStates, b: ReadStates) -> ReadStates:
         torch.cat([a.hidden_UD, b.hidden_UD]),
         torch.cat([a.read_N, b.read_N + len(a.hidden_UD)]),
         (*a.rows, *b.rows),
-        torch.cat([a.places, b.places]),
+        torch.cat([a.row_numbers, b.row_numbers]),
     )

@@ -68,7 +68,7 @@ def find_known(
         "correct-no-tricks": [ask.question for ask in known if not has_trick(ask.question)],
     }
     counts = {"questions": len(all_asks), "correct in the given order": len(given)}
-    counts |= {kind: len(found) for kind, found in kinds.items()}
+    counts |= {kind: len(questions_of_kind) for kind, questions_of_kind in kinds.items()}
     return KnownQuestions(questions.name, questions.subject, tuple(kinds[target]), counts)
 
 
@@ -96,4 +96,4 @@ def _right_often(asks: Sequence[Ask], orders: Sequence[Order], answer: Answer, *
 
 
 def _is_rotation(order: Order) -> bool:
-    return all(place == (order[0] + step) % N_CHOICES for step, place in enumerate(order))
+    return all(letter == (order[0] + step) % N_CHOICES for step, letter in enumerate(order))

@@ -37,7 +37,7 @@ class Ask:
     @property
     def choices(self) -> tuple[str, ...]:
         """The choices in this order."""
-        return tuple(self.question.choices[place] for place in self.order)
+        return tuple(self.question.choices[number] for number in self.order)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def cloze_rows(lm: LanguageModel, asks: Sequence[Ask], *, chat: bool) -> list[Ro
     whole = _token_ids(
         lm, [prompt + choice for prompt, ask in zip(prompts, asks, strict=True) for choice in ask.choices]
     )
-    return [Row(tuple(ids), _scored_from(ids, starts[place // N_CHOICES])) for place, ids in enumerate(whole)]
+    return [Row(tuple(ids), _scored_from(ids, starts[number // N_CHOICES])) for number, ids in enumerate(whole)]
 
 
 def _in_chat(lm: LanguageModel, text: str) -> str:
@@ -132,4 +132,4 @@ def _scored_from(ids: Sequence[int], prompt: Sequence[int]) -> int:
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     """How many tokens two rows share from the start."""
-    return next((place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return next((length for length, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -27,17 +27,17 @@ class RowTree:
     """Rows laid over one another.
 
     Attributes:
-        rows, places: the rows, and where they stand among all rows.
+        rows, row_numbers: the rows, and where they stand among all rows.
     """
 
     tree: TokenTree
     rows: tuple[Row, ...]
-    places: tuple[int, ...]
+    row_numbers: tuple[int, ...]
 
     @cached_property
     def reads(self) -> tuple[Int[Tensor, " U"], Int[Tensor, " N"]]:
         """Distinct tokens whose hidden states are read, and which of them each read of each row in turn is."""
-        wanted = [path[place] for row, path in zip(self.rows, self.tree.paths, strict=True) for place in row.reads]
+        wanted = [path[token] for row, path in zip(self.rows, self.tree.paths, strict=True) for token in row.reads]
         return torch.tensor(wanted).unique(return_inverse=True)
 
 
@@ -67,7 +67,7 @@ class ReadStates:
     hidden_UD: Float[Tensor, "U D"]
     read_N: Int[Tensor, " N"]
     rows: tuple[Row, ...]
-    places: Int[Tensor, " R"]
+    row_numbers: Int[Tensor, " R"]
 
 
 def tree_batches(
@@ -75,12 +75,12 @@ def tree_batches(
 ) -> Iterator[TreeBatch]:
     """All rows in trees, in batches of about one size; each row in a tree of its own where the model cannot share."""
     trees = [
-        RowTree(TokenTree.of([rows[place].ids for place in group]), tuple(rows[place] for place in group), group)
+        RowTree(TokenTree.of([rows[number].ids for number in group]), tuple(rows[number] for number in group), group)
         for group in _groups(rows, rows_per_ask if _can_share(lm, rows) else 0)
     ]
     sizes = [len(tree.tree.ids) for tree in trees]
     for batch in bucket_by_length(sizes, max_tokens=tokens_at_once(lm), max_texts=max_trees or len(trees) or 1):
-        yield _batch(lm, tuple(trees[place] for place in batch))
+        yield _batch(lm, tuple(trees[number] for number in batch))
 
 
 def read_states(trees: Sequence[RowTree], hidden_BLD: Float[Tensor, "B L D"]) -> ReadStates:
@@ -94,8 +94,8 @@ def read_states(trees: Sequence[RowTree], hidden_BLD: Float[Tensor, "B L D"]) ->
         reads.append(read_N + n_distinct)
         n_distinct += len(distinct_U)
     rows = tuple(row for tree in trees for row in tree.rows)
-    places = torch.tensor([place for tree in trees for place in tree.places])
-    return ReadStates(torch.cat(hidden), torch.cat(reads), rows, places)
+    row_numbers = torch.tensor([number for tree in trees for number in tree.row_numbers])
+    return ReadStates(torch.cat(hidden), torch.cat(reads), rows, row_numbers)
 
 
 def tokens_at_once(lm: LanguageModel) -> int:
@@ -112,14 +112,14 @@ def _can_share(lm: LanguageModel, rows: Sequence[Row]) -> bool:
 def _groups(rows: Sequence[Row], rows_per_ask: int) -> Iterator[tuple[int, ...]]:
     """Places of rows that go into one tree; `rows_per_ask` 0 keeps every row by itself."""
     if rows_per_ask == 0:
-        yield from ((place,) for place in range(len(rows)))
+        yield from ((number,) for number in range(len(rows)))
         return
     group: list[int] = []
     size = 0
     for start in range(0, len(rows), rows_per_ask):
         ask = range(start, start + rows_per_ask)
-        shared = [common_prefix(rows[place].ids, rows[place - 1].ids) if place else 0 for place in ask]
-        added = sum(len(rows[place].ids) - n for place, n in zip(ask, shared, strict=True))
+        shared = [common_prefix(rows[number].ids, rows[number - 1].ids) if number else 0 for number in ask]
+        added = sum(len(rows[number].ids) - n for number, n in zip(ask, shared, strict=True))
         if group and (shared[0] < MIN_SHARED_TOKENS or size + added > MAX_TREE_TOKENS):
             yield tuple(group)
             group, size = [], shared[0]

@@ -80,10 +80,10 @@ def _row(letter: str, stats: StatsAndLikelyFalseNegativeResults, word: WordAbsor
         "split_feat_acts": [latent.activation for latent in own],
         "split_feat_probe_cos": [latent.probe_cos_sim for latent in own],
     }  # fmt: skip
-    for place, latent in (("top", top[0]), ("second", top[min(1, len(top) - 1)])):
-        row[f"{place}_projection_feat"] = latent.feature_id
-        row[f"{place}_probe_projection"] = latent.probe_projection
-        row[f"{place}_projection_feat_probe_cos"] = latent.probe_cos_sim
+    for rank, latent in (("top", top[0]), ("second", top[min(1, len(top) - 1)])):
+        row[f"{rank}_projection_feat"] = latent.feature_id
+        row[f"{rank}_probe_projection"] = latent.probe_projection
+        row[f"{rank}_projection_feat_probe_cos"] = latent.probe_cos_sim
     return row | {
         "probe_projections": [latent.probe_projection for latent in top],
         "projection_feats": [latent.feature_id for latent in top],

@@ -187,7 +187,7 @@ def gen_and_save_df_acts_probing(
     reader, folder = PromptReader(model), Path(path)
     folder.mkdir(parents=True, exist_ok=True)
 
-    def kept(side: str, dataset: Sequence[LabelledPrompt]) -> tuple[pd.DataFrame, np.memmap]:
+    def saved(side: str, dataset: Sequence[LabelledPrompt]) -> tuple[pd.DataFrame, np.memmap]:
         columns = {
             "prompt": [prompt.base for prompt, _ in dataset],
             "HOOK_POINT": hook_point,
@@ -203,7 +203,7 @@ def gen_and_save_df_acts_probing(
         write_text_atomically(folder / f"{side}_df.csv", table.to_csv())
         return table, on_disk
 
-    (train_df, train), (test_df, test) = kept("train", train_dataset), kept("test", test_dataset)
+    (train_df, train), (test_df, test) = saved("train", train_dataset), saved("test", test_dataset)
     return train_df, test_df, train, test
 
 

@@ -34,10 +34,10 @@ def plot_correlation_heatmap(
     with style.large_text() as plt:
         fig, ax = plt.subplots(figsize=figsize)
         image = ax.imshow(table.to_numpy(), cmap=cmap, vmin=-1, vmax=1)
-        places = range(len(metric_names))
-        ax.set_xticks(places, labels=list(metric_names), rotation=45, ha="right")
-        ax.set_yticks(places, labels=list(metric_names))
-        for row, column in ((r, c) for r in places for c in places if annot):
+        ticks = range(len(metric_names))
+        ax.set_xticks(ticks, labels=list(metric_names), rotation=45, ha="right")
+        ax.set_yticks(ticks, labels=list(metric_names))
+        for row, column in ((r, c) for r in ticks for c in ticks if annot):
             value = table.iat[row, column]
             ax.text(column, row, f"{value:.2f}", ha="center", va="center", color="w" if abs(value) > 0.6 else "k")
         fig.colorbar(image, ax=ax)
@@ -60,13 +60,13 @@ def plot_correlation_scatter(
     """One metric against another with the least-squares line and its correlation; needs two SAEs that have both."""
     names = list(plotting_results) if ae_names is None else list(ae_names)
     pairs = [(_number(plotting_results[n].get(metric_x)), _number(plotting_results[n].get(metric_y))) for n in names]
-    kept = np.array([pair for pair in pairs if not np.isnan(pair).any()])
-    if len(kept) < 2:
-        logger.warning("%d SAEs have both %s and %s: nothing to draw", len(kept), metric_x, metric_y)
+    values_P2 = np.array([pair for pair in pairs if not np.isnan(pair).any()])
+    if len(values_P2) < 2:
+        logger.warning("%d SAEs have both %s and %s: nothing to draw", len(values_P2), metric_x, metric_y)
         return None
-    x, y = kept.T
+    x, y = values_P2.T
     fit = stats.linregress(x, y)
-    logger.info("r = %.4f, r² = %.4f, p = %.4f over %d SAEs", fit.rvalue, fit.rvalue**2, fit.pvalue, len(kept))
+    logger.info("r = %.4f, r² = %.4f, p = %.4f over %d SAEs", fit.rvalue, fit.rvalue**2, fit.pvalue, len(values_P2))
     with style.large_text() as plt:
         fig, ax = plt.subplots(figsize=figsize)
         ax.scatter(x, y, color="blue", label="SAE")

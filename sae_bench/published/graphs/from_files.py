@@ -113,8 +113,8 @@ def plot_best_of_ks_results(
     _check_label(baseline_sae, baseline_label)
     baseline = None
     if baseline_sae is not None:
-        found = result_files.get_eval_results(_paths([baseline_sae], results_path))
-        (values,) = get_best_results(found, results_path, ks).values()
+        core_and_eval = result_files.get_eval_results(_paths([baseline_sae], results_path))
+        (values,) = get_best_results(core_and_eval, results_path, ks).values()
         baseline = values[BEST]
     by_type, by_size = _image_names(image_base_name)
     scatter.plot_3var_graph(
@@ -147,8 +147,8 @@ def get_best_results(
 
 
 def _of_folders(saes: Sequence[SAEName], results_path: str, core_path: str) -> dict[str, dict[str, Any]]:
-    found = result_files.get_eval_results(_paths(saes, results_path))
-    return result_files.with_core(found, result_files.get_core_results(_paths(saes, core_path)))
+    results = result_files.get_eval_results(_paths(saes, results_path))
+    return result_files.with_core(results, result_files.get_core_results(_paths(saes, core_path)))
 
 
 def _paths(saes: Sequence[SAEName], folder: str) -> list[str]:

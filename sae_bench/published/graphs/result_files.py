@@ -46,8 +46,8 @@ def get_custom_metric_key_and_name(eval_path: str, k: int | None = None) -> tupl
 
 def find_eval_results_files(folders: Sequence[str]) -> list[str]:
     """Every result file in these folders and below, sorted."""
-    found = [path for folder in folders for path in Path(folder).rglob(f"*{ENDING}")]
-    return [str(path) for path in sorted(found)]
+    paths = [path for folder in folders for path in Path(folder).rglob(f"*{ENDING}")]
+    return [str(path) for path in sorted(paths)]
 
 
 def get_eval_results(eval_filenames: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -157,16 +157,16 @@ def plot_interactive_3var_graph(
 
 def _drawable(results: Results, *keys: str) -> dict[str, Mapping[str, Any]]:
     """The SAEs that can be drawn. Raises `UsageError` if there are none."""
-    kept = style.with_value(results, *keys)
-    if not kept:
+    drawable = style.with_value(results, *keys)
+    if not drawable:
         raise UsageError(f"none of {len(results)} SAEs has a number for all of {', '.join(keys)}: nothing to draw.")
-    return kept
+    return drawable
 
 
 def _by_class(results: Results, order: Mapping[str, str]) -> dict[str, Sequence[Mapping[str, Any]]]:
     """Architecture -> its SAEs, in the order of the legend."""
     grouped = {trainer: [d for d in results.values() if d["sae_class"] == trainer] for trainer in order}
-    return {trainer: found for trainer, found in grouped.items() if found}
+    return {trainer: of_trainer for trainer, of_trainer in grouped.items() if of_trainer}
 
 
 def _baseline(ax: Any, value: Number | None, label: str | None) -> None:

@@ -124,12 +124,12 @@ def collect_sae_activations(
     """Codes of an SAE for all tokens, or of the selected latents; masked tokens are zeros."""
     del layer
     lm = _checked(model)
-    found = []
+    codes = []
     for ids_BL, x_BLD in _activations(tokens, lm, batch_size, hook_name):
         f_BLF = _encode(sae, x_BLD) * _mask(ids_BL, lm, x_BLD, mask_bos_pad_eos_tokens)
         f_BLF = f_BLF if selected_latents is None else f_BLF[:, :, list(selected_latents)]
-        found.append(f_BLF if activation_dtype is None else f_BLF.to(activation_dtype))
-    return torch.cat(found)
+        codes.append(f_BLF if activation_dtype is None else f_BLF.to(activation_dtype))
+    return torch.cat(codes)
 
 
 @torch.no_grad()
@@ -170,9 +170,9 @@ def save_activations(
     lm = _checked(model)
     Path(artifacts_dir).mkdir(parents=True, exist_ok=True)
     for i, chunk_SL in enumerate(tokens.split(save_size)[:num_chunks]):
-        kept = [x_BLD.cpu() for _, x_BLD in _activations(chunk_SL, lm, batch_size, hook_name)]
+        activations = [x_BLD.cpu() for _, x_BLD in _activations(chunk_SL, lm, batch_size, hook_name)]
         valid_SL = get_bos_pad_eos_mask(chunk_SL, lm.tokenizer)
-        tensors = {"activations": torch.cat(kept), "tokens": chunk_SL.cpu(), "is_text": valid_SL.cpu()}
+        tensors = {"activations": torch.cat(activations), "tokens": chunk_SL.cpu(), "is_text": valid_SL.cpu()}
         with atomic_path(_chunk(artifacts_dir, i, num_chunks)) as partial:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
 
@@ -188,19 +188,19 @@ def encode_precomputed_activations(
     activation_dtype: torch.dtype | None = None,
 ) -> Float[Tensor, "B L F"]:
     """Codes of what `save_activations` kept. Raises `PrerequisiteError` if a file is missing."""
-    found = []
+    codes = []
     for i in range(num_chunks):
         path = _chunk(activation_dir, i, num_chunks)
         if not path.is_file():
             raise PrerequisiteError(f"there is no '{path}'. Next: save_activations(..., num_chunks={num_chunks}).")
-        kept = load_file(path)
-        pairs = zip(kept["activations"].split(sae_batch_size), kept["is_text"].split(sae_batch_size), strict=True)
+        saved = load_file(path)
+        pairs = zip(saved["activations"].split(sae_batch_size), saved["is_text"].split(sae_batch_size), strict=True)
         for x_BLD, valid_BL in pairs:
             f_BLF = _encode(sae, x_BLD)
             f_BLF = f_BLF * valid_BL[:, :, None].to(f_BLF.device) if mask_bos_pad_eos_tokens else f_BLF
             f_BLF = f_BLF if selected_latents is None else f_BLF[:, :, list(selected_latents)]
-            found.append(f_BLF if activation_dtype is None else f_BLF.to(activation_dtype))
-    return torch.cat(found)
+            codes.append(f_BLF if activation_dtype is None else f_BLF.to(activation_dtype))
+    return torch.cat(codes)
 
 
 # ---- parts

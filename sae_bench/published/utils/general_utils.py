@@ -133,7 +133,7 @@ def average_results_dictionaries(
     for name in dataset_names:
         for metric, value in results_dict[f"{name}_results"].items():
             values.setdefault(metric, []).append(value)
-    return {metric: sum(found) / len(found) for metric, found in values.items()}
+    return {metric: sum(of_metric) / len(of_metric) for metric, of_metric in values.items()}
 
 
 def retry_with_exponential_backoff(

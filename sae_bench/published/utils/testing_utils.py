@@ -72,22 +72,27 @@ def compare_dicts_within_tolerance(
 
 
 def _compare(
-    actual: Any, expected: Any, path: str, found: list[float], ignored: frozenset[str], wanted: Collection[str] | None
+    actual: Any,
+    expected: Any,
+    path: str,
+    differences: list[float],
+    ignored: frozenset[str],
+    wanted: Collection[str] | None,
 ) -> None:
-    """Collect absolute differences of numbers in `found`; anything else has to be equal."""
+    """Collect absolute differences of numbers in `differences`; anything else has to be equal."""
     if isinstance(expected, Mapping):
         _check(isinstance(actual, Mapping), f"at '{path}': {type(actual).__name__} where a mapping is expected")
         _check(set(actual) == set(expected), f"at '{path}': keys differ in {sorted(set(actual) ^ set(expected))}")
         for key in expected:
             if key not in ignored:
                 where = f"{path}.{key}" if path else str(key)
-                _compare(actual[key], expected[key], where, found, ignored, wanted)
+                _compare(actual[key], expected[key], where, differences, ignored, wanted)
         return
     if wanted is not None and path.rpartition(".")[2] not in wanted:
         return
     _check(isinstance(actual, type(expected)), f"at '{path}': {actual!r} and {expected!r} are of different types")
     if isinstance(expected, int | float):
-        found.append(abs(actual - expected))
+        differences.append(abs(actual - expected))
     else:
         _check(actual == expected, f"at '{path}': {actual!r} is not {expected!r}")
 

@@ -95,15 +95,15 @@ def _interval(parts: Parts, n_units: int, method: str, level: float, bounds: Bou
         return Interval(mean, None, None, None, 1, n_units, None, "none", reason=ONE_SEED)
     if not noise.is_known:
         return Interval(mean, None, None, None, 1, n_units, None, "none", reason=ONE_UNIT)
-    found = Interval(mean, spread, None, None, parts.n_seeds, n_units, noise, method)
+    interval = Interval(mean, spread, None, None, parts.n_seeds, n_units, noise, method)
     if is_certain(noise, mean):
         exact = exact_bounds(mean, parts.n_clusters, bounds, level)
         if exact is None:
             reason = NO_VARIANCE if n_units else EQUAL_SEEDS
-            return replace(found, noise=None, method="none", reason=reason)
-        return replace(found, low=exact[0], high=exact[1], method=EXACT)
+            return replace(interval, noise=None, method="none", reason=reason)
+        return replace(interval, low=exact[0], high=exact[1], method=EXACT)
     below, above = pivot.margins(noise, skewness_of(parts), level)
-    return replace(found, low=within(mean - below, bounds), high=within(mean + above, bounds))
+    return replace(interval, low=within(mean - below, bounds), high=within(mean + above, bounds))
 
 
 def is_certain(noise: Noise, value: float) -> bool:
@@ -167,6 +167,6 @@ def _resampled(strata: Strata, draws: int, rng: np.random.Generator) -> Float[np
     """
     counts_RX = np.empty((draws, len(strata.stratum_X)), dtype=np.float32)
     for stratum in np.unique(strata.stratum_X):
-        places = np.flatnonzero(strata.stratum_X == stratum)
-        counts_RX[:, places] = rng.multinomial(len(places), np.full(len(places), 1.0 / len(places)), size=draws)
+        index_N = np.flatnonzero(strata.stratum_X == stratum)
+        counts_RX[:, index_N] = rng.multinomial(len(index_N), np.full(len(index_N), 1.0 / len(index_N)), size=draws)
     return counts_RX[:, strata.cell_N]

@@ -13,9 +13,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     m = len(p_values)
     adjusted = [0.0] * m
     so_far = 0.0
-    for step, place in enumerate(sorted(range(m), key=lambda i: p_values[i])):
-        so_far = max(so_far, min(1.0, (m - step) * p_values[place]))
-        adjusted[place] = so_far
+    for step, index in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+        so_far = max(so_far, min(1.0, (m - step) * p_values[index]))
+        adjusted[index] = so_far
     return adjusted
 
 

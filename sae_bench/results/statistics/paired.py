@@ -60,11 +60,11 @@ class Evidence:
 
     def parts(self, seeds: Sequence[int] | None = None) -> Parts | None:
         """Taken apart, for some of its seeds or all; None where nothing but the value is known."""
-        places = [self.seeds.index(seed) for seed in (self.seeds if seeds is None else seeds)]
+        rows = [self.seeds.index(seed) for seed in (self.seeds if seeds is None else seeds)]
         if self.samples is not None:
-            return take_apart(self.samples.rows(places) if self.samples.random else self.samples)
+            return take_apart(self.samples.rows(rows) if self.samples.random else self.samples)
         if self.seed_values:
-            return seeds_only([self.seed_values[place] for place in places])
+            return seeds_only([self.seed_values[row] for row in rows])
         return None
 
 
@@ -126,7 +126,7 @@ def difference(
         n_units=min(parts_a.n_clusters, parts_b.n_clusters) if has_units else None,
         n_differing=_n_differing(parts_a, parts_b, same_units=same_units) if has_units else None,
     )
-    found = Difference(
+    undecided = Difference(
         effect=effect,
         noise=noise,
         n_seeds=n_seeds,
@@ -136,7 +136,7 @@ def difference(
         random=parts_a.random or parts_b.random,
         notes=_notes(a, b, shared, same_units=same_units),
     )
-    return _decided(found, pair, noise, level, bounds)
+    return _decided(undecided, pair, noise, level, bounds)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Pair:
         return 0.0 if self.n_differing is None else min(1.0, 2.0 ** (1 - self.n_differing))
 
 
-def _decided(found: Difference, pair: Pair, noise: Noise, level: float, bounds: Bounds) -> Difference:
+def _decided(undecided: Difference, pair: Pair, noise: Noise, level: float, bounds: Bounds) -> Difference:
     """With interval and p-value, or the reason why there are none."""
     effect = pair.effect
     span = (
@@ -167,10 +167,10 @@ def _decided(found: Difference, pair: Pair, noise: Noise, level: float, bounds: 
     )
     if intervals.is_certain(noise, effect):
         if abs(effect) <= 1e-9 or pair.n_differing == 0:
-            return replace(found, effect=0.0, noise=None, reason=SAME)
+            return replace(undecided, effect=0.0, noise=None, reason=SAME)
         exact = None if pair.n_units is None else intervals.exact_bounds(effect, pair.n_units, span, level)
         if exact is None:
-            return replace(found, noise=None, reason=ALIKE)
+            return replace(undecided, noise=None, reason=ALIKE)
         low, high, p = *exact, pair.least_p
     else:
         half = pivot.margin(noise, level)
@@ -179,8 +179,8 @@ def _decided(found: Difference, pair: Pair, noise: Noise, level: float, bounds: 
     if p > 1.0 - level:
         low, high = min(low, 0.0), max(high, 0.0)
     if pair.n_units is not None and pair.n_units < MIN_UNITS:
-        return replace(found, low=low, high=high, reason=TOO_FEW)
-    return replace(found, low=low, high=high, p_value=p)
+        return replace(undecided, low=low, high=high, reason=TOO_FEW)
+    return replace(undecided, low=low, high=high, p_value=p)
 
 
 def _n_differing(a: Parts, b: Parts, *, same_units: bool) -> int:

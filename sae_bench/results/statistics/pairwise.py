@@ -67,29 +67,29 @@ def pairwise(
     if most_one_by_one is not None and len(evidence) > most_one_by_one:
         effects = [values[i] - values[j] for i, j in combinations(range(len(values)), 2)]
         return Pairwise(np.asarray(effects), unknown_C, unknown_C)
-    found = [difference(a, b, level=level, bounds=bounds) for a, b in combinations(evidence, 2)]
+    differences = [difference(a, b, level=level, bounds=bounds) for a, b in combinations(evidence, 2)]
     return Pairwise(
-        np.asarray([d.effect for d in found]),
-        np.asarray([np.nan if d.p_value is None else d.p_value for d in found]),
-        np.asarray([_half_width(d) for d in found]),
+        np.asarray([d.effect for d in differences]),
+        np.asarray([np.nan if d.p_value is None else d.p_value for d in differences]),
+        np.asarray([_half_width(d) for d in differences]),
     )
 
 
-def _half_width(found: Difference) -> float:
-    if found.reason == SAME:
+def _half_width(of_pair: Difference) -> float:
+    if of_pair.reason == SAME:
         return 0.0
-    if found.p_value is None or found.high is None or found.low is None:
+    if of_pair.p_value is None or of_pair.high is None or of_pair.low is None:
         return np.nan
-    return max(found.high - found.effect, found.effect - found.low)
+    return max(of_pair.high - of_pair.effect, of_pair.effect - of_pair.low)
 
 
 def _with_certain_ones(pairs: Pairwise, evidence: Sequence[Evidence], level: float, bounds: Bounds) -> Pairwise:
     """Pairs without any variance are looked at one by one: there are few, and they need more than it."""
-    for place in np.flatnonzero(pairs.half_C == 0):
-        first, second = (indices[place] for indices in np.triu_indices(len(evidence), k=1))
-        found = difference(evidence[first], evidence[second], level=level, bounds=bounds)
-        pairs.p_C[place] = np.nan if found.p_value is None else found.p_value
-        pairs.half_C[place] = _half_width(found)
+    for pair in np.flatnonzero(pairs.half_C == 0):
+        first, second = (indices[pair] for indices in np.triu_indices(len(evidence), k=1))
+        of_pair = difference(evidence[first], evidence[second], level=level, bounds=bounds)
+        pairs.p_C[pair] = np.nan if of_pair.p_value is None else of_pair.p_value
+        pairs.half_C[pair] = _half_width(of_pair)
     return pairs
 
 
@@ -98,7 +98,7 @@ def aligned_parts(evidence: Sequence[Evidence]) -> list[Parts] | None:
     keys = {None if e.samples is None else (e.samples.key, e.samples.random, e.seeds) for e in evidence}
     if len(keys) != 1 or None in keys:
         return None
-    parts = [found for e in evidence if (found := e.parts()) is not None]
+    parts = [parts_of_sae for e in evidence if (parts_of_sae := e.parts()) is not None]
     usable = all(np.isfinite(p.seed_values_S).all() and noise_of(p).is_known for p in parts)
     alike = len({(p.unit_U.shape, p.units_df) for p in parts}) == 1
     return parts if usable and alike and (parts[0].n_seeds > 1 or not parts[0].random) else None
@@ -138,7 +138,7 @@ def _of_aligned(parts: Sequence[Parts], level: float, *, pooled: bool) -> Pairwi
 def _n_differing(parts: Sequence[Parts]) -> Int[np.ndarray, " C"]:
     """`Parts.n_differing` of every pair."""
     share_PC = np.stack([p.share_C for p in parts])
-    return np.concatenate([n_differing(share_PC[place + 1 :] - share_PC[place]) for place in range(len(parts) - 1)])
+    return np.concatenate([n_differing(share_PC[first + 1 :] - share_PC[first]) for first in range(len(parts) - 1)])
 
 
 def _two_sided_p(

@@ -37,13 +37,13 @@ def detectable(noise: Noise, *, alpha: float = 0.05, power: float = POWER) -> fl
 def _detectable(noise: Noise, *, alpha: float, power: float) -> float:
     if noise.standard_error == 0:
         return 0.0
-    place = min(_SHARES * noise.seeds / (noise.seeds + noise.units), float(_SHARES))
-    below = int(place)
+    step = min(_SHARES * noise.seeds / (noise.seeds + noise.units), float(_SHARES))
+    below = int(step)
     low = _in_standard_errors(below, noise.seeds_df, round(noise.units_df, 1), alpha, power)
-    if place == below:
+    if step == below:
         return low * noise.standard_error
     high = _in_standard_errors(below + 1, noise.seeds_df, round(noise.units_df, 1), alpha, power)
-    return (low + (place - below) * (high - low)) * noise.standard_error
+    return (low + (step - below) * (high - low)) * noise.standard_error
 
 
 def range_of_detectable(noise: Noise, *, alpha: float = 0.05, power: float = POWER) -> tuple[float, float]:
@@ -79,19 +79,19 @@ def further_seeds(noise: Noise, n_seeds: int, target: float, *, alpha: float = 0
         n_seeds: seeds behind `noise`, at least two.
     """
 
-    def found(total: int) -> bool:
+    def is_enough(total: int) -> bool:
         return detectable(noise.with_seeds(total, n_seeds), alpha=alpha) <= target
 
-    if found(n_seeds):
+    if is_enough(n_seeds):
         return 0
-    if not found(MAX_SEEDS):
+    if not is_enough(MAX_SEEDS):
         return None
     low, high = n_seeds, n_seeds + 1
-    while not found(high):
+    while not is_enough(high):
         low, high = high, min(2 * high, MAX_SEEDS)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if found(middle) else (middle, high)
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
     return high - n_seeds
 
 
@@ -112,12 +112,12 @@ def _c4(df: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _in_standard_errors(place: int, seeds_df: float, units_df: float, alpha: float, power: float) -> float:
-    """The detectable difference where the seeds have `place` twentieths of a total variance of 1."""
-    noise = Noise(place / _SHARES, seeds_df, 1.0 - place / _SHARES, units_df)
-    varying_df = seeds_df if place else units_df
+def _in_standard_errors(step: int, seeds_df: float, units_df: float, alpha: float, power: float) -> float:
+    """The detectable difference where the seeds have `step` twentieths of a total variance of 1."""
+    noise = Noise(step / _SHARES, seeds_df, 1.0 - step / _SHARES, units_df)
+    varying_df = seeds_df if step else units_df
     w_R, share_R = pivot.mixing_grid(varying_df)
-    if place:
+    if step:
         critical_R = pivot.quantiles_over_runs(1.0 - alpha / 2.0 / pivot.SAFETY, noise, w_R)
     else:
         critical_R = pivot.quantile(1.0 - alpha / 2.0 / pivot.SAFETY, noise) * np.sqrt(w_R)

@@ -62,7 +62,7 @@ def test_a_rerun_asks_nothing(tmp_path):
         first = judge_at(server, tmp_path).ask(questions(5))
         again = judge_at(server, tmp_path)
         assert again.ask(questions(5)) == first
-        assert (again.usage.asked, again.usage.kept) == (0, 5)
+        assert (again.usage.asked, again.usage.cached) == (0, 5)
         assert sum(server.came.values()) == 5
         judge_at(server, tmp_path, model="another").ask(questions(5))
         assert sum(server.came.values()) == 10

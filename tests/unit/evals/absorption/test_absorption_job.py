@@ -75,7 +75,7 @@ def test_planted_absorption_is_found_with_the_right_fraction():
     assert bool((prepared.f1_SC > 0.95).all())
     assert bool((scores.n_split_SC == 1).all())
     absorbed_W = absorbed_words(prepared.words, 0.25)
-    for s, found in enumerate(prepared.found):
+    for s, found in enumerate(prepared.solved):
         assert scores.latents.latents_SCK[s, :, 0].tolist() == [0, 1, 2]
         for c in range(3):
             rows = found.rows_N[found.letter_N == c]

@@ -91,7 +91,7 @@ def test_trees_hold_every_row_once_and_share_beginnings(lm):
     reader = make_reader(lm, "letters", "plain")
     rows = reader.rows(asks(12))
     batches = list(tree_batches(lm, rows, rows_per_ask=1))
-    places = sorted(place for batch in batches for tree in batch.trees for place in tree.places)
+    places = sorted(place for batch in batches for tree in batch.trees for place in tree.row_numbers)
     assert places == list(range(12))
     assert sum(len(tree.tree.ids) for batch in batches for tree in batch.trees) < sum(len(row.ids) for row in rows)
     one_by_one = list(tree_batches(lm, rows, rows_per_ask=1, max_trees=1))
