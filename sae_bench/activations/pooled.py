@@ -168,7 +168,7 @@ class PooledCodes:
 
 
 def _drain(blocks: list[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
-    """Concatenate and let the parts go."""
+    """Concatenate a list of arrays and empty the list, so that its memory is free."""
     whole = np.concatenate([np.empty(0, dtype), *blocks])
     blocks.clear()
     return whole

@@ -73,7 +73,7 @@ class TextPool:
         self._codes[member.key].update(batch, codes)
 
     def drop(self, member: Member) -> None:
-        """An SAE failed: forget what is there of it."""
+        """Forget everything collected for an SAE that has failed."""
         self._codes.pop(member.key, None)
 
     def finish(self) -> list[PooledValues]:

@@ -86,7 +86,7 @@ def absorption(
     is_own_NK: Bool[Tensor, "N K"],
     projection_N: Float[Tensor, " N"],
 ) -> WordAbsorption:
-    """The three scores from the active latents of each word (a slot that is not used holds the value 0)."""
+    """Compute the three absorption scores of each word from its active latents (unused slots hold 0)."""
     share_NK = values_NK * cosine_NK
     own_N = (share_NK * is_own_NK).sum(dim=1)
     return WordAbsorption(

@@ -30,11 +30,11 @@ class Batch:
     x_FB: Tensor
 
     def times(self, weights_FC: Float[Tensor, "F C"]) -> Float[Tensor, "B C"]:
-        """X W."""
+        """The matrix product X W."""
         return torch.mm(self.x_BF, weights_FC)
 
     def transposed_times(self, slope_BC: Float[Tensor, "B C"]) -> Float[Tensor, "F C"]:
-        """X^T G."""
+        """The matrix product of X transposed and G."""
         return torch.mm(self.x_FB, slope_BC)
 
 
@@ -115,7 +115,7 @@ class SparseRows:
         return values_NK, latents_NK
 
     def _entries(self, rows_N: Tensor) -> tuple[Int[Tensor, " A"], Int[Tensor, " A"]]:
-        """For every active latent of the rows: which of the rows, and where it stands."""
+        """Find every active latent of the rows: the row it is in, and its index in the flat lists."""
         counts_N = self.counts_W[rows_N]
         row_A = torch.repeat_interleave(torch.arange(len(rows_N), device=self.device), counts_N)
         first_N = counts_N.cumsum(0) - counts_N

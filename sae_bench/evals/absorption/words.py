@@ -94,7 +94,7 @@ def group_words(words: Sequence[str], *, min_per_letter: int, n_whole: int, n_no
 
 
 def letter_of(word: str) -> int:
-    """Place of the first letter in the alphabet."""
+    """Number of a word's first letter in the alphabet, from 0 for "a"."""
     return LETTERS.index(word.lstrip()[0].lower())
 
 
@@ -153,7 +153,7 @@ def last_token_within(offsets: Sequence[tuple[int, int]], start: int, end: int) 
 
 
 def _written_as_one_token(tokenizer: Any, words: dict[str, int], template: str) -> list[str]:
-    """The words that the prompt holds as the very token they are in the vocabulary."""
+    """The words that the tokenizer keeps as one token, the same as in the vocabulary, inside the prompt."""
     head = SEPARATOR + template.partition(WORD)[0]
     single: list[str] = []
     names = list(words)

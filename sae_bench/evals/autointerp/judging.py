@@ -50,7 +50,7 @@ class Judgement:
 
     @property
     def correct(self) -> list[int]:
-        """Numbers of the examples that count as active."""
+        """Numbers of the shown examples in which the latent counts as active."""
         return [n for n, example in enumerate(self.examples.scoring, start=1) if example.counts_as_active]
 
     @property
@@ -60,7 +60,7 @@ class Judgement:
 
     @property
     def score_by_activation(self) -> float | None:
-        """The same with windows from anywhere taken for what they are: active where the latent is."""
+        """Share that is right when a random window counts as active if the latent is active in it."""
         return self._score([n for n, example in enumerate(self.examples.scoring, start=1) if example.fires])
 
     @property

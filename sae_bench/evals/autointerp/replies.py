@@ -38,7 +38,7 @@ _WRAPPED = (("(", ")"), ("[", "]"), ("{", "}"), ('"', '"'), ("'", "'"), ("\u201c
 
 
 def read_explanation(text: str) -> str | None:
-    """What stands behind "activates on", the whole reply where that is missing; None if nothing does."""
+    """Read the explanation from a reply: the text after "activates on", or all of it; None if it is empty."""
     explanation = _spoken(text)
     if explanation is None:
         return None
@@ -119,7 +119,7 @@ def _joined(parts: list[list[int] | None]) -> list[int] | None:
 
 
 def _undressed(line: str) -> str:
-    """A line without bullet, emphasis, quotes, brackets and full stop."""
+    """Strip bullet, emphasis, quotes, brackets and full stop from a line."""
     line = _BULLET.sub("", " ".join(line.split()))
     line = re.sub(r"\*+|`+|(?<![\w])_+|_+(?![\w])", "", line).strip()
     before = None

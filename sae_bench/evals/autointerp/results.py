@@ -39,7 +39,7 @@ MOST_SHARE = 0.5
 
 @dataclass
 class Findings:
-    """All that is known of one SAE.
+    """Examples, judgements and embedding scores of one SAE, from which its result is made.
 
     Attributes:
         latents: those chosen, ascending.
@@ -74,7 +74,7 @@ class Findings:
 
     @property
     def share_failed(self) -> float:
-        """Their share of the judged ones."""
+        """Share of the judged latents without a readable answer."""
         return self.n_failed / len(self.judgements) if self.judgements else 0.0
 
 

@@ -18,7 +18,7 @@ from sae_bench.seeding import named_generator
 
 @dataclass(frozen=True)
 class WindowRules:
-    """What an example may be.
+    """Rules for which windows of text may serve as examples.
 
     Attributes:
         row_length: L.

@@ -108,7 +108,7 @@ class _Softmax:
         self.target_logit_N = torch.zeros(target_N.shape, device=target_N.device)
 
     def add(self, entries: slice, z_NP: Float[Tensor, "N P"]) -> tuple[Float[Tensor, "N P"], Float[Tensor, "N"]]:
-        """Weights exp(z - peak) of this part, and by how much sums of earlier weights shrink."""
+        """Add logits z; returns their weights exp(z - peak), and the factor that rescales sums of earlier weights."""
         peak_N = torch.maximum(self.peak_N, z_NP.amax(dim=-1))
         shrink_N = (self.peak_N - peak_N).exp_()
         weight_NP = torch.sub(z_NP, peak_N[:, None]).exp_()
@@ -129,7 +129,7 @@ class _Softmax:
 
 
 class _Comparison:
-    """Of N tokens: the softmax p of the model, of every branch its softmax q and sum_v p_v z^q_v."""
+    """Compares next-token predictions of the model (p) and of every branch (q) on N tokens, vocabulary part by part."""
 
     def __init__(self, target_N: Tensor, branches: Iterable[str], log_q_V: Mapping[str, Float[Tensor, "V"]]) -> None:
         self.model = _Softmax(target_N)
@@ -178,5 +178,5 @@ def zero_stream_logits(lm: LanguageModel, hook: str) -> Float[Tensor, "V"] | Non
 
 
 def _sum(x_N: Float[Tensor, "N"]) -> float:
-    """Sum in float64 where the device has it."""
+    """Sum of a tensor, in float64 where the device supports it."""
     return float(x_N.double().sum()) if x_N.device.type != "mps" else float(x_N.sum())

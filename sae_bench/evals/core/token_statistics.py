@@ -175,7 +175,7 @@ def summarise_densities(density_F: Float[Tensor, "F"]) -> dict[str, float]:
 
 
 def _wide(x: Tensor) -> torch.dtype:
-    """float64 where the device has it."""
+    """The widest float type that the device supports: float64, or float32 on MPS."""
     return torch.float32 if x.device.type == "mps" else torch.float64
 
 

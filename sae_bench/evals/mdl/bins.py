@@ -103,7 +103,7 @@ def code_lengths(counts_FJ: Int[Tensor, "F J"], n_tokens: int) -> CodeLengths:
 
 
 def _information(p: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """-p log2 p, and 0 at 0."""
+    """Expected bits of a symbol of probability p: -p log2 p, and 0 at p = 0."""
     return torch.special.entr(p) / torch.log(torch.tensor(2.0, dtype=p.dtype))
 
 

@@ -58,7 +58,7 @@ def sweep(consumer: MDLConsumer, member: Member, config: MDLEvalConfig) -> list[
 
 
 def choose(settings: Sequence[Setting]) -> Setting | None:
-    """The smallest description length that reconstructs; of equal ones the first; None if nothing reconstructs."""
+    """Choose the shortest description among settings that reconstruct, the first of equal ones; None if none does."""
     good = [setting for setting in settings if setting.reconstructs]
     return min(good, key=lambda setting: setting.bits.description_length, default=None)
 

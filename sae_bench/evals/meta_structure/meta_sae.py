@@ -43,7 +43,7 @@ class MetaSAE(Module):
         return u_BM, top.indices[top.values > 0].sort().values
 
     def decode(self, x_BD: Tensor, u_BM: Tensor, entry_A: Int[Tensor, " A"]) -> Float[Tensor, "B D"]:
-        """Sums of u d over the entries of each row, without b_dec."""
+        """Decode each row: the sum of its active decoder directions, scaled by u; b_dec is not added."""
         row_A, latent_A = entry_A // u_BM.shape[1], entry_A % u_BM.shape[1]
         bias_M = self.b_enc_M - self.W_enc_MD @ self.b_dec_D
         u_A = _Chosen.apply(self.W_enc_MD, bias_M, x_BD, row_A, latent_A, u_BM.flatten()[entry_A])
@@ -73,7 +73,7 @@ class MetaSAE(Module):
 
 
 class _Chosen(torch.autograd.Function):
-    """u of the kept entries: chosen from a dense product, differentiated without one."""
+    """Encoder pre-activations u of the entries that stay active, with a gradient that needs no dense matrix."""
 
     @staticmethod
     def forward(ctx: Any, W_MD: Tensor, _: Tensor, x_BD: Tensor, row_A: Tensor, latent_A: Tensor, u_A: Tensor) -> Any:
@@ -96,7 +96,7 @@ def _weighted_sums(to_A: Tensor, from_A: Tensor, weight_A: Tensor, x_ND: Tensor,
 
 
 def train(rows_FD: Float[Tensor, "F D"], seed: int, config: MetaStructureEvalConfig) -> MetaSAE:
-    """A meta-SAE trained on rows drawn with replacement."""
+    """Train a meta-SAE on decoder rows that are drawn with replacement."""
     sae = MetaSAE(seed, max(math.ceil(len(rows_FD) * config.width_ratio), config.k), rows_FD)
     generator = named_generator("meta_structure", "batches", seed)
     half, fused = config.autocast and rows_FD.is_cuda, rows_FD.device.type in ("cpu", "cuda") and rows_FD.itemsize > 2

@@ -69,7 +69,7 @@ def train_and_score(
 
 
 def score_whole_activation(known: KnownClass, states: PromptStates) -> list[Outcome]:
-    """What the same pairs give when the source's whole activation is taken over."""
+    """Complete the test prompts after replacing the base's whole activation with the source's."""
     swap = WholeActivation(states.value_NW)
     return score(known, states, [swap] * len(known.splits))
 

@@ -66,12 +66,12 @@ class Outcome:
 
 
 def share(right_B: Bool[Tensor, " B"], chosen_B: Bool[Tensor, " B"]) -> float | None:
-    """The share of right ones among the chosen; None if there are none."""
+    """Share of the chosen pairs whose completion is right; None if no pair is chosen."""
     return float(right_B[chosen_B].double().mean()) if bool(chosen_B.any()) else None
 
 
 def both(cause: float | None, isolation: float | None) -> float | None:
-    """The disentanglement score."""
+    """The disentanglement score: the mean of the cause and isolation scores."""
     return None if cause is None or isolation is None else (cause + isolation) / 2
 
 

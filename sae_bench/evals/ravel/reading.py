@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Tails:
-    """What is each prompt's own: the tokens after the beginning that it shares with others.
+    """Prompts split into shared beginnings, which the model reads once, and the tokens of each prompt after them.
 
     Attributes:
         order: places of the prompts, grouped by beginning.
@@ -56,11 +56,11 @@ class Tails:
         return cls(tuple(prompts), tuple(order), tuple(number_of), tuple(beginning_N))
 
     def ids(self, number: int) -> tuple[int, ...]:
-        """The tokens of a prompt that are its own."""
+        """Tokens of a prompt after the beginning that it shares with others."""
         return self.prompts[number].ids[self.n_shared(number) :]
 
     def n_shared(self, number: int) -> int:
-        """How many tokens come before them."""
+        """Number of tokens in the beginning that a prompt shares with others."""
         return len(self.beginnings[self.beginning_N[number]])
 
     def position(self, number: int) -> int:
@@ -98,7 +98,7 @@ class Tails:
 
     @torch.no_grad()
     def read_beginnings(self, lm: LanguageModel, numbers: Sequence[int]) -> Past | None:
-        """The past of some of the beginnings, None if they are all empty."""
+        """Keys and values of some of the beginnings; None if they are all empty."""
         rows = [self.beginnings[number] for number in numbers]
         length = max((len(row) for row in rows), default=0)
         if length == 0:
@@ -113,7 +113,7 @@ class Tails:
         return cache.past()
 
     def past_of(self, lm: LanguageModel, prompt_numbers: Sequence[int]) -> Past | None:
-        """The past of the beginnings of some prompts, each read once."""
+        """Keys and values of the beginnings of some prompts, each beginning read once."""
         numbers = sorted({self.beginning_N[prompt_number] for prompt_number in prompt_numbers})
         past = self.read_beginnings(lm, numbers)
         row_of = {number: row for row, number in enumerate(numbers)}
@@ -122,7 +122,7 @@ class Tails:
 
 
 def with_halving(run: Callable[[list[int]], list[T]], numbers: list[int]) -> list[T]:
-    """`run` on all places, or on halves of them where memory does not suffice."""
+    """Call `run` on all prompts, or on halves of them if memory runs out."""
     try:
         return run(numbers)
     except torch.OutOfMemoryError:

@@ -55,7 +55,7 @@ class Latents(Protocol):
     n_latents: int
 
     def mixed(self, base_B: Tensor, source_B: Tensor, weights_F: Tensor) -> Float[Tensor, "B D"]:
-        """Decoded mixtures of the codes of bases and sources."""
+        """New activations of bases: mix the codes of bases and sources, and decode."""
 
 
 def encode_entities(sae: SAE, x_ND: Float[Tensor, "N D"]) -> Latents:
@@ -168,7 +168,7 @@ class RotatedMask:
 
     @torch.no_grad()
     def project(self) -> None:
-        """The nearest that QR gives to what the step made of the rotation, with determinant +1."""
+        """Make the matrix a rotation again after a step: orthogonal by QR, with determinant +1."""
         rotation_DD, _ = torch.linalg.qr(self.rotation_DD)
         if torch.linalg.det(rotation_DD) < 0:
             rotation_DD[:, 0] = -rotation_DD[:, 0]

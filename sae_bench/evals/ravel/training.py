@@ -134,7 +134,7 @@ def _gradient(
 
 
 def _parts(rows: Sequence[int], states: PromptStates) -> list[list[int]]:
-    """Places of rows that run together."""
+    """Split pairs into parts of similar length that fit in memory together."""
     budget = TOKENS_ON_CPU if states.lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
     lengths = [len(states.tails.ids(row)) for row in rows]
     parts: list[list[int]] = [[]]

@@ -68,7 +68,7 @@ class TokenSource:
 
 
 def logits(probes: AdamWProbes, x_TD: Float[Tensor, "T D"], probe_numbers: Sequence[int]) -> Float[Tensor, "J T"]:
-    """w.x + b of the probes at `probe_numbers`."""
+    """Logits w.x + b of some probes, given by number, for every row of activations."""
     index = list(probe_numbers)
     return probes.weights_PF[index] @ x_TD.T + probes.bias_P[index][:, None]
 
@@ -78,7 +78,7 @@ def logits(probes: AdamWProbes, x_TD: Float[Tensor, "T D"], probe_numbers: Seque
 
 @torch.no_grad()
 def decoder_projections(W_dec_FD: Float[Tensor, "F D"], weights_PD: Float[Tensor, "P D"]) -> Float[Tensor, "P F"]:
-    """w_p.d_s of every probe and latent, in float32 on the CPU, computed where the decoder is."""
+    """Dot product of every probe's weights with every decoder direction, in float32 on the CPU."""
     weights_DP = weights_PD.to(W_dec_FD.device).T
     return torch.cat([(part.float() @ weights_DP).cpu() for part in W_dec_FD.split(_LATENTS_AT_ONCE)]).T
 

@@ -165,11 +165,11 @@ class Direction:
 
     @property
     def denominator(self) -> float:
-        """The accuracy that the bias cost."""
+        """Denominator of the score: clean accuracy minus the accuracy before ablation."""
         return self.clean - self.original
 
     def score(self, n: int) -> float:
-        """The recovered share of it; 0 where less than 0.001 was lost."""
+        """Share of the lost accuracy that the ablation recovers; 0 where less than 0.001 was lost."""
         return scr_score(self.changed[n], original=self.original, clean=self.clean)
 
 
@@ -197,7 +197,7 @@ class PairScores:
         return None if direction is None else self.by_seed[seed][direction].score(n)
 
     def denominators(self, direction: int) -> list[float]:
-        """That of every seed."""
+        """Denominator of the score for every seed."""
         return [of[direction].denominator for of in self.by_seed.values()]
 
 

@@ -183,7 +183,7 @@ def score_tpp(
 
 
 def _units(lost_ANCV: Float[Tensor, "A N C V"]) -> Float[Tensor, "N C V"]:
-    """Of every text that probe c is measured on: what it loses under c's ablation, less the mean under the others."""
+    """Per test text of probe c: accuracy lost under the ablation of c, less the mean loss under the others."""
     own_NCV = torch.stack([lost_ANCV[c, :, c] for c in range(len(lost_ANCV))], dim=1)
     others_NCV = (lost_ANCV.sum(dim=0) - own_NCV) / (len(lost_ANCV) - 1)
     return own_NCV - others_NCV

@@ -58,7 +58,7 @@ def forgotten_at_best(answers: Answers, threshold: float) -> Float[Tensor, " U"]
 
 
 def forgotten_held_out(answers: Answers, threshold: float, halves_Q: Bool[Tensor, " Q"]) -> Float[Tensor, " U"]:
-    """The same, each forget question under the setting that the other half of the forget questions chooses.
+    """1 for each forget question answered wrong under the setting that the other half of the questions chooses.
 
     Side effects are counted on all questions to be kept: what is chosen for its low accuracy is on the forget side.
 

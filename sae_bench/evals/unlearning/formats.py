@@ -49,7 +49,7 @@ class AnswerReader(Protocol):
         """Scores of R rows, float32 on the CPU: of all four choices, or of the row's own."""
 
     def correct(self, scores_QC: Float[Tensor, "Q C"], asks: Sequence[Ask]) -> Bool[Tensor, " Q"]:
-        """Whether the right choice wins."""
+        """Whether each ask is answered right, that is, whether its right choice has the highest score."""
 
 
 class Letters:

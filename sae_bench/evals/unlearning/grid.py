@@ -128,7 +128,7 @@ class QuestionStates:
             scores_GRW[clamp_R, states.row_numbers] = self.reader.scores(states)
 
     def _run(self, captured: Captured, trees_P: Int[Tensor, " P"], value_PLD: Tensor) -> ReadStates:
-        """What is read of some trees with a value in the place of that at the hook; earlier layers do not run."""
+        """Run some trees with another value at the hook, from the hook's layer on, and return the states to read."""
         batch = captured.batch
         try:
             hidden_PLD = self.lm.final_hidden(
@@ -178,7 +178,7 @@ def _stream_to_start_from(hook: HookPoint) -> str | None:
 
 
 def _in_order(reader: AnswerReader, states: Sequence[ReadStates]) -> Float[Tensor, "R W"]:
-    """Scores of all rows, each at its place."""
+    """Put the scores of all rows back into the order of the rows."""
     if not states:
         return torch.zeros(0, N_CHOICES // reader.rows_per_ask)
     order = torch.cat([state.row_numbers for state in states]).argsort()

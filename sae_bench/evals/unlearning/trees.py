@@ -24,7 +24,7 @@ MIN_SHARED_TOKENS = 16
 
 @dataclass(frozen=True)
 class RowTree:
-    """Rows laid over one another.
+    """A tree of rows that begin alike, so that their shared tokens are read once.
 
     Attributes:
         rows, row_numbers: the rows, and where they stand among all rows.
