@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Sequence
 
@@ -48,18 +49,24 @@ def _evals() -> Listing:
 
 
 def _saes() -> Listing:
-    from sae_bench.custom_saes.spec import SPEC_FORMS, resolve_spec
+    from sae_bench.custom_saes.listing import BASELINES, SPEC_FORMS, embedded_saes
 
-    rows = [(f"baseline:{name}", "", "") for name in ("identity", "pca", "random", "zero")]
-    for scheme in ("embedded", "sae_lens"):
-        try:
-            handles = resolve_spec("embedded:.*" if scheme == "embedded" else "sae_lens:.*:.*")
-        except PrerequisiteError:  # not installed: the rest can still be listed
-            continue
-        rows += [(f"{scheme}:{h.sae_id}" if scheme == "embedded" else f"{scheme}:{h.release}:{h.sae_id}",
-                  h.hook_name or "", h.model_name or "") for h in handles]  # fmt: skip
+    rows = [(f"baseline:{name}", "", "") for name in BASELINES]
+    rows += [(f"embedded:{sae.name}", sae.hook, sae.model) for sae in embedded_saes()]
+    rows += _sae_lens() if importlib.util.find_spec("sae_lens") else []
     rows += [(form, "", "") for scheme, form in SPEC_FORMS.items() if scheme not in ("embedded", "baseline")]
     return ("SAE spec", "hook", "model"), rows
+
+
+def _sae_lens() -> list[tuple[str, str, str]]:
+    """The pretrained SAEs that an installed SAELens knows; importing it takes seconds."""
+    from sae_bench.custom_saes.spec import resolve_spec
+
+    try:
+        handles = resolve_spec("sae_lens:.*:.*")
+    except PrerequisiteError:  # one that cannot be used: the rest can still be listed
+        return []
+    return [(f"sae_lens:{h.release}:{h.sae_id}", h.hook_name or "", h.model_name or "") for h in handles]
 
 
 def _models() -> Listing:

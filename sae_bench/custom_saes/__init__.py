@@ -1,17 +1,26 @@
-"""SAEs: architectures, the interface that evals rely on, and loaders for SAEs from elsewhere."""
+"""SAEs: architectures, the interface that evals rely on, and loaders for SAEs from elsewhere.
 
-from sae_bench.custom_saes.base_sae import BaseSAE
-from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
-from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.interface import (
-    SAE,
-    SparseCodes,
-    decode_tokens,
-    decoder_is_linear,
-    encode_tokens,
-    encoder_bias,
-)
-from sae_bench.custom_saes.spec import LoadContext, SAEHandle, resolve_spec
+Names are imported when they are first used, so that what is known of SAEs can be listed without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sae_bench.custom_saes.base_sae import BaseSAE
+    from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
+    from sae_bench.custom_saes.folding import fold_decoder_norm
+    from sae_bench.custom_saes.interface import (
+        SAE,
+        SparseCodes,
+        decode_tokens,
+        decoder_is_linear,
+        encode_tokens,
+        encoder_bias,
+    )
+    from sae_bench.custom_saes.spec import LoadContext, SAEHandle, resolve_spec
 
 __all__ = [
     "SAE",
@@ -27,3 +36,19 @@ __all__ = [
     "fold_decoder_norm",
     "resolve_spec",
 ]
+
+_HOMES = {
+    "BaseSAE": "base_sae",
+    "CustomSAEConfig": "custom_sae_config",
+    "fold_decoder_norm": "folding",
+    **dict.fromkeys(("LoadContext", "SAEHandle", "resolve_spec"), "spec"),
+}
+"""Name -> the module that it is in; all others are in `interface`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    module = importlib.import_module(f"{__name__}.{_HOMES.get(name, 'interface')}")
+    globals()[name] = value = getattr(module, name)
+    return value

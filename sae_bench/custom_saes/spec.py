@@ -12,20 +12,10 @@ import torch
 from torch import Tensor
 
 from sae_bench.custom_saes.interface import SAE
+from sae_bench.custom_saes.listing import SPEC_FORMS
 from sae_bench.errors import SAELoadError, UnknownNameError, UsageError
 from sae_bench.language_models.model import LanguageModel
 from sae_bench.plugins import SAES, load_plugin, plugins
-
-SPEC_FORMS: dict[str, str] = {
-    "sae_lens": "sae_lens:<release regex>:<id regex>",
-    "dictionary_learning": "dictionary_learning:<hub repository or directory>",
-    "gemma_scope": "gemma_scope:<hub repository or directory>:<path of params.npz>",
-    "path": "path:<directory or .safetensors file>",
-    "baseline": "baseline:identity|pca|random|zero[@<hook name>]",
-    "embedded": "embedded:<name regex>",
-    "python": "python:<module>:<callable>",
-}
-"""Scheme -> its form, as the error messages and `--help` show it."""
 
 _LOADERS: dict[str, str] = {
     "sae_lens": "sae_lens",

@@ -7,11 +7,10 @@ from pathlib import Path
 from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import read_json
+from sae_bench.custom_saes.listing import SUITE
 from sae_bench.custom_saes.loaders.native import config_of, is_native, load_native
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, nothing_matches, unusable
 from sae_bench.errors import SAELoadError
-
-SUITE = Path(__file__).resolve().parent.parent / "embedded_suite"
 
 
 def resolve(rest: str, *, data_dir: Path | None = None, suite: Path = SUITE) -> list[SAEHandle]:  # noqa: ARG001

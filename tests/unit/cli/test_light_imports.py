@@ -21,6 +21,7 @@ HEAVY = ("torch", "transformers", "scipy", "sklearn", "pandas")
         ["list", "models"],
         ["list", "evals"],
         ["list", "datasets"],
+        ["list", "saes", "embedded|baseline"],
     ],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]):

@@ -1,0 +1,41 @@
+"""What can be said of SAEs without loading torch: the forms of a spec, and the SAEs that come with the package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+SUITE = Path(__file__).resolve().parent / "embedded_suite"
+"""Folder of the SAEs that come with the package, `<name>.safetensors` and `<name>.json` each."""
+
+BASELINES = ("identity", "pca", "random", "zero")
+"""Names of the baselines: `baseline:<name>`."""
+
+SPEC_FORMS: dict[str, str] = {
+    "sae_lens": "sae_lens:<release regex>:<id regex>",
+    "dictionary_learning": "dictionary_learning:<hub repository or directory>",
+    "gemma_scope": "gemma_scope:<hub repository or directory>:<path of params.npz>",
+    "path": "path:<directory or .safetensors file>",
+    "baseline": "baseline:identity|pca|random|zero[@<hook name>]",
+    "embedded": "embedded:<name regex>",
+    "python": "python:<module>:<callable>",
+}
+"""Scheme -> its form, as the error messages and `--help` show it."""
+
+
+class ListedSAE(NamedTuple):
+    """One SAE as a list shows it."""
+
+    name: str
+    hook: str
+    model: str
+
+
+def embedded_saes() -> list[ListedSAE]:
+    """The SAEs that come with the package, by name; none where they are not installed."""
+    listed = []
+    for path in sorted(SUITE.glob("*.json")):
+        cfg = json.loads(path.read_text(encoding="utf-8"))["cfg"]
+        listed.append(ListedSAE(path.stem, cfg["hook_name"], cfg["model_name"]))
+    return listed
