@@ -33,7 +33,10 @@ class MetaSAE(Module):
 
     @torch.no_grad()
     def choose(self, x_BD: Float[Tensor, "B D"], k: int, *, half: bool = False) -> tuple[Tensor, Tensor]:
-        """u (B, M) and the kept entries (A,); with `half`, u is the product of bfloat16 matrices."""
+        """Pre-activations of all meta-latents (B, M), and which of their entries (A,) the batch keeps.
+
+        With `half`, the encoder's product is taken in bfloat16.
+        """
         centred_BD, W_DM = x_BD - self.b_dec_D, self.W_enc_MD.mT
         if half:
             u_BM = (centred_BD.bfloat16() @ W_DM.bfloat16()).to(x_BD.dtype) + self.b_enc_M

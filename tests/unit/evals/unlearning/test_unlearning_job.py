@@ -320,7 +320,6 @@ def test_published_defaults():
     assert (config.target_metric, config.intervention_method) == ("correct", "clamp_feature_activation")
     assert (config.answer_format, config.required_correct) == ("letters", 24)
     for field in config_fields(UnlearningEvalConfig).values():
-        assert field.title
         assert field.description
     for preset in SPEC.presets.values():
         UnlearningEvalConfig(**preset)
