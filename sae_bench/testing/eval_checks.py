@@ -218,6 +218,9 @@ def _result(trial: EvalTrial, name: str) -> Iterator[str]:
     for key in reasons:
         if not key.startswith(NOT_COMPUTED):
             yield f"not_computed has '{key}': its keys are paths from the root of the file."
+    for key, reason in reasons.items():
+        if not reason.strip():
+            yield f"not_computed['{key}'] is empty: say why the field is null."
 
 
 def _out_of_bounds(metric: Metric, value: float) -> Iterator[str]:

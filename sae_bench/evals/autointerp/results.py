@@ -30,6 +30,7 @@ OTHER_SCORING = {
     "logprob_auc": "judge_scoring is list: see autointerp_score",
 }
 ONE_KIND = "the latent is active in all of its examples, or in none"
+ALL_ONE_KIND = "every latent with a readable answer is active in all of its examples, or in none"
 ONE_LATENT = "fewer than two latents have a score"
 MARKED_SHARE = 0.2
 """Share of judged latents without a readable answer above which the score stands beside a warning."""
@@ -227,7 +228,7 @@ def _reasons(
     of_judge = _no_judge_score(findings, config)
     scores = {
         "autointerp_score": of_judge or OTHER_SCORING["autointerp_score"],
-        "logprob_auc": OTHER_SCORING["logprob_auc"] if config.judge_scoring == "list" else of_judge or "",
+        "logprob_auc": OTHER_SCORING["logprob_auc"] if config.judge_scoring == "list" else of_judge or ALL_ONE_KIND,
         "embedding_score": findings.no_embedding
         or next((why for why in findings.embedding.without.values()), NO_EXAMPLES),
     }

