@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from sae_bench.published.arguments import PublishedArguments
 from sae_bench.published.autointerp_class import (
     AutoInterp,
     escape_slash,
+    run_to_its_end,
 )
 from sae_bench.published.autointerp_class import (
     Messages as Messages,
@@ -93,7 +93,7 @@ def run_eval_single_sae(
         Path(artifacts_folder).mkdir(parents=True, exist_ok=True)
         with atomic_path(Path(artifacts_folder) / name) as partial:
             torch.save(rows_RL.cpu(), partial)
-        return asyncio.run(AutoInterp(config, lm, sae, rows_RL, None, device, api_key).run())
+        return run_to_its_end(AutoInterp(config, lm, sae, rows_RL, None, device, api_key).run())
 
 
 def as_text(records: Mapping[str, Mapping[str, Any]]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Int
@@ -24,6 +25,18 @@ from sae_bench.seeding import named_generator
 
 Messages = list[dict[str, str]]
 """A conversation: `role` and `content` of each turn."""
+
+ResultT = TypeVar("ResultT")
+
+
+def run_to_its_end(coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """The result of a coroutine, also where an event loop is running already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def display_messages(messages: Sequence[Mapping[str, str]]) -> str:

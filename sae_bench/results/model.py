@@ -12,7 +12,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -62,7 +62,7 @@ class BaseEvalConfig:
     and never sees a later change.
     """
 
-    counted: ClassVar[frozenset[str]] = frozenset()
+    counted = frozenset[str]()
     """Settings that change the numbers of this eval, though they change none elsewhere (a batch size, say)."""
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from sae_bench.evals.sparse_probing.eval_output import SparseProbingEvalOutput
 from sae_bench.judges import CachedJudge, Reply
 from sae_bench.judges.cached import ReplyCache
 from sae_bench.language_models import LanguageModel
+from sae_bench.published.autointerp_class import run_to_its_end
 from sae_bench.published.models import as_language_model
 from sae_bench.sae_bench_utils import sae_selection_utils, testing_utils
 from sae_bench.testing.tiny_models import tiny_model, tiny_sae
@@ -104,6 +104,16 @@ def asked(data: Path) -> AutoInterpEvalConfig:
     )  # fmt: skip
 
 
+def test_a_running_event_loop_is_no_obstacle():
+    async def answer() -> int:
+        return 42
+
+    async def in_a_notebook() -> int:
+        return run_to_its_end(answer())
+
+    assert run_to_its_end(answer()) == run_to_its_end(in_a_notebook()) == 42
+
+
 def test_autointerp_keeps_the_tokens(asked: AutoInterpEvalConfig, lm: LanguageModel, tmp_path: Path):
     with patch("sae_bench.evals.autointerp.main.AutoInterp.run", return_value={}):
         found = autointerp.run_eval_single_sae(
@@ -131,7 +141,7 @@ def test_autointerp_on_tokens_and_a_judge_of_the_caller(asked: AutoInterpEvalCon
     asked.override_latents, asked.judge_scoring = [3, 5], "list"
     interp = autointerp.AutoInterp(asked, lm, tiny_sae("relu"), rows, torch.ones(64), "cpu", "none", judge)
     assert (interp.latents, interp.n_latents) == ([3, 5], 2)
-    records = asyncio.run(interp.run())
+    records = run_to_its_end(interp.run())
     assert set(records) == {3, 5}
     assert all((r["explanation"], r["predictions"]) == ("words", [1]) for r in records.values())
     assert all(0 <= r["score"] <= 1 for r in records.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
@@ -22,7 +22,7 @@ PromptBOS = Literal["tokenizer", "always", "never"]
 class RAVELEvalConfig(BaseEvalConfig):
     """Settings of RAVEL; the defaults are the published ones."""
 
-    counted: ClassVar[frozenset[str]] = frozenset({"llm_batch_size"})
+    counted = frozenset({"llm_batch_size"})
 
     entity_attribute_selection: dict[str, list[str]] = option(
         {

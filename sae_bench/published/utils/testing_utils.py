@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from argparse import ArgumentParser
 from collections.abc import Collection, Mapping
@@ -37,7 +36,7 @@ def validate_eval_cli_interface(
     required = COMMON_FLAGS | (additional_required_args or set())
     _check(not required - flags, f"flags are missing: {sorted(required - flags)}")
     if eval_config_cls is not None:
-        fields = {field.name for field in dataclasses.fields(eval_config_cls)}
+        fields = set(eval_config_cls.__dataclass_fields__)
         fields.add("model_name")
         own = flags - required
         _check(not fields - own, f"settings have no flag: {sorted(fields - own)}")
