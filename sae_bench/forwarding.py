@@ -1,11 +1,29 @@
-"""Published names and paths that moved: they lead to where their bodies are."""
+"""Names that lead to where their bodies are: published names and paths that moved, and imports at the first use."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+
+def imported_when_used(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module's `__getattr__` for names whose modules are imported at their first use.
+
+    Args:
+        module: `__name__` of the module that offers the names.
+        homes: name -> the module that holds it.
+    """
+
+    def look_up(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(homes[name]), name)
+        setattr(sys.modules[module], name, value)
+        return value
+
+    return look_up
 
 
 def forwarded(module: str, home: str, *names: str) -> Callable[[str], Any]:
@@ -16,15 +34,7 @@ def forwarded(module: str, home: str, *names: str) -> Callable[[str], Any]:
         home: the module that holds them now; imported at the first use of a name.
         names: the published names.
     """
-
-    def look_up(name: str) -> Any:
-        if name not in names:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(home), name)
-        setattr(sys.modules[module], name, value)
-        return value
-
-    return look_up
+    return imported_when_used(module, dict.fromkeys(names, home))
 
 
 def published_path(module: str, home: str) -> None:

@@ -5,8 +5,9 @@ Names are imported when they are first used, so that what is known of SAEs can b
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sae_bench.forwarding import imported_when_used
 
 if TYPE_CHECKING:
     from sae_bench.custom_saes.base_sae import BaseSAE
@@ -45,10 +46,4 @@ _HOMES = {
 }
 """Name -> the module that it is in; all others are in `interface`."""
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    module = importlib.import_module(f"{__name__}.{_HOMES.get(name, 'interface')}")
-    globals()[name] = value = getattr(module, name)
-    return value
+__getattr__ = imported_when_used(__name__, {name: f"{__name__}.{_HOMES.get(name, 'interface')}" for name in __all__})

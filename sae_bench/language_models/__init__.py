@@ -5,8 +5,9 @@ Names are imported when they are first used, so that the table of aliases can be
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sae_bench.forwarding import imported_when_used
 
 if TYPE_CHECKING:
     from sae_bench.language_models.hooks import HookPoint, parse_hook_name
@@ -38,10 +39,4 @@ _HOMES = {
 }
 """Name -> the module that it is in."""
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    globals()[name] = value = getattr(module, name)
-    return value
+__getattr__ = imported_when_used(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})
