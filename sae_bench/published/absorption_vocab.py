@@ -23,14 +23,15 @@ def get_tokens(
     filter: Callable[[str], bool] = _every,
     replace_special_chars: bool = True,
 ) -> list[str]:
-    """Tokens whose text passes a filter.
+    """Tokens whose text passes a filter, by their ids: `get_vocab` has another order in every process.
 
     Args:
         tokenizer: of transformers.
         filter: from a token's text to whether it is taken.
         replace_special_chars: whether texts are returned, or tokens as the vocabulary writes them.
     """
-    pairs = ((convert_tokens_to_string(token, tokenizer), token) for token in tokenizer.get_vocab())
+    vocab = tokenizer.get_vocab()
+    pairs = ((convert_tokens_to_string(token, tokenizer), token) for token in sorted(vocab, key=vocab.__getitem__))
     return [text if replace_special_chars else token for text, token in pairs if filter(text)]
 
 

@@ -338,7 +338,7 @@ def test_the_table_of_words(lm: LanguageModel, sae: Any):
 def _every_letter_in_training() -> Iterator[None]:
     """The steps split words with Python's own generator; with this state all 26 letters have words to train on."""
     state = random.getstate()
-    random.seed(0)
+    random.seed(1)
     yield
     random.setstate(state)
 

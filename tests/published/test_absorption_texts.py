@@ -82,6 +82,8 @@ def test_tokens_of_a_vocabulary():
     assert len(get_tokens(tokenizer)) == len(tokenizer.get_vocab())
     assert any(token.startswith(" ") for token in get_tokens(tokenizer))
     assert not any(token.startswith(" ") for token in get_tokens(tokenizer, replace_special_chars=False))
+    as_written = get_tokens(tokenizer, replace_special_chars=False)
+    assert tokenizer.convert_tokens_to_ids(as_written) == list(range(len(as_written)))  # the same order everywhere
     upper = get_tokens(tokenizer, lambda text: text.isupper())
     assert {"A", "Z"} <= set(upper)
     assert all(token.isupper() for token in upper)
