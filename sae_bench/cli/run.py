@@ -65,6 +65,13 @@ Examples:
     is_flag=True,
     help="Draw the texts anew for every seed too; costs a pass over them per seed.",
 )
+@click.option(
+    "--controls/--no-controls",
+    default=True,
+    show_default=True,
+    help="Repeat evals that pick latents with random ones that are as active, to hold the scores against; results that "
+    "are there already are not made again for it.",
+)
 @click.option("--random-seed", type=int, default=42, show_default=True, help="The first seed, also that of the texts.")
 @click.option(
     "--output-folder",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sae_bench.activations.requests import Request, Served
     from sae_bench.custom_saes.loading import Member
     from sae_bench.language_models import LanguageModel
+    from sae_bench.results.references import References
     from sae_bench.results.samples import Samples
 
 __all__ = ["JUDGE", "SHARE", "Caveat", "EvalContext", "EvalSpec", "Job", "Lazy", "Metric", "Need", "Scores", "Shows"]
@@ -75,6 +76,7 @@ class EvalContext:
 
     Attributes:
         artifacts_folder: where an eval may keep what does not depend on the SAE; None keeps nothing.
+        controls: whether the eval's procedure is repeated with random latents, to hold the scores against.
         judge_key: key of the judge's endpoint; None leaves it to the judge to find one. It goes into no file.
     """
 
@@ -83,6 +85,7 @@ class EvalContext:
     seeds: tuple[int, ...]
     data_dir: Path | None = None
     artifacts_folder: Path | None = None
+    controls: bool = True
     judge_key: str | None = field(default=None, repr=False)
 
 
@@ -94,6 +97,7 @@ class Scores:
         not_computed: field that holds null -> why.
         seed_results: the headline numbers of each seed.
         samples: path of a headline metric -> the values it is a mean of, for intervals and paired comparison.
+        references: path of a headline metric -> its floor, ceiling and control on the same units.
     """
 
     metrics: BaseMetricCategories
@@ -102,6 +106,7 @@ class Scores:
     not_computed: dict[str, str] = field(default_factory=dict)
     seed_results: list[SeedResult] = field(default_factory=list)
     samples: dict[str, Samples] = field(default_factory=dict)
+    references: dict[str, References] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_scr.json, schema sha256 563a57897f2c62e717b19f193b63a7b2c4db3fb4c94aa8a9b395c2449b2943dd */
+   eval_output_schema_scr.json, schema sha256 8eb411f435b7ab6fd61c3336e63ab028bc8f1441adfbb4554ba721bfe6cbfb70 */
 /**
  * Name of the eval.
  */
@@ -473,6 +473,46 @@ export type Given = string;
  * Version of the methods of these statistics.
  */
 export type Version = number;
+/**
+ * The value; null without what it is relative to.
+ */
+export type Value = number | null;
+/**
+ * Lower end of its interval over seeds and units.
+ */
+export type CiLow1 = number | null;
+/**
+ * Upper end of its interval over seeds and units.
+ */
+export type CiHigh1 = number | null;
+/**
+ * Why it has no value, or no interval.
+ */
+export type Reason1 = string | null;
+/**
+ * What stood in the SAE's place.
+ */
+export type Name = string;
+/**
+ * Further values worth knowing.
+ */
+export type Others = ReferenceValue[];
+/**
+ * The value; null without what it is relative to.
+ */
+export type Value1 = number | null;
+/**
+ * Lower end of its interval over seeds and units.
+ */
+export type CiLow2 = number | null;
+/**
+ * Upper end of its interval over seeds and units.
+ */
+export type CiHigh2 = number | null;
+/**
+ * Why it has no value, or no interval.
+ */
+export type Reason2 = string | null;
 
 /**
  * How well ablating few latents frees a biased probe from a spurious correlation.
@@ -497,6 +537,7 @@ export interface SCR {
   provenance?: Provenance;
   seed_results?: ResultsPerSeed;
   statistics?: Statistics;
+  validity?: Validity;
   not_computed?: NotComputed;
 }
 /**
@@ -737,6 +778,67 @@ export interface MetricStatistics {
   reason?: Reason;
   given?: Given;
   version?: Version;
+  [k: string]: unknown;
+}
+/**
+ * Headline metric, as `category.metric` -> floor, ceiling and control, measured in the same run.
+ */
+export interface Validity {
+  [k: string]: MetricValidity;
+}
+/**
+ * What stands beside one headline metric: its floor, its ceiling and its control.
+ */
+export interface MetricValidity {
+  /**
+   * What an SAE of no merit gets.
+   */
+  floor?: ReferenceValue | null;
+  /**
+   * What nothing can beat.
+   */
+  ceiling?: ReferenceValue | null;
+  /**
+   * What the same procedure gets with random latents that are as active.
+   */
+  control?: ReferenceValue | null;
+  others?: Others;
+  above_floor?: RelativeValue;
+  /**
+   * Paired difference to the control.
+   */
+  score_minus_control?: RelativeValue1 | null;
+  [k: string]: unknown;
+}
+/**
+ * What the metric is with something else in the SAE's place, measured on the same units.
+ */
+export interface ReferenceValue {
+  value?: Value;
+  ci_low?: CiLow1;
+  ci_high?: CiHigh1;
+  reason?: Reason1;
+  name: Name;
+  [k: string]: unknown;
+}
+/**
+ * (score - floor) / (ceiling - floor).
+ */
+export interface RelativeValue {
+  value?: Value1;
+  ci_low?: CiLow2;
+  ci_high?: CiHigh2;
+  reason?: Reason2;
+  [k: string]: unknown;
+}
+/**
+ * A metric relative to what stands beside it, with its interval.
+ */
+export interface RelativeValue1 {
+  value?: Value1;
+  ci_low?: CiLow2;
+  ci_high?: CiHigh2;
+  reason?: Reason2;
   [k: string]: unknown;
 }
 /**

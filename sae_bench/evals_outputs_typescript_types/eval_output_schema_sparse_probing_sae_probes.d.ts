@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 14c1a0c1567b1ff9b381b167d8e4bce0ec5de6e8a66dc381a76099cc25ebbdfd */
+   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 3c81dcb1498399348eeb281aab9a46f00a4a9a1a54d4f00d706880b42ef646bd */
 /**
  * Name of the eval.
  */
@@ -466,6 +466,46 @@ export type Given = string;
  */
 export type Version = number;
 /**
+ * The value; null without what it is relative to.
+ */
+export type Value = number | null;
+/**
+ * Lower end of its interval over seeds and units.
+ */
+export type CiLow1 = number | null;
+/**
+ * Upper end of its interval over seeds and units.
+ */
+export type CiHigh1 = number | null;
+/**
+ * Why it has no value, or no interval.
+ */
+export type Reason1 = string | null;
+/**
+ * What stood in the SAE's place.
+ */
+export type Name = string;
+/**
+ * Further values worth knowing.
+ */
+export type Others = ReferenceValue[];
+/**
+ * The value; null without what it is relative to.
+ */
+export type Value1 = number | null;
+/**
+ * Lower end of its interval over seeds and units.
+ */
+export type CiLow2 = number | null;
+/**
+ * Upper end of its interval over seeds and units.
+ */
+export type CiHigh2 = number | null;
+/**
+ * Why it has no value, or no interval.
+ */
+export type Reason2 = string | null;
+/**
  * k -> test_accuracy, test_auc, test_f1: means over tasks, filled in from the rows of the tasks.
  */
 export type SAEMetricsByK1 = {
@@ -496,6 +536,7 @@ export interface SparseProbingSaeProbes {
   provenance?: Provenance;
   seed_results?: ResultsPerSeed;
   statistics?: Statistics;
+  validity?: Validity;
   not_computed?: NotComputed;
   sae_metrics_by_k?: SAEMetricsByK1;
 }
@@ -731,6 +772,67 @@ export interface MetricStatistics {
   reason?: Reason;
   given?: Given;
   version?: Version;
+  [k: string]: unknown;
+}
+/**
+ * Headline metric, as `category.metric` -> floor, ceiling and control, measured in the same run.
+ */
+export interface Validity {
+  [k: string]: MetricValidity;
+}
+/**
+ * What stands beside one headline metric: its floor, its ceiling and its control.
+ */
+export interface MetricValidity {
+  /**
+   * What an SAE of no merit gets.
+   */
+  floor?: ReferenceValue | null;
+  /**
+   * What nothing can beat.
+   */
+  ceiling?: ReferenceValue | null;
+  /**
+   * What the same procedure gets with random latents that are as active.
+   */
+  control?: ReferenceValue | null;
+  others?: Others;
+  above_floor?: RelativeValue;
+  /**
+   * Paired difference to the control.
+   */
+  score_minus_control?: RelativeValue1 | null;
+  [k: string]: unknown;
+}
+/**
+ * What the metric is with something else in the SAE's place, measured on the same units.
+ */
+export interface ReferenceValue {
+  value?: Value;
+  ci_low?: CiLow1;
+  ci_high?: CiHigh1;
+  reason?: Reason1;
+  name: Name;
+  [k: string]: unknown;
+}
+/**
+ * (score - floor) / (ceiling - floor).
+ */
+export interface RelativeValue {
+  value?: Value1;
+  ci_low?: CiLow2;
+  ci_high?: CiHigh2;
+  reason?: Reason2;
+  [k: string]: unknown;
+}
+/**
+ * A metric relative to what stands beside it, with its interval.
+ */
+export interface RelativeValue1 {
+  value?: Value1;
+  ci_low?: CiLow2;
+  ci_high?: CiHigh2;
+  reason?: Reason2;
   [k: string]: unknown;
 }
 /**

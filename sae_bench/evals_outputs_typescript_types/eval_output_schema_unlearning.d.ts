@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_unlearning.json, schema sha256 2f3110ac7be58474923df81f5efa8dc56d470d9f20bea8fb4a7f7809b5b588ad */
+   eval_output_schema_unlearning.json, schema sha256 d76afcf4989359fdcc942d04a2a1b5847431391cd94d5bc3a258a9b00c4eeb15 */
 /**
  * Name of the eval.
  */
@@ -327,6 +327,46 @@ export type Given = string;
  * Version of the methods of these statistics.
  */
 export type Version = number;
+/**
+ * The value; null without what it is relative to.
+ */
+export type Value = number | null;
+/**
+ * Lower end of its interval over seeds and units.
+ */
+export type CiLow1 = number | null;
+/**
+ * Upper end of its interval over seeds and units.
+ */
+export type CiHigh1 = number | null;
+/**
+ * Why it has no value, or no interval.
+ */
+export type Reason1 = string | null;
+/**
+ * What stood in the SAE's place.
+ */
+export type Name = string;
+/**
+ * Further values worth knowing.
+ */
+export type Others = ReferenceValue[];
+/**
+ * The value; null without what it is relative to.
+ */
+export type Value1 = number | null;
+/**
+ * Lower end of its interval over seeds and units.
+ */
+export type CiLow2 = number | null;
+/**
+ * Upper end of its interval over seeds and units.
+ */
+export type CiHigh2 = number | null;
+/**
+ * Why it has no value, or no interval.
+ */
+export type Reason2 = string | null;
 
 /**
  * How well a topic can be unlearned by clamping the SAE's latents for it, without touching other knowledge.
@@ -350,6 +390,7 @@ export interface Unlearning {
   provenance?: Provenance;
   seed_results?: ResultsPerSeed;
   statistics?: Statistics;
+  validity?: Validity;
   not_computed?: NotComputed;
 }
 /**
@@ -493,6 +534,67 @@ export interface MetricStatistics {
   reason?: Reason;
   given?: Given;
   version?: Version;
+  [k: string]: unknown;
+}
+/**
+ * Headline metric, as `category.metric` -> floor, ceiling and control, measured in the same run.
+ */
+export interface Validity {
+  [k: string]: MetricValidity;
+}
+/**
+ * What stands beside one headline metric: its floor, its ceiling and its control.
+ */
+export interface MetricValidity {
+  /**
+   * What an SAE of no merit gets.
+   */
+  floor?: ReferenceValue | null;
+  /**
+   * What nothing can beat.
+   */
+  ceiling?: ReferenceValue | null;
+  /**
+   * What the same procedure gets with random latents that are as active.
+   */
+  control?: ReferenceValue | null;
+  others?: Others;
+  above_floor?: RelativeValue;
+  /**
+   * Paired difference to the control.
+   */
+  score_minus_control?: RelativeValue1 | null;
+  [k: string]: unknown;
+}
+/**
+ * What the metric is with something else in the SAE's place, measured on the same units.
+ */
+export interface ReferenceValue {
+  value?: Value;
+  ci_low?: CiLow1;
+  ci_high?: CiHigh1;
+  reason?: Reason1;
+  name: Name;
+  [k: string]: unknown;
+}
+/**
+ * (score - floor) / (ceiling - floor).
+ */
+export interface RelativeValue {
+  value?: Value1;
+  ci_low?: CiLow2;
+  ci_high?: CiHigh2;
+  reason?: Reason2;
+  [k: string]: unknown;
+}
+/**
+ * A metric relative to what stands beside it, with its interval.
+ */
+export interface RelativeValue1 {
+  value?: Value1;
+  ci_low?: CiLow2;
+  ci_high?: CiHigh2;
+  reason?: Reason2;
   [k: string]: unknown;
 }
 /**

@@ -277,6 +277,36 @@ class MetricStatistics(BaseModel):
     version: int = Field(default=1, description="Version of the methods of these statistics.")
 
 
+class RelativeValue(BaseModel):
+    """A metric relative to what stands beside it, with its interval."""
+
+    value: float | None = Field(default=None, description="The value; null without what it is relative to.")
+    ci_low: float | None = Field(default=None, description="Lower end of its interval over seeds and units.")
+    ci_high: float | None = Field(default=None, description="Upper end of its interval over seeds and units.")
+    reason: str | None = Field(default=None, description="Why it has no value, or no interval.")
+
+
+class ReferenceValue(RelativeValue):
+    """What the metric is with something else in the SAE's place, measured on the same units."""
+
+    name: str = Field(description="What stood in the SAE's place.")
+
+
+class MetricValidity(BaseModel):
+    """What stands beside one headline metric: its floor, its ceiling and its control."""
+
+    floor: ReferenceValue | None = Field(default=None, description="What an SAE of no merit gets.")
+    ceiling: ReferenceValue | None = Field(default=None, description="What nothing can beat.")
+    control: ReferenceValue | None = Field(
+        default=None, description="What the same procedure gets with random latents that are as active."
+    )
+    others: list[ReferenceValue] = Field(default_factory=list, description="Further values worth knowing.")
+    above_floor: RelativeValue = Field(
+        default_factory=RelativeValue, description="(score - floor) / (ceiling - floor)."
+    )
+    score_minus_control: RelativeValue | None = Field(default=None, description="Paired difference to the control.")
+
+
 CategoriesT = TypeVar("CategoriesT", bound=BaseMetricCategories)
 DetailT = TypeVar("DetailT", bound=BaseResultDetail)
 
@@ -321,6 +351,11 @@ class BaseEvalOutput(BaseModel, Generic[ConfigT, CategoriesT, DetailT]):
         default_factory=dict,
         title="Statistics",
         description="Headline metric, as `category.metric` -> spread over seeds and interval over seeds and units.",
+    )
+    validity: dict[str, MetricValidity] = Field(
+        default_factory=dict,
+        title="Validity",
+        description="Headline metric, as `category.metric` -> floor, ceiling and control, measured in the same run.",
     )
     not_computed: dict[str, str] = Field(
         default_factory=dict, title="Not Computed", description="Field that holds null -> why."

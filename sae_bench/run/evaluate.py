@@ -203,6 +203,7 @@ def _plan(
         data_dir=request.data_dir,
         folder_per_eval=request.folder_per_eval,
         force_rerun=request.force_rerun,
+        controls=request.controls,
         published_nulls=request.published_nulls,
         limits=GroupLimits(max_saes=request.max_saes),
         pass_options=PassOptions(max_tokens=request.batch_tokens, store=store, on_progress=listener.on_tokens),

@@ -38,6 +38,7 @@ class RunPlan:
         load_context: device, dtype and what baselines need.
         seeds: seeds of everything random; published fields are means over them.
         resample_data: whether every seed draws texts of its own, which costs a pass over them per seed.
+        controls: whether evals that pick latents repeat themselves with random ones.
         published_nulls: write -1 for null in the fields where published result files always hold a number.
         judge_key: for evals that ask a judge; written nowhere.
         on_phase: told what happens next and how many tokens it will read (0 if it reads none).
@@ -53,6 +54,7 @@ class RunPlan:
     data_dir: Path | None = None
     folder_per_eval: bool = True
     force_rerun: bool = False
+    controls: bool = True
     published_nulls: bool = False
     limits: GroupLimits = field(default_factory=lambda: GroupLimits())
     pass_options: PassOptions = field(default_factory=lambda: PassOptions())

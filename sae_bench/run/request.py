@@ -98,6 +98,9 @@ class RunRequest(BaseModel):
     cache_activations: Path | None = Field(default=None, description="Keeps the model's activations.")
     clean_up_activations: bool = Field(default=False, description="Whether what was kept there is deleted at the end.")
     force_rerun: bool = Field(default=False, description="Whether results that are there are computed again.")
+    controls: bool = Field(
+        default=True, description="Whether evals that pick latents are repeated with random ones, to hold against."
+    )
     published_nulls: bool = Field(
         default=False, description="Whether -1 is written for null where published files always hold a number."
     )

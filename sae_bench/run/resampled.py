@@ -6,7 +6,7 @@ same pass, so a text that several draws share is still read once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -15,7 +15,8 @@ from sae_bench.activations.requests import Request, Served
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
 from sae_bench.results.model import BaseEvalConfig, BaseMetricCategories, BaseResultDetail, SeedResult, config_fields
-from sae_bench.results.samples import stack_draws
+from sae_bench.results.references import Reference, References
+from sae_bench.results.samples import Samples, stack_draws
 
 NOT_RESAMPLED = "this eval has no random_seed: all seeds share its texts"
 DETAILS_DIFFER = "the draws' details have different rows: those of the first seed are kept"
@@ -94,8 +95,40 @@ def merge_draws(spec: EvalSpec, seeds: Sequence[int], draws: Sequence[Scores]) -
             for path in draws[0].samples
             if all(path in draw.samples for draw in draws)
         },
+        references=merge_references([draw.references for draw in draws]),
         warnings=warnings,
     )
+
+
+def merge_references(draws: Sequence[Mapping[str, References]]) -> dict[str, References]:
+    """Those that every draw has, seed after seed."""
+    shared = [path for path in draws[0] if all(path in draw for draw in draws)]
+    return {
+        path: References(
+            floor=_merged([draw[path].floor for draw in draws]),
+            ceiling=_merged([draw[path].ceiling for draw in draws]),
+            control=_merged([draw[path].control for draw in draws]),
+            others=tuple(
+                merged
+                for of_draws in zip(*(draw[path].others for draw in draws), strict=False)
+                if (merged := _merged(of_draws)) is not None
+            ),
+        )
+        for path in shared
+    }
+
+
+def _merged(draws: Sequence[Reference | None]) -> Reference | None:
+    first, measured = draws[0], [None if draw is None else draw.measured for draw in draws]
+    if first is None or any(draw is None for draw in draws):
+        return None
+    samples = [value for value in measured if isinstance(value, Samples)]
+    if len(samples) == len(draws):
+        return replace(first, measured=stack_draws(samples))
+    numbers = [value for value in measured if isinstance(value, float | int)]
+    if len(numbers) == len(draws):
+        return replace(first, measured=fmean(numbers))
+    return next(draw for draw in draws if draw is not None and draw.measured is None) if None in measured else first
 
 
 def _headline(spec: EvalSpec, draw: Scores) -> dict[str, float | None]:

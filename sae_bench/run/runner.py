@@ -96,6 +96,7 @@ class _Run:
             seeds=self.plan.seeds,
             data_dir=self.plan.data_dir,
             artifacts_folder=self.plan.output_folder,
+            controls=self.plan.controls,
             judge_key=self.plan.judge_key,
         )
         for request in self.plan.evals:

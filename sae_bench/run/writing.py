@@ -15,8 +15,16 @@ from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalSpec, Metric, Scores
 from sae_bench.results import files
 from sae_bench.results.metric_statistics import describe_metrics
-from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput, MetricStatistics, Provenance, as_taken
+from sae_bench.results.model import (
+    BaseEvalConfig,
+    BaseEvalOutput,
+    MetricStatistics,
+    MetricValidity,
+    Provenance,
+    as_taken,
+)
 from sae_bench.results.provenance import config_as_dict, describe_run, package_commit, sae_lens_version
+from sae_bench.results.references import describe_references
 from sae_bench.results.sample_files import samples_path, write_samples
 from sae_bench.run.plan import EvalRequest, Failure, RunPlan, RunSummary
 
@@ -71,6 +79,7 @@ class ResultWriter:
             statistics=_statistics(
                 request.spec, scores, given=request.spec.given_with(resample_data=self.plan.resample_data)
             ),
+            validity=_validity(request.spec, scores),
             not_computed=scores.not_computed,
         )
 
@@ -133,6 +142,12 @@ def _beyond_training(member: Member, config: BaseEvalConfig) -> list[str]:
     if not trained or not longest or longest <= trained:
         return []
     return [f"the SAE was trained on texts of {trained} tokens and is evaluated on texts of up to {longest}"]
+
+
+def _validity(spec: EvalSpec, scores: Scores) -> dict[str, MetricValidity]:
+    """Floors, ceilings and controls of the headline metrics."""
+    bounds = {path: spec.bounds_of(path) for path in scores.references}
+    return describe_references(scores.references, scores.samples, bounds)
 
 
 def _statistics(spec: EvalSpec, scores: Scores, *, given: str) -> dict[str, MetricStatistics]:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sae_bench.evals.base import Scores
 from sae_bench.results.model import BaseMetricCategories, BaseResultDetail, SeedResult
+from sae_bench.results.references import References
 from sae_bench.results.samples import Samples
 
 METRICS = "eval_result_metrics"
@@ -32,6 +33,7 @@ def report(
     samples: Mapping[str, Samples] | None = None,
     seed_values: Mapping[str, Sequence[float | None]] | None = None,
     values: Mapping[str, Any] | None = None,
+    references: Mapping[str, References] | None = None,
     reasons: Mapping[str, str] | None = None,
     details: Sequence[BaseResultDetail] = (),
     detail_reasons: Mapping[str, str] | None = None,
@@ -46,6 +48,7 @@ def report(
         samples: path -> what the metric is a mean of.
         seed_values: path -> the metric of every seed, None where it has none; by default that of its samples.
         values: path -> the published value, where it is not the mean over seeds (other order of summation, a count).
+        references: path -> floor, ceiling and control of the metric.
         reasons: path -> why the metric is null; those of metrics that have a value are left out.
         details: one row per latent, data set, letter.
         detail_reasons: `<row>.<field>` -> why that field of the details is null.
@@ -73,6 +76,7 @@ def report(
             for n, seed in enumerate(seeds)
         ],
         samples=samples,
+        references=dict(references or {}),
         warnings=list(dict.fromkeys(warnings)),
     )
 
