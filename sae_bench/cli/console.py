@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
     from sae_bench.evals.base import EvalSpec
-    from sae_bench.run.evaluate import Listener
     from sae_bench.run.runner import RunSummary
 
 err = Console(stderr=True)
@@ -29,41 +27,18 @@ PLAIN_WIDTH = 110
 """Columns of the tables in a file or a pipe, which have no width of their own."""
 
 
-class RunProgress:
-    """One bar: what happens now, and tokens read of those of the pass."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("starting", total=None)
-
-    @property
-    def listener(self) -> Listener:
-        """What a run tells of itself moves this bar."""
-        from sae_bench.run.evaluate import Listener
-
-        return Listener(self.phase, self.advance)
-
-    def phase(self, name: str, tokens: int) -> None:
-        """A new phase; one that reads tokens shows how far it is."""
-        self._progress.reset(self._task, description=name, total=tokens or None)
-
-    def advance(self, tokens: int) -> None:
-        """So many more tokens were read."""
-        self._progress.advance(self._task, tokens)
+_QUIET = "sae_bench.quiet"
 
 
-@contextmanager
-def run_progress() -> Iterator[RunProgress]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        yield RunProgress(progress)
+def be_quiet() -> None:
+    """Show nothing but warnings, failures and errors until the command at work ends."""
+    click.get_current_context().meta[_QUIET] = True
+
+
+def is_quiet() -> bool:
+    """Whether the command at work was asked to be quiet."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_QUIET))
 
 
 def results_table(spec: EvalSpec, contents: Sequence[Mapping[str, Any]], width: int) -> Table:
@@ -94,7 +69,7 @@ def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: 
     """One table per eval on standard output, then what was written, skipped and lost."""
     from sae_bench.results.statistics.intervals import ONE_SEED
 
-    tables = Console()
+    tables = Console(quiet=is_quiet())
     if not tables.is_terminal:
         tables.width = PLAIN_WIDTH
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(summary.results)]
@@ -111,7 +86,8 @@ def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: 
     spent = f" ({spent}, {summary.n_tokens:,} tokens)" if spent else ""
     dtypes = sorted({content["provenance"]["llm_dtype"] for content in contents if content.get("provenance")})
     model = f"; model in {' and '.join(dtypes)}" if dtypes else ""
-    err.print(escape(f"{done}{model}; {seconds:.0f} s in all{spent}."), soft_wrap=True)
+    if not is_quiet():
+        err.print(escape(f"{done}{model}; {seconds:.0f} s in all{spent}."), soft_wrap=True)
     for failure in summary.failures:
         err.print(
             "[red]failed[/red] "

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from sae_bench.cli.process import speech_options
 from sae_bench.cli.values import FOLDER
 
 DEMO_SAES = ("embedded:.*", "baseline:identity", "baseline:random")
@@ -31,6 +32,7 @@ DEMO_EVALS = ("all",)
     help="dtype of the model; fast takes bfloat16 where this machine is fast at it, else float32.",
 )
 @click.option("--force-rerun", is_flag=True, help="Compute again what is there already.")
+@speech_options
 def demo(output_folder: Path, seeds: int, device: str, llm_dtype: str, force_rerun: bool) -> None:
     """Evaluate the SAEs that come with the package, beside identity, PCA and random baselines; needs no network."""
     from sae_bench.cli.evaluation import evaluate_and_show

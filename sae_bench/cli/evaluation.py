@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from sae_bench.cli.console import run_progress, show_summary
+from sae_bench.cli.console import show_summary
+from sae_bench.cli.progress import run_progress
 from sae_bench.run.evaluate import execute
 from sae_bench.run.request import RunRequest
 

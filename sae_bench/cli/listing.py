@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from sae_bench.errors import PrerequisiteError, UsageError
+from sae_bench.evals.registry import eval_names
 
 Listing = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 """Column titles and rows."""
@@ -19,15 +20,23 @@ Listing = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 KINDS = ("evals", "saes", "models", "datasets")
 
 
-@click.command("list", epilog="\b\nExamples:\n  sae-bench list evals\n  sae-bench list models pythia")
+@click.command(
+    "list", epilog="\b\nExamples:\n  sae-bench list evals\n  sae-bench list evals core\n  sae-bench list models pythia"
+)
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("pattern", default="")
 def list_command(kind: str, pattern: str) -> None:
-    """List evals, SAEs, models or datasets whose row matches PATTERN (a regular expression)."""
+    """List evals, SAEs, models or datasets whose row matches PATTERN (a regular expression).
+
+    With the name of an eval as PATTERN: its metrics, and its settings with their defaults.
+    """
     try:
         matcher = re.compile(pattern, re.IGNORECASE)
     except re.error as error:
         raise UsageError(f"'{pattern}' is no regular expression: {error}.") from error
+    if kind == "evals" and pattern in eval_names():
+        _show_eval(pattern)
+        return
     header, rows = {"evals": _evals, "saes": _saes, "models": _models, "datasets": _datasets}[kind]()
     matching = [row for row in rows if any(matcher.search(cell) for cell in row)]
     if not matching:
@@ -40,8 +49,31 @@ def list_command(kind: str, pattern: str) -> None:
     Console().print(table)
 
 
+def _show_eval(name: str) -> None:
+    """One eval: what it measures, its headline metrics, its settings with their defaults."""
+    from sae_bench.evals.registry import get_eval
+    from sae_bench.results.model import config_fields
+
+    spec, console = get_eval(name), Console()
+    console.print(f"[bold]{escape(spec.title)}[/bold] ({name}, {spec.protocol}): {escape(spec.summary)}")
+    console.print(f"Cost: {escape(spec.cost)}.")
+    metrics = Table("headline metric", "path", "better", "range", header_style="bold")
+    better = {True: "higher", False: "lower", None: "neither"}
+    for metric in spec.metrics:
+        low, high = ("" if bound is None else f"{bound:g}" for bound in metric.bounds)
+        bounds = f"{low} to {high}" if low or high else ""
+        metrics.add_row(escape(metric.title), escape(metric.path), better[metric.higher_is_better], bounds)
+    console.print(metrics)
+    settings = Table(Column("setting", min_width=max(map(len, config_fields(spec.config)))), "default", "meaning")
+    for setting, field in config_fields(spec.config).items():
+        default = "" if field.is_required() else f"{field.get_default(call_default_factory=True)}"
+        settings.add_row(escape(setting), escape(default), escape(field.description or ""))
+    console.print(settings)
+    console.print(f"Change one with --set {name}.SETTING=VALUE.")
+
+
 def _evals() -> Listing:
-    from sae_bench.evals.registry import eval_names, get_eval
+    from sae_bench.evals.registry import get_eval
 
     specs = [get_eval(name) for name in eval_names()]
     rows = [(s.name, s.summary, ", ".join(m.title for m in s.metrics), s.cost) for s in specs]

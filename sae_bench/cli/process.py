@@ -10,28 +10,83 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from functools import partialmethod
+from pathlib import Path
+from typing import TypeVar
 
 import click
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from sae_bench.cli.console import err
-from sae_bench.errors import IncompleteRunError, SAEBenchError
+from sae_bench.cli.console import be_quiet, err, is_quiet
+from sae_bench.cli.values import FILE
+from sae_bench.errors import IncompleteRunError, SAEBenchError, UsageError
 from sae_bench.text_files import printable
+
+_PROGRESS = "sae_bench.cli.progress"
 
 KEPT = "What was done is kept; the same command goes on from there."
 
 
+class _Lines(logging.Handler):
+    """Messages on standard error, one line each however long; progress only where no bar shows it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            message = f"[yellow]{record.levelname.lower()}:[/yellow] {escape(record.getMessage())}"
+            err.print(message, soft_wrap=True, highlight=False)
+        elif record.name == _PROGRESS and not err.is_terminal and not is_quiet():
+            err.print(escape(record.getMessage()), soft_wrap=True, highlight=False)
+
+
 def configure_logging(verbose: bool) -> None:
-    """Warnings of this package on standard error; libraries stay quiet unless asked."""
-    handler = RichHandler(console=err, show_path=verbose, show_time=verbose, markup=False)
+    """Warnings and progress of this package on standard error; libraries stay quiet unless asked."""
+    handler = RichHandler(console=err, markup=False) if verbose else _Lines()
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", handlers=[handler])
-    logging.getLogger("sae_bench").setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.getLogger("sae_bench").setLevel(logging.INFO)
     if not verbose:
         _silence_progress_bars()
         warnings.filterwarnings("ignore")
         _silence_transformers()
+
+
+def log_to(file: Path) -> None:
+    """Write what is logged, with the time, to the end of a file too.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        handler = logging.FileHandler(file, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the log file '{file}' cannot be written: {error.strerror}. Next: name another.") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("sae_bench").addHandler(handler)
+
+
+CommandT = TypeVar("CommandT", bound=Callable[..., object])
+
+
+def speech_options(command: CommandT) -> CommandT:
+    """Flags of a command that takes long: how much it says, and where else."""
+
+    def quiet(_context: click.Context, _option: click.Parameter, value: bool) -> None:
+        if value:
+            be_quiet()
+
+    def log_file(_context: click.Context, _option: click.Parameter, value: Path | None) -> None:
+        if value is not None:
+            log_to(value)
+
+    command = click.option(
+        "--log-file", type=FILE, expose_value=False, callback=log_file,
+        help="Write progress, warnings and failures to the end of this file too, with the time.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--quiet", is_flag=True, expose_value=False, callback=quiet,
+        help="Show warnings, failures and errors only; no progress and no tables.",
+    )(command)  # fmt: skip
 
 
 def _silence_transformers() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from sae_bench.cli.process import speech_options
 from sae_bench.cli.values import FILE, FOLDER
 
 EXAMPLES = """\b
@@ -125,6 +126,7 @@ Examples:
 @click.option("--judge", type=click.Choice(["openai", "local", "none"]), help="Who judges explanations in autointerp.")
 @click.option("--judge-model", help="The judge's model; gpt-4o-mini at OpenAI's endpoint by default.")
 @click.option("--judge-base-url", help="An OpenAI-compatible endpoint, e.g. http://localhost:8000/v1.")
+@speech_options
 @click.pass_context
 def run(context: click.Context, /, request_file: Path | None, **options: Any) -> None:
     """Evaluate SAEs on a language model: one pass of the model for all SAEs and evals.

@@ -15,8 +15,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from sae_bench.cli.console import run_progress, show_summary
+from sae_bench.cli.console import show_summary
 from sae_bench.cli.process import configure_logging
+from sae_bench.cli.progress import run_progress
 from sae_bench.cli.values import FOLDER
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.evals.base import EvalSpec

@@ -33,10 +33,12 @@ class Listener:
     Attributes:
         on_phase: what happens next, and how many tokens it will read (0 if it reads none).
         on_tokens: so many more tokens were read.
+        on_result: how many results are there, how many failed, and how many of the model's were asked for.
     """
 
     on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
     on_tokens: Callable[[int], None] = lambda _tokens: None
+    on_result: Callable[[int, int, int], None] = lambda _done, _failed, _asked: None
 
 
 SILENT = Listener()
@@ -209,4 +211,5 @@ def _plan(
         pass_options=PassOptions(max_tokens=request.batch_tokens, store=store, on_progress=listener.on_tokens),
         judge_key=None if key is None else key.get_secret_value(),
         on_phase=listener.on_phase,
+        on_result=listener.on_result,
     )

@@ -42,6 +42,7 @@ class RunPlan:
         published_nulls: write -1 for null in the fields where published result files always hold a number.
         judge_key: for evals that ask a judge; written nowhere.
         on_phase: told what happens next and how many tokens it will read (0 if it reads none).
+        on_result: told how many results are there, how many failed, and how many were asked for.
     """
 
     lm: LanguageModel
@@ -60,6 +61,7 @@ class RunPlan:
     pass_options: PassOptions = field(default_factory=lambda: PassOptions())
     judge_key: str | None = field(default=None, repr=False)
     on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
+    on_result: Callable[[int, int, int], None] = lambda _done, _failed, _asked: None
 
     def eval_folder(self, name: str) -> Path:
         """Where the results of an eval go."""

@@ -125,13 +125,19 @@ class ResultWriter:
         with suppress(OSError):  # not there, or it still holds the failures of other SAEs
             failure.parent.rmdir()
         self.summary.written.append(path)
+        self._tell()
 
     def failed(self, release: str, sae_id: str, name: str, error: Exception) -> None:
         """Keep the traceback of an (SAE, eval) that could not be done."""
         path = files.failure_path(self.plan.eval_folder(name), name, release, sae_id)
         write_text_atomically(path, "".join(traceback.format_exception(error)))
         self.summary.failures.append(Failure(f"{release}_{sae_id}", name, str(error) or type(error).__name__, path))
-        logger.error("%s failed on %s_%s: %s", name, release, sae_id, error)
+        logger.info("%s failed on %s_%s: %s (traceback: %s)", name, release, sae_id, error, path)
+        self._tell()
+
+    def _tell(self) -> None:
+        asked = len(self.plan.evals) * len(self.plan.handles)
+        self.plan.on_result(len(self.summary.results), len(self.summary.failures), asked)
 
 
 def _beyond_training(member: Member, config: BaseEvalConfig) -> list[str]:

@@ -60,7 +60,7 @@ def test_it_is_small_and_the_page_shows_a_file():
 
 
 def test_it_is_listed(installed: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr(sys, "argv", ["sae-bench", "list", "evals", NAME])
+    monkeypatch.setattr(sys, "argv", ["sae-bench", "list", "evals", "firing"])
     monkeypatch.setenv("COLUMNS", "80")
     assert eval_names()[-1] == NAME
     main()
