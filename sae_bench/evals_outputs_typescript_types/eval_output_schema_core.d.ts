@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_core.json, schema sha256 bdf6a6af680b97d55d9dbc68748f7ea675cfe9e40b6754cd273a55ea4cb0fd9d */
+   eval_output_schema_core.json, schema sha256 97a4d41f00fb712b38e431d970b9413d5f7f4fc4e3bf47790026bd0d5dcff4e1 */
 /**
  * Name of the eval.
  */
@@ -189,6 +189,22 @@ export type AverageMaxDecoderCosineSimilarity = number | null;
  * Share of latents active at least once; an underestimate on few tokens.
  */
 export type FractionOfAliveFeatures = number | null;
+/**
+ * The (n x tokens)-th largest projection of the activations of a batch on the unit decoder directions, n a quarter of the latents (arXiv 2508.16560): lowest at the right L0.
+ */
+export type NThDecoderProjection = number | null;
+/**
+ * Mean |cosine| of all pairs of decoder directions: lowest at the right L0 (arXiv 2508.16560).
+ */
+export type MeanAbsoluteDecoderCosineSimilarity = number | null;
+/**
+ * Pairs of decoder directions with a cosine below -0.9.
+ */
+export type NearlyOppositeDecoderPairs = number | null;
+/**
+ * Share of latents whose decoder direction has a nearly opposite one.
+ */
+export type FractionWithAnOppositeDecoder = number | null;
 /**
  * Index of the latent.
  */
@@ -553,6 +569,10 @@ export interface MiscellaneousMetrics {
   average_max_encoder_cosine_sim?: AverageMaxEncoderCosineSimilarity;
   average_max_decoder_cosine_sim?: AverageMaxDecoderCosineSimilarity;
   frac_alive?: FractionOfAliveFeatures;
+  nth_decoder_projection?: NThDecoderProjection;
+  mean_abs_decoder_cosine_sim?: MeanAbsoluteDecoderCosineSimilarity;
+  opposite_decoder_pairs?: NearlyOppositeDecoderPairs;
+  frac_with_opposite_decoder?: FractionWithAnOppositeDecoder;
 }
 /**
  * Numbers of one latent.

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch
-from sae_bench.custom_saes.interface import SparseCodes, decode_tokens, encode_tokens
+from sae_bench.custom_saes.interface import SparseCodes, decode_tokens, decoder_is_linear, encode_tokens
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core import blocks
 from sae_bench.evals.core.blocks import LossBlock
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.loss import BranchSums, LossSums, compare_branches, zero_stream_logits
 from sae_bench.evals.core.token_statistics import InputStatistics, ReconstructionStatistics
+from sae_bench.evals.core.weights import nth_decoder_projection
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.branches import (
     STREAMS_BETWEEN_LAYERS,
@@ -41,6 +42,7 @@ class CoreConsumer:
         self.sae_sums = {m.key: BranchSums() for m in members}
         self.ablation_sums = {hook: BranchSums() for hook in self.hooks}
         self.constant_ablations = self._constant_ablations()
+        self.projections: dict[str, float] = {}
         self._branch_hidden: dict[str, Tensor] = {}
 
     @property
@@ -88,6 +90,10 @@ class CoreConsumer:
             self.statistics[member.key].update(
                 self.inputs[hook], batch.tokens(hook), reconstruction_ND, codes, batch.text_of_token_N, len(batch.rows)
             )
+            if self.config.compute_sparsity_metrics and member.key not in self.projections:
+                linear = decoder_is_linear(member.sae)
+                projection = nth_decoder_projection(member.sae, batch.tokens(hook)) if linear else float("nan")
+                self.projections[member.key] = projection
         if batch.rows[0] < self.n_loss_rows:
             value_BLD = self._replacement(batch, member, reconstruction_ND)
             start = resume_point(self.hooks[hook], batch.x_BLD)

@@ -112,6 +112,20 @@ class MiscMetrics(base.BaseMetrics):
     frac_alive: float | None = optional(
         "Fraction of Alive Features", "Share of latents active at least once; an underestimate on few tokens."
     )
+    nth_decoder_projection: float | None = optional(
+        "N-th Decoder Projection", "The (n x tokens)-th largest projection of the activations of a batch on the unit "
+        "decoder directions, n a quarter of the latents (arXiv 2508.16560): lowest at the right L0.",
+    )  # fmt: skip
+    mean_abs_decoder_cosine_sim: float | None = optional(
+        "Mean Absolute Decoder Cosine Similarity", "Mean |cosine| of all pairs of decoder directions: lowest at the "
+        "right L0 (arXiv 2508.16560).",
+    )  # fmt: skip
+    opposite_decoder_pairs: int | None = optional(
+        "Nearly Opposite Decoder Pairs", "Pairs of decoder directions with a cosine below -0.9."
+    )
+    frac_with_opposite_decoder: float | None = optional(
+        "Fraction with an Opposite Decoder", "Share of latents whose decoder direction has a nearly opposite one."
+    )
 
 
 class CoreMetricCategories(base.BaseMetricCategories):

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sae_bench.custom_saes.interface import decoder_is_linear
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import Scores
 from sae_bench.evals.core.consumer import CoreConsumer
@@ -20,6 +21,7 @@ from sae_bench.evals.families.rows import CorpusRows
 
 UNDEFINED = "not a finite number for this SAE (a division by zero, or a vector of length zero)"
 NEVER_FIRED = "null for latents that were never active"
+NOT_LINEAR = "the decoder of this SAE is not linear"
 NOTHING_RANDOM = "core draws nothing at random from its rows: more seeds change no number; error bars are over rows"
 
 _LOSS_SWITCHES = {"model_behavior_preservation": "compute_kl", "model_performance_preservation": "compute_ce_loss"}
@@ -31,6 +33,10 @@ _SWITCHES = {
 }
 _WEIGHTS = "compute_featurewise_weight_based_metrics"
 _DENSITIES = "compute_featurewise_density_statistics"
+_SWITCHES_OF_MISC = {
+    "nth_decoder_projection": "compute_sparsity_metrics",
+    **dict.fromkeys(("mean_abs_decoder_cosine_sim", "opposite_decoder_pairs", "frac_with_opposite_decoder"), _WEIGHTS),
+}
 _DENSITY_COLUMNS = ("feature_density", "consistent_activation_heuristic")
 
 
@@ -43,13 +49,12 @@ def score_sae(consumer: CoreConsumer, member: Member, corpus: CorpusRows, seeds:
         values |= _loss_metrics(consumer, member)
     if consumer.statistics[member.key].n_tokens:
         latents |= _add_statistics(values, consumer, member)
-    without: dict[str, str] = {}
+    without = {} if decoder_is_linear(member.sae) else {"nth_decoder_projection": NOT_LINEAR}
     if config.compute_featurewise_weight_based_metrics:
-        weights, without = weight_metrics(member.weights)
-        latents |= weights
-        for side in ("encoder", "decoder"):
-            if (cosine := weights.get(f"max_{side}_cosine_sim")) is not None:
-                values[f"misc_metrics.average_max_{side}_cosine_sim"] = float(cosine.double().mean())
+        of_latents, summary, missing = weight_metrics(member.weights)
+        without |= missing
+        latents |= of_latents
+        values |= _paths("misc_metrics", summary)
     values = {path: finite(value) for path, value in values.items()}
     return report(
         CoreMetricCategories,
@@ -83,6 +88,7 @@ def _add_statistics(values: dict[str, Any], consumer: CoreConsumer, member: Memb
         values |= _paths("shrinkage", statistics.shrinkage(inputs))
     if config.compute_sparsity_metrics:
         values |= _paths("sparsity", statistics.sparsity())
+        values["misc_metrics.nth_decoder_projection"] = consumer.projections[member.key]
     if config.compute_variance_metrics:
         values |= _paths("reconstruction_quality", statistics.quality(inputs))
     if not config.compute_featurewise_density_statistics:
@@ -130,7 +136,8 @@ def _reasons(config: CoreEvalConfig, without: Mapping[str, str]) -> dict[str, st
     for category, of_category in CoreMetricCategories.model_fields.items():
         for field in getattr(of_category.annotation, "model_fields", {}):
             column = field.removeprefix("average_")
-            switch = _SWITCHES.get(category) or (_WEIGHTS if column != field else _DENSITIES)
+            switch = _SWITCHES.get(category) or _SWITCHES_OF_MISC.get(field)
+            switch = switch or (_WEIGHTS if column != field else _DENSITIES)
             reasons[f"{category}.{field}"] = without.get(column) or _why_null(config, switch)
     return reasons
 

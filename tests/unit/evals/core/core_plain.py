@@ -66,6 +66,7 @@ def plain_core(lm: LanguageModel, config: CoreEvalConfig, rows: Tensor, sae: Any
             x, keep = lm.capture(ids, [hook])[hook], valid_tokens(lm, ids)
             batches.append((x[keep], sae.encode(x[keep]), keep.nonzero()[:, 0]))
         found |= plain_statistics(sae, batches)
+        found["nth_decoder_projection"] = plain_projection(sae, batches[0][0])
     return found
 
 
@@ -136,6 +137,14 @@ def plain_statistics(sae: Any, batches: list[tuple[Tensor, Tensor, Tensor]]) -> 
         "normalized_freq_over_1_percent": float(density[density > 0.01].sum() / density.sum()),
         "normalized_freq_over_10_percent": float(density[density > 0.1].sum() / density.sum()),
     }
+
+
+def plain_projection(sae: Any, x: Tensor) -> float:
+    """Sort all projections of a batch on the unit decoder rows."""
+    unit = sae.W_dec.double() / sae.W_dec.double().norm(dim=1, keepdim=True).clamp(min=1e-12)
+    zero = sae.decode(torch.zeros(1, len(unit))).double()
+    descending = sorted(((x.double() - zero) @ unit.T).flatten().tolist(), reverse=True)
+    return descending[len(unit) // 4 * len(x) - 1]
 
 
 def plain_densities(batches: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -45,7 +45,7 @@ def test_all_scalars_equal_the_slow_way(family: str, keep_special: bool, batches
     members = [at(RESIDUAL), at(ELSEWHERE[family], "relu"), at(RESIDUAL, "jumprelu")]
     for m, scores in zip(members, run_core(lm, config, rows, members), strict=True):
         expected = plain_core(lm, config, rows, m.sae, m.hook_name)
-        assert len(expected) == 7 * (batches[0] > 0) + 16 * (batches[1] > 0)
+        assert len(expected) == 7 * (batches[0] > 0) + 17 * (batches[1] > 0)
         found = flat(scores)
         assert_same(found, expected)
         not_there = {k for k, v in found.items() if v is None}
@@ -177,6 +177,9 @@ def test_nan_becomes_null_with_a_reason():
     assert "not a finite number" in scores.not_computed["eval_result_metrics.model_behavior_preservation.kl_div_score"]
     missing_encoder = "the SAE has no encoder matrix W_enc"
     assert scores.not_computed["eval_result_details.encoder_norm"] == missing_encoder
+    assert found["nth_decoder_projection"] is None
+    not_linear = "the decoder of this SAE is not linear"
+    assert scores.not_computed["eval_result_metrics.misc_metrics.nth_decoder_projection"] == not_linear
     assert scores.not_computed["eval_result_metrics.misc_metrics.average_max_encoder_cosine_sim"] == missing_encoder
     assert scores.seed_results == []  # nothing is drawn: values per seed would look like a spread of zero
     assert other.metrics == run_core(lm, settings(), rows, [good])[0].metrics
@@ -186,13 +189,16 @@ SWITCHES = {
     "compute_kl": {"kl_div_score", "kl_div_with_ablation", "kl_div_with_sae"},
     "compute_ce_loss": {"ce_loss_score", "ce_loss_with_ablation", "ce_loss_with_sae", "ce_loss_without_sae"},
     "compute_l2_norms": {"l2_norm_in", "l2_norm_out", "l2_ratio", "relative_reconstruction_bias"},
-    "compute_sparsity_metrics": {"l0", "l1"},
+    "compute_sparsity_metrics": {"l0", "l1", "nth_decoder_projection"},
     "compute_variance_metrics": {"explained_variance", "explained_variance_legacy", "mse", "mse_per_token", "cossim"},
     "compute_featurewise_density_statistics": {
         "frac_alive", "freq_over_1_percent", "freq_over_10_percent", "normalized_freq_over_1_percent",
         "normalized_freq_over_10_percent",
     },
-    "compute_featurewise_weight_based_metrics": {"average_max_encoder_cosine_sim", "average_max_decoder_cosine_sim"},
+    "compute_featurewise_weight_based_metrics": {
+        "average_max_encoder_cosine_sim", "average_max_decoder_cosine_sim", "mean_abs_decoder_cosine_sim",
+        "opposite_decoder_pairs", "frac_with_opposite_decoder",
+    },
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from core_plain import plain_densities, plain_statistics
+from core_plain import plain_densities, plain_projection, plain_statistics
 from torch import Tensor
 
 from sae_bench.custom_saes.interface import SparseCodes, decode_tokens
@@ -16,7 +16,12 @@ from sae_bench.evals.core.token_statistics import (
     active_per_row,
     summarise_densities,
 )
-from sae_bench.evals.core.weights import max_cosine_to_another, weight_metrics
+from sae_bench.evals.core.weights import (
+    cosines_to_others,
+    max_cosine_to_another,
+    nth_decoder_projection,
+    weight_metrics,
+)
 from sae_bench.testing import tiny_sae
 
 BOUND = 1e-5
@@ -141,12 +146,52 @@ def test_largest_cosine_of_known_directions():
     assert max_cosine_to_another(torch.ones(1, 3)).tolist() == [float("-inf")]
 
 
+@pytest.mark.parametrize("block", [1, 7, 32, 1024])
+def test_cosines_of_all_pairs(block: int):
+    directions = torch.randn(33, 3, generator=torch.Generator().manual_seed(1)) * 3
+    directions[20], directions[31] = -2 * directions[4], -directions[4] + 0.01
+    unit = directions.double() / directions.double().norm(dim=1, keepdim=True)
+    pairs = [(i, j, float(unit[i] @ unit[j])) for i in range(33) for j in range(i)]
+    found = cosines_to_others(directions, block=block)
+    assert found.n_opposite == sum(cosine < -0.9 for *_, cosine in pairs)
+    assert found.n_opposite >= 2
+    assert found.mean_absolute == pytest.approx(sum(abs(cosine) for *_, cosine in pairs) / len(pairs), abs=1e-6)
+    assert found.min_F.tolist() == pytest.approx(
+        [min(cosine for i, j, cosine in pairs if n in (i, j)) for n in range(33)], abs=1e-6
+    )
+
+
+def test_share_of_latents_with_an_opposite_one():
+    sae = tiny_sae("identity", d_in=8)
+    assert weight_metrics(sae).summary["opposite_decoder_pairs"] == 0
+    sae.W_dec[5], sae.W_dec[6] = -sae.W_dec[1], -3 * sae.W_dec[1]
+    summary = weight_metrics(sae).summary
+    assert summary["opposite_decoder_pairs"] == 2
+    assert summary["frac_with_opposite_decoder"] == 3 / 8
+
+
+def test_projections_are_of_evenly_spaced_tokens_where_there_are_many(monkeypatch: pytest.MonkeyPatch):
+    sae, x = tiny_sae("topk"), torch.randn(60, 32, generator=torch.Generator().manual_seed(2))
+    monkeypatch.setattr("sae_bench.evals.core.weights.PROJECTIONS", 20 * len(sae.W_dec))
+    assert nth_decoder_projection(sae, x) == pytest.approx(plain_projection(sae, x[::3]), abs=1e-5)
+
+
+def test_projection_is_lowest_for_directions_that_mix_nothing():
+    """Sparse features on a basis: a dictionary that mixes neighbours reaches into more activations."""
+    sae = tiny_sae("identity", d_in=32)
+    generator = torch.Generator().manual_seed(3)
+    x = torch.rand(200, 32, generator=generator) * (torch.rand(200, 32, generator=generator) < 0.15)
+    clean = nth_decoder_projection(sae, x)
+    sae.W_dec += 0.5 * sae.W_dec.roll(1, dims=0)
+    assert nth_decoder_projection(sae, x) > clean + 0.05
+
+
 @pytest.mark.parametrize("architecture", ["relu", "gated", "identity"])
 def test_weight_metrics(architecture: str):
     sae = tiny_sae(architecture, seed=4)
     with torch.no_grad():
         sae.W_enc.mul_(2.5).add_(0.01)
-    found, missing = weight_metrics(sae)
+    found, summary, missing = weight_metrics(sae)
     assert missing == {}
     encoder, decoder = sae.W_enc.double().T, sae.W_dec.double()
     cosine = (encoder * decoder).sum(1) / encoder.norm(dim=1) / decoder.norm(dim=1)
@@ -158,6 +203,7 @@ def test_weight_metrics(architecture: str):
         "encoder_bias": (sae.b_mag if architecture == "gated" else sae.b_enc).double(),
     }
     assert found.keys() == expected.keys()
+    assert summary["average_max_decoder_cosine_sim"] == pytest.approx(float(plain_max_cosine(decoder).mean()), abs=1e-5)
     for name, value in expected.items():
         torch.testing.assert_close(found[name].double(), value, atol=1e-5, rtol=0)
 
@@ -173,7 +219,7 @@ def test_weight_metrics_of_an_sae_without_an_encoder():
         def decode(self, f: Tensor) -> Tensor:
             return f
 
-    found, missing = weight_metrics(Bare())
+    found, _, missing = weight_metrics(Bare())
     assert found["encoder_bias"].tolist() == [0.0] * 4
     assert set(missing) == {"encoder_norm", "encoder_decoder_cosine_sim", "max_encoder_cosine_sim"}
     assert set(found) == {"encoder_bias", "max_decoder_cosine_sim"}
