@@ -2,7 +2,7 @@
 
 The forms differ in fields: 0.1 and 0.2 call full absorption `mean_absorption_score`; up to 0.4.0 `explained_variance`
 is what later versions keep as `explained_variance_legacy`; from 0.4.1 the absorption fraction is the thresholded one;
-the first core files hold their latents as one row of lists.
+the first core files hold their latents as one row of lists; files of early 2025 call the eval RAVEL, not ravel.
 """
 
 from __future__ import annotations
@@ -18,6 +18,14 @@ OLDEST_ABSORPTION = "published (0.1 or 0.2)"
 OLD_ABSORPTION = "published (up to 0.4.0)"
 NEW_ABSORPTION = "published (0.4.1 or later)"
 ANY = "published"
+
+FORMER_EVAL_IDS = {"RAVEL": "ravel"}
+"""Id of an eval in older files -> its id today."""
+
+BEFORE_METRICS = (
+    "a published result of 2024, from before results held their numbers in eval_result_metrics. Next: take its later "
+    "published file, or evaluate that SAE anew"
+)
 
 LEGACY_VARIANCE = "explained_variance holds the legacy definition there and is read as explained_variance_legacy"
 RENAMED_ABSORPTION = "mean_absorption_score is read as mean_full_absorption_score, its later name"
@@ -43,6 +51,13 @@ def is_published(content: Mapping[str, Any]) -> bool:
     return not content.get("provenance")
 
 
+def is_before_metrics(content: Mapping[str, Any]) -> bool:
+    """Whether it is of the form of 2024, which keeps its numbers wherever each eval put them."""
+    return "eval_result_metrics" not in content and any(
+        key in content for key in ("eval_type_id", "eval_config", "eval_results", "custom_eval_config")
+    )
+
+
 def as_current(content: dict[str, Any]) -> tuple[dict[str, Any], str, tuple[str, ...]]:
     """A published result with today's field names, the form it had, and what was moved.
 
@@ -53,6 +68,7 @@ def as_current(content: dict[str, Any]) -> tuple[dict[str, Any], str, tuple[str,
         return without_published_nulls(content), str(content["provenance"].get("protocol") or "unknown"), ()
     if isinstance(content.get("datetime_epoch_millis"), str):
         content["datetime_epoch_millis"] = _whole_number(content["datetime_epoch_millis"])
+    content["eval_type_id"] = FORMER_EVAL_IDS.get(content["eval_type_id"], content["eval_type_id"])
     metrics = content["eval_result_metrics"]
     if content["eval_type_id"] == "core":
         return _core(content, metrics)

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from sae_bench.analysis.published_forms import as_current
+from sae_bench.analysis.published_forms import BEFORE_METRICS, as_current, is_before_metrics
 from sae_bench.errors import MissingResultError, ResultError, UnknownNameError, UsageError
 from sae_bench.evals.base import EvalSpec, Metric
 from sae_bench.evals.registry import eval_names, get_eval
@@ -289,6 +289,8 @@ def _read(path: Path) -> Record | Skipped:
         content = read_json(path)
     except ValueError as error:
         return Skipped(path, f"broken or cut off ({error})")
+    if isinstance(content, dict) and is_before_metrics(content):
+        return Skipped(path, BEFORE_METRICS)
     if not isinstance(content, dict) or not isinstance(content.get("eval_result_metrics"), dict):
         return Skipped(path, "foreign: no result of this benchmark (it has no eval_result_metrics)")
     if not isinstance(content.get("eval_type_id"), str) or not content["eval_type_id"]:

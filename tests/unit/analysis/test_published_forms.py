@@ -11,6 +11,7 @@ from written_results import published
 
 from sae_bench.analysis import published_forms as forms
 from sae_bench.analysis.table import Record, load_results
+from sae_bench.errors import ResultError
 
 QUALITY = {"explained_variance": 0.9, "mse": 2.0, "cossim": 0.95}
 LETTER = {"first_letter": "a", "num_probe_true_positives": 10, "num_split_features": 1}
@@ -106,3 +107,20 @@ def test_files_whose_parts_are_of_the_wrong_kind_are_skipped(tmp_path: Path):
     assert sorted(entry.reason for entry in table.skipped) == [
         "broken: its eval_config is no mapping", "broken: its provenance is no mapping",
     ]  # fmt: skip
+
+
+def test_ravel_of_early_2025_is_the_eval_ravel(tmp_path: Path):
+    content = {
+        "eval_type_id": "RAVEL", "eval_config": {}, "eval_result_metrics": {"ravel": {"cause_score": 0.6}},
+        "eval_result_details": [], "sae_lens_release_id": "release", "sae_lens_id": "sae",
+    }  # fmt: skip
+    (tmp_path / "one.json").write_text(json.dumps(content))
+    (record,) = load_results(tmp_path).records
+    assert (record.eval_name, record.values["ravel.cause_score"]) == ("ravel", 0.6)
+
+
+@pytest.mark.parametrize("key", ["custom_eval_config", "eval_results", "eval_config"])
+def test_a_file_from_before_there_were_metrics_is_named_as_that(key: str, tmp_path: Path):
+    (tmp_path / "old.json").write_text(json.dumps({key: {"score": 0.5}}))
+    with pytest.raises(ResultError, match="of 2024"):
+        load_results(tmp_path)
