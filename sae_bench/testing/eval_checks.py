@@ -74,6 +74,7 @@ def _checks(trial: EvalTrial) -> Iterator[Check]:
         "resume": _resume,
         "order_of_latents": _order_of_latents,
         "dead_sae": _dead_sae,
+        "references": _references,
     }
     for name, check in whole.items():
         yield Check(name, partial(check, trial))
@@ -271,6 +272,20 @@ def _dead_sae(trial: EvalTrial) -> Iterator[str]:
         yield "an SAE of which no latent is active ends in a failure."
     elif not result["provenance"]["warnings"] and _values(trial, "dead"):
         yield "no latent of this SAE is active, and neither a warning nor a null says so."
+
+
+def _references(trial: EvalTrial) -> Iterator[str]:
+    """Every headline metric with a better direction stands beside a floor and a ceiling, or says why there is none."""
+    for name, result in trial.whole.results.items():
+        for path in _values(trial, name):
+            validity = result["validity"].get(path, {})
+            for end in ("floor", "ceiling"):
+                reference = validity.get(end) or {}
+                if reference.get("value") is None and not reference.get("reason"):
+                    yield f"{name}: {path} has neither a {end} nor a reason why there is none."
+            relative = validity.get("above_floor") or {}
+            if relative.get("value") is None and not relative.get("reason"):
+                yield f"{name}: {path} has no place between floor and ceiling, and no reason."
 
 
 def _some(paths: list[str]) -> str:

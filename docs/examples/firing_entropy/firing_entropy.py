@@ -19,9 +19,14 @@ from sae_bench.evals.base import SHARE, EvalContext, EvalSpec, Metric, Scores
 from sae_bench.evals.families.reported import report
 from sae_bench.evals.families.settings import ContextLength, CorpusName, LLMDtype, ModelName
 from sae_bench.results import model as base
+from sae_bench.results.references import Reference, References
 
 EVENNESS, COVERED = "firing.evenness", "firing.covered"
 NEVER_ACTIVE = "no latent is active on any of the texts"
+ONE_TO_ALL = References(
+    floor=Reference("one latent does all the work, or none does", 0.0),
+    ceiling=Reference("every latent is active on equally many texts", 1.0),
+)
 
 
 @dataclass
@@ -74,6 +79,7 @@ class FiringJob:
         return report(
             FiringCategories,
             values={EVENNESS: even, COVERED: float((n_texts_F > 0).double().mean())},
+            references={EVENNESS: ONE_TO_ALL, COVERED: ONE_TO_ALL},
             reasons={EVENNESS: NEVER_ACTIVE if silent else "one latent alone has no evenness"},
             warnings=[NEVER_ACTIVE] if silent else [],
         )

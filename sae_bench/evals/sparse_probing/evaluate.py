@@ -24,6 +24,7 @@ from sae_bench.evals.sparse_probing.eval_output import (
     top_k_key,
 )
 from sae_bench.evals.sparse_probing.probing import Accuracies, PreparedDataset
+from sae_bench.evals.sparse_probing.reference_probes import probe_references
 from sae_bench.evals.sparse_probing.text_samples import ProbedTexts, text_samples
 
 TEST_SELECTED = (
@@ -61,11 +62,13 @@ class SparseProbingJob(TextsJob[SparseProbingEvalConfig, list[PreparedDataset]])
         config, device = self.config, self.lm.device
         results = [one.llm.joined(probing.score_sae(one, codes, config, device=device)) for one in prepared]
         per_seed = probing.seed_metrics(results)
+        samples = text_samples(prepared, results, self._units)
         return report(
             SparseProbingMetricCategories,
             self.seeds,
-            samples=text_samples(prepared, results, self._units),
+            samples=samples,
             seed_values=columns({metric_path(k): v for k, v in of_seed.items()} for of_seed in per_seed.values()),
+            references=probe_references(prepared, samples, self._units),
             reasons=_reasons(results, config),
             details=[SparseProbingResultDetail.model_validate(probing.detail_row(result)) for result in results],
             detail_reasons={

@@ -32,10 +32,12 @@ from sae_bench.probes import (
     FeatureMatrix,
     ProbeProblem,
     fit_logistic,
+    fit_mean_direction,
     train_adamw_probes,
 )
 from sae_bench.seeding import named_generator
 
+MEAN_DIRECTION_KEY = "mean_direction_test_accuracy"
 DENSE_BYTES = 2 << 30
 """Codes up to this size are made dense once before the probe on all latents reads them batch by batch."""
 
@@ -95,11 +97,17 @@ class Accuracies:
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """What all SAEs share on one data set."""
+    """What all SAEs share on one data set.
+
+    Attributes:
+        llm: accuracies of the residual stream.
+        mean_direction: accuracy of the difference of class means in the residual stream, a probe without training.
+    """
 
     dataset: PooledDataset
     draws: tuple[Draw, ...]
     llm: Accuracies
+    mean_direction: Accuracies
 
 
 def prepare_dataset(
@@ -125,7 +133,7 @@ def prepare_dataset(
     draws = tuple(draw_texts(dataset, name, seed) for seed in seeds for name in dataset.classes)
     features = DenseFeatures(activations_TD)
     llm = _score(dataset.name, "llm", features, draws, config, device)
-    return PreparedDataset(dataset, draws, llm)
+    return PreparedDataset(dataset, draws, llm, _mean_direction_accuracies(dataset.name, features, draws))
 
 
 def score_sae(
@@ -201,6 +209,17 @@ def _correct_of_probes(
         decision_N = x_NF @ weights_F.to(x_NF.device) + bias.to(x_NF.device)
         correct.append((decision_N > 0).cpu() == (draw.test_labels > 0))
     return tuple(correct)
+
+
+def _mean_direction_accuracies(dataset_name: str, features: FeatureMatrix, draws: Sequence[Draw]) -> Accuracies:
+    correct = []
+    for draw in draws:
+        probe = fit_mean_direction(features.rows(draw.train_rows), draw.train_labels)
+        decision_N = probe.decision(features.rows(draw.test_rows))
+        correct.append((decision_N > 0).cpu() == (draw.test_labels > 0))
+    accuracy_P = torch.stack([correct_N.double().mean() for correct_N in correct])
+    table = {MEAN_DIRECTION_KEY: _by_seed(draws, accuracy_P)}
+    return Accuracies(dataset_name, table, correct={MEAN_DIRECTION_KEY: tuple(correct)})
 
 
 def _all_features_problems(dataset_name: str, source: Source, draws: Sequence[Draw]) -> list[ProbeProblem]:

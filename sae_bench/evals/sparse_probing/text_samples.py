@@ -40,19 +40,29 @@ def text_samples(
     prepared: Sequence[PreparedDataset], results: Sequence[Accuracies], units: ProbedTexts
 ) -> dict[str, Samples]:
     """Path of a metric -> its samples, for the probes on latents and the one on the whole residual stream."""
-    per_seed = probing.seed_metrics(results)
+    return {
+        metric_path(key): accuracy_samples(key, prepared, results, units)
+        for key in next(iter(probing.seed_metrics(results).values()), {})
+        if key.startswith("sae_") or key == all_features_key("llm")
+    }
+
+
+def accuracy_samples(
+    key: str, prepared: Sequence[PreparedDataset], results: Sequence[Accuracies], units: ProbedTexts
+) -> Samples:
+    """What each test text adds to one accuracy.
+
+    Args:
+        key: name of the accuracy in the tables of `results`.
+        prepared, results: what was drawn, and the accuracies, one per data set.
+        units: the test texts of all data sets.
+    """
     of_class = [(one, len(one.dataset.test_rows[name])) for one in prepared for name in one.dataset.classes]
     shares = [1.0 / (len(prepared) * len(one.dataset.classes) * n) for one, n in of_class for _ in range(n)]
     weights_U, groups = torch.tensor(shares, dtype=torch.float64), strata(n for _, n in of_class)
-    samples: dict[str, Samples] = {}
-    for key in next(iter(per_seed.values()), {}):
-        if key.startswith("sae_") or key == all_features_key("llm"):
-            metric_S = torch.tensor([values[key] for values in per_seed.values()], dtype=torch.float64)
-            values_SU = _values(prepared, results, key, metric_S, weights_U)
-            samples[metric_path(key)] = Samples(
-                values_SU.float(), weights_U.float(), groups, UNIT, units.key, ids_U=units.ids_U
-            )
-    return samples
+    metric_S = torch.tensor([of[key] for of in probing.seed_metrics(results).values()], dtype=torch.float64)
+    values_SU = _values(prepared, results, key, metric_S, weights_U)
+    return Samples(values_SU.float(), weights_U.float(), groups, UNIT, units.key, ids_U=units.ids_U)
 
 
 def _values(
