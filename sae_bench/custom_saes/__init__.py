@@ -3,8 +3,6 @@
 Names are imported when they are first used, so that what is known of SAEs can be listed without torch.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from sae_bench.forwarding import imported_when_used

@@ -16,7 +16,7 @@ from sae_bench.errors import SAELoadError, SAEMismatchError
 
 HALF_PRECISION = (torch.bfloat16, torch.float16)
 PER_TOKEN_NORMALIZATIONS = ("layer_norm", "constant_norm_rescale")
-_GATHER_COST = 24
+GATHER_COST = 24
 """Fetching a decoder row costs as much as 4 to 24 rows of the dense product (measured on a CPU, F from 2k to 16k)."""
 
 
@@ -76,7 +76,7 @@ def decode_tokens(sae: SAE, codes: SparseCodes | Tensor) -> Float[Tensor, "N D"]
     if isinstance(codes, Tensor):
         return sae.decode(codes.to(sae.W_dec.dtype))
     n_active = codes.values_NK.shape[1]
-    if n_active * _GATHER_COST >= codes.d_sae or not decoder_is_linear(sae):
+    if n_active * GATHER_COST >= codes.d_sae or not decoder_is_linear(sae):
         return sae.decode(codes.to_dense().to(sae.W_dec.dtype))
     W_dec_FD = sae.W_dec
     summed_ND = torch.nn.functional.embedding_bag(

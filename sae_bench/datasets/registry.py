@@ -147,6 +147,11 @@ def _known() -> dict[str, LabelledSpec | CorpusSpec]:
     return known
 
 
+def forget_datasets() -> None:
+    """Look for datasets again: what was registered in this process is gone, and new plug-ins are seen."""
+    _known.cache_clear()
+
+
 def _check_is_new(
     spec: LabelledSpec | CorpusSpec, known: dict[str, LabelledSpec | CorpusSpec], where: str = ""
 ) -> None:

@@ -67,14 +67,13 @@ class LocalJudge:
         constrain = None
         if form is not None:
             constrain = PrefixConstrainedLogitsProcessor(self._grammar(form.most).allowed, num_beams=1)
-        ends = self._ends()
         written = generate(
             self.lm, ids_BL, n_tokens=max_tokens, real_BL=real_BL, past=_for_each(past, prompts), constrain=constrain,
-            stop=ends,
+            stop=self.end_tokens,
         )  # fmt: skip
         replies = []
         for prompt, ids in zip(prompts, written, strict=True):
-            own = _until(ids, ends)
+            own = _until(ids, self.end_tokens)
             text = self.lm.tokenizer.decode(own, skip_special_tokens=True)
             finish_reason = "length" if len(own) == len(ids) else "stop"
             replies.append(Reply(text.strip(), len(prompt), len(own), finish_reason))
@@ -88,7 +87,7 @@ class LocalJudge:
         cache = None if of_each is None else TextCache(of_each)
         hidden_BLD = self.lm.final_hidden(ids_BL, attention_mask_BL=real_BL.long(), cache=cache)
         logits_BV = self.lm.unembed(hidden_BLD[:, -1]).float()
-        yes_B, no_B = (logits_BV[:, words].logsumexp(dim=1) for words in self._yes_and_no)
+        yes_B, no_B = (logits_BV[:, words].logsumexp(dim=1) for words in self.yes_and_no)
         log_odds = (yes_B - no_B).tolist()
         return [
             Reply("Yes" if odds > 0 else "No", len(prompt), 1, "stop", log_odds=round(odds, DECIMALS))
@@ -125,14 +124,15 @@ class LocalJudge:
         )
         return cache.past(), n
 
-    def _ends(self) -> set[int]:
+    @cached_property
+    def end_tokens(self) -> set[int]:
         """Tokens that end a reply."""
         named = getattr(self.lm.model.generation_config, "eos_token_id", None)
         end_ids = named if isinstance(named, list) else [named, self.lm.tokenizer.eos_token_id]
         return {int(token) for token in end_ids if token is not None}
 
     @cached_property
-    def _pieces(self) -> dict[int, str]:
+    def pieces(self) -> dict[int, str]:
         """Token -> its text within a text, with its leading space where it has one; without control tokens."""
         tokenizer = self.lm.tokenizer
         anchor = tokenizer("a", add_special_tokens=False)["input_ids"][:1]
@@ -144,11 +144,11 @@ class LocalJudge:
 
     def _grammar(self, most: int) -> NumberListGrammar:
         if most not in self._grammars:
-            self._grammars[most] = NumberListGrammar(self._pieces, self._ends(), most)
+            self._grammars[most] = NumberListGrammar(self.pieces, self.end_tokens, most)
         return self._grammars[most]
 
     @cached_property
-    def _yes_and_no(self) -> tuple[list[int], list[int]]:
+    def yes_and_no(self) -> tuple[list[int], list[int]]:
         """Tokens that are the word yes and those that are the word no, in any case; else those they begin with.
 
         Raises:
@@ -157,7 +157,7 @@ class LocalJudge:
         tokenizer = self.lm.tokenizer
         first_tokens = []
         for word in ("yes", "no"):
-            tokens = [token for token, piece in self._pieces.items() if piece.strip().casefold() == word]
+            tokens = [token for token, piece in self.pieces.items() if piece.strip().casefold() == word]
             written = [word, f" {word}", word.title(), f" {word.title()}"]
             firsts = {tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in written}
             first_tokens.append(set(tokens) or firsts)

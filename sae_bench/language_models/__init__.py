@@ -3,8 +3,6 @@
 Names are imported when they are first used, so that the table of aliases can be read without torch.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from sae_bench.forwarding import imported_when_used

@@ -24,7 +24,7 @@ ProbeSelection = Literal["test", "validation"]
 """What chooses the epoch that is kept. `test`: the accuracy on the test set itself, the published definition, which
 flatters the probe. `validation`: the accuracy on a tenth of the training set, which is then not trained on."""
 
-_GATHER_ELEMENTS = 1 << 26
+GATHER_ELEMENTS = 1 << 26
 """Feature values gathered at once: a quarter of a gigabyte."""
 
 ELEMENTS_AT_ONCE_ON_CPU = 1 << 18
@@ -239,7 +239,7 @@ class _Trainer:
         """Gradient of the mean cross-entropy of each problem's batch, plus the L1 penalty's on the weights."""
         gradient_PJ = torch.empty_like(self.params_PJ)
         batch, width = rows_PB.shape[1], self.features.shape[1]
-        at_once = max(1, _GATHER_ELEMENTS // (batch * width))
+        at_once = max(1, GATHER_ELEMENTS // (batch * width))
         if self.device.type == "cpu":
             at_once = max(1, min(at_once, ELEMENTS_AT_ONCE_ON_CPU // (batch * width)))
         for start in range(0, len(rows_PB), at_once):
@@ -293,7 +293,7 @@ class _Trainer:
         """Accuracy of each probe on its own rows; a row that several problems test is read once for all of them."""
         union_U, where = torch.unique(torch.cat(rows), return_inverse=True)
         weights_FP, bias_P = params_PJ[:, :-1].T.contiguous(), params_PJ[:, -1]
-        at_once = max(1, _GATHER_ELEMENTS // self.features.shape[1])
+        at_once = max(1, GATHER_ELEMENTS // self.features.shape[1])
         parts = [self._rows(index) @ weights_FP + bias_P for index in union_U.split(at_once)]
         positive_UP = (torch.cat(parts) > 0).cpu()
         accuracies = [

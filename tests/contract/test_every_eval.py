@@ -71,12 +71,10 @@ NAMES = [check.name for check in check_eval(get_eval("core"), saes=saes())]  # t
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_registry() -> Iterator[None]:
-    known = dict(registry._known())
+def own_registry() -> Iterator[None]:
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "_known", lambda: known)
-        yield
+    yield
+    registry.forget_datasets()
 
 
 @pytest.fixture(scope="module")

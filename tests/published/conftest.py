@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_run_fixtures import _one_thread, _own_registry, data, lm, words
+from tiny_run_fixtures import data, lm, one_thread, own_registry, words
 
 from sae_bench.custom_saes.loaders import embedded
 from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.testing.tiny_models import tiny_model, tiny_sae
 
-__all__ = ["_one_thread", "_own_registry", "data", "lm", "model_dir", "suite", "words"]
+__all__ = ["data", "lm", "model_dir", "one_thread", "own_registry", "suite", "words"]
 
 
 @pytest.fixture(scope="session")

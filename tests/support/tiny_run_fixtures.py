@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,25 @@ from sae_bench.activations.one_pass import PassOptions
 from sae_bench.custom_saes.loading import GroupLimits
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.datasets import LabelledSpec, registry
+from sae_bench.evals.base import EvalSpec
 from sae_bench.evals.registry import get_eval
 from sae_bench.language_models import LanguageModel
+from sae_bench.published import eval_command
+from sae_bench.published.entry_points import EntryOptions, Settings
 from sae_bench.run.planning import load_context, make_config
-from sae_bench.run.runner import EvalRequest, RunPlan
+from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary
 from sae_bench.testing.tiny_models import tiny_model
 
 
 @pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = dict(registry._known())
-    monkeypatch.setattr(registry, "_known", lambda: known)
+def own_registry() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    yield
+    registry.forget_datasets()
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def one_thread() -> None:
     torch.set_num_threads(1)
 
 
@@ -91,3 +95,17 @@ def make_plan(lm: LanguageModel, data: Path, words: LabelledSpec, tmp_path: Path
         )
 
     return plan
+
+
+def chosen_by_command(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Filled by the command of an eval, in place of a run: which eval, with which settings, into which folder."""
+    chosen: dict[str, Any] = {}
+
+    def evaluate_selected(spec: EvalSpec, handles: object, settings: Settings, options: EntryOptions) -> RunSummary:
+        values = {"model_name": settings.model_name, "random_seed": settings.random_seed, **settings.values}
+        chosen.update(eval=spec.name, folder=options.output_path, settings=values)
+        return RunSummary()
+
+    monkeypatch.setattr(eval_command, "select_saes", lambda *_args, **_options: [])
+    monkeypatch.setattr(eval_command, "evaluate_selected", evaluate_selected)
+    return chosen

@@ -54,11 +54,11 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (tmp_path / "theirs.yaml").write_text("name: theirs/corpus\nkind: corpus\ndescription: T.\npath: x.jsonl\n")
     monkeypatch.syspath_prepend(tmp_path)
     forget_plugins()
-    registry._known.cache_clear()
+    registry.forget_datasets()
     yield
     monkeypatch.undo()
     forget_plugins()
-    registry._known.cache_clear()
+    registry.forget_datasets()
     sys.modules.pop("their_module", None)
 
 

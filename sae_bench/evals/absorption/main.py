@@ -7,6 +7,5 @@ from sae_bench.published.absorption import command
 
 published_path(__name__, "sae_bench.published.absorption")
 
-
 if __name__ == "__main__":
     run_command(command)

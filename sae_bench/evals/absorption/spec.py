@@ -1,7 +1,5 @@
 """What Absorption is: the declaration, which loads nothing that computes."""
 
-from __future__ import annotations
-
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 from sae_bench.evals.absorption.eval_output import AbsorptionEvalOutput
 from sae_bench.evals.base import SHARE, Caveat, EvalSpec, Lazy, Metric, Shows

@@ -7,6 +7,5 @@ from sae_bench.published.autointerp import command
 
 published_path(__name__, "sae_bench.published.autointerp")
 
-
 if __name__ == "__main__":
     run_command(command)

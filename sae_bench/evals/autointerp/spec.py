@@ -1,7 +1,5 @@
 """What AutoInterp is: the declaration, which loads nothing that computes."""
 
-from __future__ import annotations
-
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
 from sae_bench.evals.autointerp.eval_output import AutoInterpEvalOutput
 from sae_bench.evals.base import JUDGE, SHARE, Caveat, EvalSpec, Lazy, Metric, Shows

@@ -1,7 +1,5 @@
 """What Core is: the declaration, which loads nothing that computes."""
 
-from __future__ import annotations
-
 from sae_bench.evals.base import SHARE, Caveat, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreEvalOutput

@@ -11,10 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae_bench.custom_saes.interface import SAE, SparseCodes, decoder_is_linear
-
-GATHER_COST = 24
-"""Fetching one decoder row costs about as much as so many rows of the dense product."""
+from sae_bench.custom_saes.interface import GATHER_COST, SAE, SparseCodes, decoder_is_linear
+from sae_bench.custom_saes.sparse_products import weighted_sums
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,5 @@ class Decoder:
             codes_NF = W_dec_FD.new_zeros(active.n_tokens, self.d_sae)
             codes_NF[token_A, latent_A] = value_A
             return self.sae.decode(codes_NF).float()
-        count_N = token_A.bincount(minlength=active.n_tokens)
-        summed_ND = torch.nn.functional.embedding_bag(
-            latent_A, W_dec_FD, count_N.cumsum(0) - count_N, per_sample_weights=value_A, mode="sum"
-        )
+        summed_ND = weighted_sums(token_A, latent_A, value_A, W_dec_FD, active.n_tokens)
         return (summed_ND + self._constant_1D).float()

@@ -1,7 +1,5 @@
 """What MDL is: the declaration, which loads nothing that computes."""
 
-from __future__ import annotations
-
 from sae_bench.evals.base import EvalSpec, Lazy, Metric
 from sae_bench.evals.mdl.eval_config import PUBLISHED_RUN, MDLEvalConfig
 from sae_bench.evals.mdl.eval_output import MDLEvalOutput

@@ -8,14 +8,14 @@ code. B rows of a batch, D d_in, M meta-latents, A kept entries, each at `row * 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import Module, Parameter
-from torch.nn.functional import embedding_bag, normalize
+from torch.nn.functional import normalize
 
+from sae_bench.custom_saes.sparse_products import ChosenPreActivations, weighted_sums
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.seeding import named_generator
 
@@ -49,8 +49,8 @@ class MetaSAE(Module):
         """Decode each row: the sum of its active decoder directions, scaled by u; b_dec is not added."""
         row_A, latent_A = entry_A // u_BM.shape[1], entry_A % u_BM.shape[1]
         bias_M = self.b_enc_M - self.W_enc_MD @ self.b_dec_D
-        u_A = _Chosen.apply(self.W_enc_MD, bias_M, x_BD, row_A, latent_A, u_BM.flatten()[entry_A])
-        return _weighted_sums(row_A, latent_A, u_A, self.W_dec_MD, len(x_BD))
+        u_A = ChosenPreActivations.apply(self.W_enc_MD, bias_M, x_BD, row_A, latent_A, u_BM.flatten()[entry_A])
+        return weighted_sums(row_A, latent_A, u_A, self.W_dec_MD, len(x_BD))
 
     def loss(self, x_BD: Tensor, dead_M: Bool[Tensor, " M"], k: int, *, half: bool = False) -> tuple[Tensor, Tensor]:
         """Mean over rows of |x - x'|^2, and the entries it used.
@@ -73,29 +73,6 @@ class MetaSAE(Module):
         parts = [x_BD - self.b_dec_D - self.decode(x_BD, *self.choose(x_BD, config.k))
                  for x_BD in rows_FD.split(config.eval_batch_size)]  # fmt: skip
         return torch.cat(parts).double().pow(2).sum(dim=1).cpu()
-
-
-class _Chosen(torch.autograd.Function):
-    """Encoder pre-activations u of the entries that stay active, with a gradient that needs no dense matrix."""
-
-    @staticmethod
-    def forward(ctx: Any, W_MD: Tensor, _: Tensor, x_BD: Tensor, row_A: Tensor, latent_A: Tensor, u_A: Tensor) -> Any:
-        ctx.n_latents = len(W_MD)
-        ctx.save_for_backward(x_BD, row_A, latent_A)
-        return u_A
-
-    @staticmethod
-    def backward(ctx: Any, slope_A: Tensor) -> Any:
-        x_BD, row_A, latent_A = ctx.saved_tensors
-        order = latent_A.argsort(stable=True)
-        of_W_MD = _weighted_sums(latent_A[order], row_A[order], slope_A[order], x_BD, ctx.n_latents)
-        return of_W_MD, slope_A.new_zeros(ctx.n_latents).index_add_(0, latent_A, slope_A), None, None, None, None
-
-
-def _weighted_sums(to_A: Tensor, from_A: Tensor, weight_A: Tensor, x_ND: Tensor, n: int) -> Tensor:
-    """Row i of the result is the sum of weight x[from] over the entries whose `to`, ascending, is i."""
-    count = to_A.bincount(minlength=n)
-    return embedding_bag(from_A, x_ND, count.cumsum(0) - count, per_sample_weights=weight_A, mode="sum")
 
 
 def train(rows_FD: Float[Tensor, "F D"], seed: int, config: MetaStructureEvalConfig) -> MetaSAE:

@@ -1,7 +1,5 @@
 """What Meta-structure is: the declaration, which loads nothing that computes."""
 
-from __future__ import annotations
-
 from sae_bench.evals.base import EvalSpec, Lazy, Metric
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.evals.meta_structure.eval_output import MetaStructureEvalOutput

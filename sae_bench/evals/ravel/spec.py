@@ -1,7 +1,5 @@
 """What RAVEL is: the declaration, which loads nothing that computes."""
 
-from __future__ import annotations
-
 from sae_bench.evals.base import SHARE, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.eval_output import RAVELEvalOutput

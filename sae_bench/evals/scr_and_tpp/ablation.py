@@ -27,7 +27,7 @@ from sae_bench.language_models.numbers import check_finite
 from sae_bench.probes import AdamWProbes, FeatureMatrix
 
 _LATENTS_AT_ONCE = 16_384
-_DENSE_CODES = 1 << 27
+DENSE_CODES = 1 << 27
 """Values of dense codes that exist at once on the path that decodes: half a gigabyte."""
 
 
@@ -224,7 +224,7 @@ def _batches(sae: Any, source: TokenSource, rows: Sequence[int]) -> list[list[in
     special = source.lm.special_token_ids
     full = [u for u, row in enumerate(rows) if not special.issuperset(source.token_ids[row])]
     lengths = [len(source.token_ids[rows[u]]) for u in full]
-    max_tokens = max(1, min(16_384, _DENSE_CODES // int(sae.W_dec.shape[0])))
+    max_tokens = max(1, min(16_384, DENSE_CODES // int(sae.W_dec.shape[0])))
     batches = bucket_by_length(lengths, max_tokens=max_tokens, max_texts=256)
     return [[full[number] for number in batch] for batch in batches]
 

@@ -110,7 +110,7 @@ def prepare_scr(
         device: where to train; by default where the activations are.
     """
     features = DenseFeatures(activations_TD if device is None else activations_TD.to(device))
-    problems = [_problem(pair, concept, seed) for pair in pairs for seed in seeds for concept in CONCEPTS]
+    problems = [probe_problem(pair, concept, seed) for pair in pairs for seed in seeds for concept in CONCEPTS]
     probes = train_adamw_probes(features, problems, settings=settings, device=device)
     ablations: list[Ablation] = []
     clean: list[Tensor] = []
@@ -133,7 +133,8 @@ def prepare_scr(
     return PreparedScr(tuple(pairs), tuple(seeds), probes, tuple(ablations), tuple(base), tuple(clean))
 
 
-def _problem(pair: ScrPair, concept: Concept, seed: int) -> ProbeProblem:
+def probe_problem(pair: ScrPair, concept: Concept, seed: int) -> ProbeProblem:
+    """What the probe of one concept of a pair learns from and is tested on."""
     train, test = rows_of(pair.train, concept), rows_of(pair.test, concept)
     return ProbeProblem(
         name=(EVAL_TYPE_ID_SCR, pair.name, concept, seed),

@@ -1,7 +1,5 @@
 """What SCR and TPP are: the declarations, which load nothing that computes."""
 
-from __future__ import annotations
-
 from sae_bench.evals.base import Caveat, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.scr_and_tpp import eval_output as output
 from sae_bench.evals.scr_and_tpp.eval_config import ScrEvalConfig, TppEvalConfig

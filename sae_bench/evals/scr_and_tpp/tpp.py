@@ -74,7 +74,9 @@ def prepare_tpp(
         device: where to train; by default where the activations are.
     """
     features = DenseFeatures(activations_TD if device is None else activations_TD.to(device))
-    problems = [_problem(dataset, name, seed) for dataset in datasets for seed in seeds for name in dataset.classes]
+    problems = [
+        probe_problem(dataset, name, seed) for dataset in datasets for seed in seeds for name in dataset.classes
+    ]
     probes = train_adamw_probes(features, problems, settings=settings, device=device)
     ablations: list[Ablation] = []
     measured: dict[tuple[str, int], Measured] = {}
@@ -85,14 +87,14 @@ def prepare_tpp(
         for seed in seeds:
             probe_numbers = tuple(range(first, first + len(dataset.classes)))
             first += len(dataset.classes)
-            draws = [_measuring_draw(dataset, name, seed) for name in dataset.classes]
+            draws = [measuring_draw(dataset, name, seed) for name in dataset.classes]
             measured[dataset.name, seed] = Measured(
                 torch.stack([rows for rows, _ in draws]),
                 torch.stack([labels for _, labels in draws]).bool(),
                 logits(probes, x_UD, probe_numbers),
             )
             for number, name in zip(probe_numbers, dataset.classes, strict=True):
-                contrast = _contrast(dataset, name, seed)
+                contrast = ranking_contrast(dataset, name, seed)
                 ablations.append(Ablation(number, contrast, probe_numbers, test_rows_U, signed=True))
     return PreparedTpp(tuple(datasets), tuple(seeds), probes, tuple(ablations), measured)
 
@@ -101,7 +103,8 @@ def _generator(dataset: PooledDataset, class_name: str, seed: int, purpose: str)
     return named_generator(EVAL_TYPE_ID_TPP, dataset.name, class_name, seed, purpose)
 
 
-def _problem(dataset: PooledDataset, class_name: str, seed: int) -> ProbeProblem:
+def probe_problem(dataset: PooledDataset, class_name: str, seed: int) -> ProbeProblem:
+    """What the probe of one class learns from and is tested on."""
     generator = _generator(dataset, class_name, seed, "probe texts")
     return ProbeProblem(
         (EVAL_TYPE_ID_TPP, dataset.name, class_name, seed),
@@ -110,7 +113,7 @@ def _problem(dataset: PooledDataset, class_name: str, seed: int) -> ProbeProblem
     )
 
 
-def _measuring_draw(dataset: PooledDataset, class_name: str, seed: int) -> tuple[Tensor, Tensor]:
+def measuring_draw(dataset: PooledDataset, class_name: str, seed: int) -> tuple[Tensor, Tensor]:
     """Places of the drawn texts among all test texts of the data set, class after class, and labels."""
     starts, start = {}, 0
     for name in dataset.classes:
@@ -119,7 +122,8 @@ def _measuring_draw(dataset: PooledDataset, class_name: str, seed: int) -> tuple
     return one_vs_rest(dataset, "test", starts, class_name, _generator(dataset, class_name, seed, "measured texts"))
 
 
-def _contrast(dataset: PooledDataset, class_name: str, seed: int) -> Contrast:
+def ranking_contrast(dataset: PooledDataset, class_name: str, seed: int) -> Contrast:
+    """The training texts of a class, and as many of the others, between which latents are ranked."""
     generator = _generator(dataset, class_name, seed, "effect texts")
     rows, labels = one_vs_rest(dataset, "training", dataset.train_rows, class_name, generator)
     return Contrast(dataset.train_rows[class_name], rows[labels == 0])

@@ -1,7 +1,5 @@
 """What Sparse probing is: the declaration, which loads nothing that computes."""
 
-from __future__ import annotations
-
 from sae_bench.evals.base import SHARE, Caveat, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.evals.sparse_probing.eval_output import SparseProbingEvalOutput

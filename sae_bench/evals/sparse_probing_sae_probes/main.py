@@ -7,6 +7,5 @@ from sae_bench.published.sparse_probing_sae_probes import command
 
 published_path(__name__, "sae_bench.published.sparse_probing_sae_probes")
 
-
 if __name__ == "__main__":
     run_command(command)

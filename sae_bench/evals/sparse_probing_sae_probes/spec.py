@@ -1,7 +1,5 @@
 """What Sparse probing (sae-probes) is: the declaration, which loads nothing that computes."""
 
-from __future__ import annotations
-
 from sae_bench.evals.base import SHARE, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import QUICK_TASKS, SparseProbingSaeProbesEvalConfig
 from sae_bench.evals.sparse_probing_sae_probes.eval_output import SparseProbingSaeProbesEvalOutput

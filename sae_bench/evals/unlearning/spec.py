@@ -1,7 +1,5 @@
 """What Unlearning is: the declaration, which loads nothing that computes."""
 
-from __future__ import annotations
-
 from sae_bench.evals.base import SHARE, Caveat, EvalSpec, Lazy, Metric
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.eval_output import UnlearningEvalOutput

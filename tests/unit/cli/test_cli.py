@@ -14,6 +14,7 @@ from sae_bench.cli import cli, demo
 from sae_bench.cli import evaluation as cli_evaluation
 from sae_bench.cli.demo import DEMO_EVALS, DEMO_SAES
 from sae_bench.custom_saes.loaders.native import save_sae
+from sae_bench.datasets import registry
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results import files as result_files
 from sae_bench.run.planning import choose_evals, make_config
@@ -121,17 +122,16 @@ def test_an_sae_of_another_width_is_a_failure_of_its_own(world: Any, sae_bench: 
     assert (tmp_path / "out/core/failed/wi[d]e_sae_core.txt").is_file()
 
 
-def test_declared_datasets_of_a_file(world: Any, sae_bench: Call, tmp_path: Path, monkeypatch):
-    from sae_bench.datasets import registry
-
-    known = dict(registry._known())
-    monkeypatch.setattr(registry, "_known", lambda: known)
+def test_declared_datasets_of_a_file(world: Any, sae_bench: Call, tmp_path: Path):
     declared = tmp_path / "mine.yaml"
     declared.write_text(f"name: mine/corpus\nkind: corpus\ndescription: Mine.\npath: {world.corpus}\n")
     arguments = world.run_arguments(
         tmp_path / "out", "--dataset-file", str(declared), "--set", "core.dataset=mine/corpus", sae="baseline:zero"
     )
-    assert sae_bench(*arguments, "--hook", "blocks.1.hook_resid_post").code == 0
+    try:
+        assert sae_bench(*arguments, "--hook", "blocks.1.hook_resid_post").code == 0
+    finally:
+        registry.forget_datasets()
 
 
 def test_the_demo_is_a_run_on_everything_embedded(monkeypatch: pytest.MonkeyPatch, sae_bench: Call, tmp_path: Path):

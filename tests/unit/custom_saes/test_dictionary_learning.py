@@ -30,7 +30,7 @@ DICT_CLASSES = {
 }
 
 
-def _state(trainer: str, *, unit: bool = True) -> dict[str, torch.Tensor]:
+def trained_state(trainer: str, *, unit: bool = True) -> dict[str, torch.Tensor]:
     """A state dict as `ae.state_dict()` of the trainer's dictionary class: nn.Linear weights, or plain parameters."""
     g = torch.Generator().manual_seed(0)
     rows_FD = torch.randn(F, D, generator=g)
@@ -106,7 +106,7 @@ def _x() -> torch.Tensor:
 
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_every_trainer_class_reads_as_the_library_computes(trainer: str, tmp_path: Path, context: LoadContext) -> None:
-    state = _state(trainer)
+    state = trained_state(trainer)
     _write(tmp_path / "sweep" / "resid_post_layer_8" / "trainer_0", state, _config(trainer))
     (handle,) = resolve_spec(f"dictionary_learning:{tmp_path}/sweep")
     assert (handle.release, handle.sae_id) == ("sweep", "resid_post_layer_8/trainer_0")
@@ -124,7 +124,7 @@ def test_every_trainer_class_reads_as_the_library_computes(trainer: str, tmp_pat
 
 @pytest.mark.parametrize("trainer", [t for t in TRAINERS if "TopK" not in t])
 def test_a_decoder_that_is_not_unit_norm_is_folded(trainer: str, tmp_path: Path, context: LoadContext) -> None:
-    state = _state(trainer, unit=False)
+    state = trained_state(trainer, unit=False)
     _write(tmp_path, state, _config(trainer))
     sae = resolve_spec(f"path:{tmp_path}")[0].load(context)
     assert sae.check_decoder_norms()
@@ -133,7 +133,7 @@ def test_a_decoder_that_is_not_unit_norm_is_folded(trainer: str, tmp_path: Path,
 
 def test_the_class_that_does_not_subtract_b_dec(tmp_path: Path, context: LoadContext) -> None:
     """AutoEncoderNew, the April update's first class: `decoder.bias` is added at the end and nowhere subtracted."""
-    state = _state("StandardTrainerAprilUpdate")
+    state = trained_state("StandardTrainerAprilUpdate")
     state["decoder.bias"] = state.pop("bias")
     _write(tmp_path, state, _config("StandardTrainerAprilUpdate", dict_class="AutoEncoderNew"))
     sae = resolve_spec(f"path:{tmp_path}")[0].load(context)
@@ -153,7 +153,7 @@ def test_the_class_that_does_not_subtract_b_dec(tmp_path: Path, context: LoadCon
     ],
 )
 def test_the_hook_comes_from_layer_and_submodule(changes: dict[str, Any], hook_name: str, tmp_path: Path) -> None:
-    _write(tmp_path, _state("StandardTrainer"), _config("StandardTrainer", **changes))
+    _write(tmp_path, trained_state("StandardTrainer"), _config("StandardTrainer", **changes))
     assert resolve_spec(f"dictionary_learning:{tmp_path}")[0].hook_name == hook_name
 
 
@@ -179,7 +179,7 @@ def test_a_module_and_a_direction_are_known_or_refused(
 ) -> None:
     config = _config("StandardTrainer", submodule_name=submodule)
     config["buffer"]["io"] = io
-    _write(tmp_path, _state("StandardTrainer"), config)
+    _write(tmp_path, trained_state("StandardTrainer"), config)
     (handle,) = resolve_spec(f"dictionary_learning:{tmp_path}")
     if expected.startswith("blocks"):
         assert handle.hook_name == handle.load(context).cfg.hook_name == expected
@@ -191,7 +191,7 @@ def test_a_module_and_a_direction_are_known_or_refused(
 
 def test_one_broken_configuration_does_not_hide_the_other_saes(tmp_path: Path, context: LoadContext) -> None:
     for name in ("a", "b"):
-        _write(tmp_path / name, _state("TopKTrainer"), _config("TopKTrainer"))
+        _write(tmp_path / name, trained_state("TopKTrainer"), _config("TopKTrainer"))
     (tmp_path / "a" / "config.json").write_text("{ not json")
     broken, good = resolve_spec(f"dictionary_learning:{tmp_path}")
     assert (broken.sae_id, good.sae_id) == ("a", "b")
@@ -202,7 +202,7 @@ def test_one_broken_configuration_does_not_hide_the_other_saes(tmp_path: Path, c
 
 def test_saes_are_listed_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for number in (10, 2, 1):
-        _write(tmp_path / f"trainer_{number}", _state("TopKTrainer"), _config("TopKTrainer"))
+        _write(tmp_path / f"trainer_{number}", trained_state("TopKTrainer"), _config("TopKTrainer"))
     (tmp_path / "config.json").write_text(json.dumps({"model": "not an SAE"}))
     assert [h.sae_id for h in resolve_spec(f"dictionary_learning:{tmp_path}")] == [
         "trainer_1",
@@ -212,7 +212,7 @@ def test_saes_are_listed_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 
 def test_a_mirror_goes_before_the_hub(tmp_path: Path) -> None:
-    _write(tmp_path / "org" / "saes" / "trainer_0", _state("TopKTrainer"), _config("TopKTrainer"))
+    _write(tmp_path / "org" / "saes" / "trainer_0", trained_state("TopKTrainer"), _config("TopKTrainer"))
     (handle,) = resolve_spec("dictionary_learning:org/saes", data_dir=tmp_path)
     assert handle.release == "saes"
 
@@ -229,7 +229,7 @@ COMPAT = {
 
 @pytest.mark.parametrize("trainer", COMPAT)
 def test_the_published_loader_functions(trainer: str, tmp_path: Path) -> None:
-    _write(tmp_path / "sub", _state(trainer), _config(trainer))
+    _write(tmp_path / "sub", trained_state(trainer), _config(trainer))
     arguments = (str(tmp_path), "sub/ae.pt", "pythia-160m-deduped", torch.device("cpu"), torch.bfloat16)
     sae = COMPAT[trainer](*arguments, layer=8)
     assert (sae.dtype, sae.cfg.model_name, sae.cfg.hook_layer) == (torch.bfloat16, "pythia-160m-deduped", 8)
@@ -245,7 +245,7 @@ def test_the_published_loader_functions(trainer: str, tmp_path: Path) -> None:
 
 
 def test_topk_can_use_its_threshold(tmp_path: Path) -> None:
-    _write(tmp_path, _state("TopKTrainer"), _config("TopKTrainer"))
+    _write(tmp_path, trained_state("TopKTrainer"), _config("TopKTrainer"))
     sae = topk_sae.load_dictionary_learning_topk_sae(
         str(tmp_path), "ae.pt", "pythia-160m-deduped", "cpu", torch.float32, use_threshold_at_inference=True
     )
@@ -256,7 +256,7 @@ def test_topk_can_use_its_threshold(tmp_path: Path) -> None:
 
 
 def _without(name: str) -> dict[str, torch.Tensor]:
-    return {key: value for key, value in _state("TopKTrainer").items() if key != name}
+    return {key: value for key, value in trained_state("TopKTrainer").items() if key != name}
 
 
 @pytest.mark.parametrize(
@@ -264,10 +264,18 @@ def _without(name: str) -> dict[str, torch.Tensor]:
     [
         (_without("encoder.weight"), {}, "lacks W_enc"),
         (_without("encoder.bias"), {}, "lacks b_enc"),
-        ({**_state("TopKTrainer"), "surprise": torch.zeros(2)}, {}, "unknown surprise"),
-        ({**_state("TopKTrainer"), "b_dec": torch.zeros(D + 1)}, {}, r"b_dec has shape \(13,\), \(12,\) is needed"),
-        ({**_state("TopKTrainer"), "b_dec": torch.full((D,), float("nan"))}, {}, "b_dec of this SAE holds 12 NaN"),
-        (_state("TopKTrainer"), {"k": 6}, "k is 5 in the weights and 6"),
+        ({**trained_state("TopKTrainer"), "surprise": torch.zeros(2)}, {}, "unknown surprise"),
+        (
+            {**trained_state("TopKTrainer"), "b_dec": torch.zeros(D + 1)},
+            {},
+            r"b_dec has shape \(13,\), \(12,\) is needed",
+        ),
+        (
+            {**trained_state("TopKTrainer"), "b_dec": torch.full((D,), float("nan"))},
+            {},
+            "b_dec of this SAE holds 12 NaN",
+        ),
+        (trained_state("TopKTrainer"), {"k": 6}, "k is 5 in the weights and 6"),
         (_without("k"), {"k": None}, "k = None"),
         (_without("k"), {"k": 21}, "k = 21"),
         ({"weights": [1, 2]}, {}, "are no tensors"),
@@ -286,7 +294,7 @@ def test_unusable_checkpoints_are_plain_errors(
 def test_corrupt_and_truncated_weights_are_plain_errors(
     content: bytes | None, tmp_path: Path, context: LoadContext
 ) -> None:
-    _write(tmp_path, _state("TopKTrainer"), _config("TopKTrainer"))
+    _write(tmp_path, trained_state("TopKTrainer"), _config("TopKTrainer"))
     weights = tmp_path / "ae.pt"
     weights.write_bytes(weights.read_bytes()[:900] if content is None else content)
     (handle,) = resolve_spec(f"dictionary_learning:{tmp_path}")
@@ -301,11 +309,11 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path, context: Lo
 
 
 def test_configuration_errors(tmp_path: Path, context: LoadContext) -> None:
-    _write(tmp_path / "a", _state("TopKTrainer"), _config("TopKTrainr"))
+    _write(tmp_path / "a", trained_state("TopKTrainer"), _config("TopKTrainr"))
     (handle,) = resolve_spec(f"dictionary_learning:{tmp_path}/a")
     with pytest.raises(UnknownNameError, match="Did you mean 'TopKTrainer'"):
         handle.load(context)
-    _write(tmp_path / "b", _state("TopKTrainer"), _config("TopKTrainer", layer=None, submodule_name=None))
+    _write(tmp_path / "b", trained_state("TopKTrainer"), _config("TopKTrainer", layer=None, submodule_name=None))
     with pytest.raises(SAELoadError, match="names no layer"):
         resolve_spec(f"dictionary_learning:{tmp_path}/b")[0].load(context)
     (tmp_path / "empty").mkdir()
@@ -317,7 +325,7 @@ def test_configuration_errors(tmp_path: Path, context: LoadContext) -> None:
 
 def test_the_hub_is_read_config_first(tmp_path: Path, context: LoadContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """Listing a repository downloads configurations only; weights come when an SAE is loaded."""
-    _write(tmp_path / "t" / "trainer_0", _state("BatchTopKTrainer"), _config("BatchTopKTrainer"))
+    _write(tmp_path / "t" / "trainer_0", trained_state("BatchTopKTrainer"), _config("BatchTopKTrainer"))
     calls: list[tuple[str, object]] = []
 
     def snapshot_download(repo_id: str, *, allow_patterns: list[str]) -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
-from test_dictionary_learning import _state
+from test_dictionary_learning import trained_state
 
 from sae_bench.custom_saes import run_all_evals_custom_saes as custom
 from sae_bench.custom_saes import run_all_evals_dictionary_learning_saes as dictionary
@@ -53,7 +53,7 @@ def repo(tmp_path: Path, model: Path) -> Path:
     width = tiny_sae("relu").cfg.d_in
     for location in ("layer_1/trainer_0", "layer_1/trainer_1", "checkpoints/trainer_0"):
         (folder / location).mkdir(parents=True)
-        state = _state("StandardTrainer")
+        state = trained_state("StandardTrainer")
         d_sae = state["encoder.weight"].shape[0]
         random_rows = torch.randn(d_sae, width, generator=torch.Generator().manual_seed(1))
         rows = torch.nn.functional.normalize(random_rows, dim=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,10 @@ CATEGORIES = (1, 2, 3, 5, 6, 24)
 
 
 @pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_registry() -> Iterator[None]:
     """What a test registers is gone after it."""
-    known = dict(registry._known())
-    monkeypatch.setattr(registry, "_known", lambda: known)
+    yield
+    registry.forget_datasets()
 
 
 @pytest.fixture(autouse=True)

@@ -33,12 +33,14 @@ def greedy(lm: LanguageModel, judge: LocalJudge, question: Question) -> str:
         with torch.no_grad():
             logits = lm.model(torch.tensor([ids + new])).logits[0, -1]
         if isinstance(question.form, NumberList):
-            allowed = NumberListGrammar(judge._pieces, judge._ends(), question.form.most).allowed(0, torch.tensor(new))
+            allowed = NumberListGrammar(judge.pieces, judge.end_tokens, question.form.most).allowed(
+                0, torch.tensor(new)
+            )
             masked = torch.full_like(logits, float("-inf"))
             masked[allowed] = logits[allowed]
             logits = masked
         token = int(logits.argmax())
-        if token in judge._ends():
+        if token in judge.end_tokens:
             break
         new.append(token)
     return lm.tokenizer.decode(new, skip_special_tokens=True).strip()
@@ -131,8 +133,8 @@ def test_the_grammar_is_that_of_lists_of_numbers_that_exist(lm):
     ]  # fmt: skip
     assert not is_beginning("1, 2, ", 2), "all numbers are named"
     judge = LocalJudge(lm)
-    grammar = NumberListGrammar(judge._pieces, judge._ends(), 3)
-    assert set(grammar.allowed(0, torch.tensor([*judge._ends()]))) == judge._ends()
+    grammar = NumberListGrammar(judge.pieces, judge.end_tokens, 3)
+    assert set(grammar.allowed(0, torch.tensor([*judge.end_tokens]))) == judge.end_tokens
     assert {grammar.pieces[t].strip() for t in grammar.allowed(0, torch.tensor([], dtype=torch.long))} >= {
         "1",
         "2",
@@ -142,7 +144,7 @@ def test_the_grammar_is_that_of_lists_of_numbers_that_exist(lm):
 
 def test_yes_or_no_is_read_off_the_first_word(lm, tmp_path, monkeypatch):
     judge = LocalJudge(lm)
-    yes, no = judge._yes_and_no
+    yes, no = judge.yes_and_no
     assert not set(yes) & set(no)
     questions = asked(YesOrNo(), max_tokens=1)
     expected = []
@@ -157,7 +159,7 @@ def test_yes_or_no_is_read_off_the_first_word(lm, tmp_path, monkeypatch):
     again = CachedJudge(judge, ReplyCache(tmp_path))
     assert again.ask(questions) == replies
     assert again.usage.asked == 0
-    monkeypatch.setattr(lm, "_reads_on", False)
+    monkeypatch.setattr(lm, "reads_on", lambda: False)
     alone = CachedJudge(LocalJudge(lm), ReplyCache(tmp_path / "alone")).ask(questions)
     assert [reply.log_odds for reply in alone] == pytest.approx(expected, abs=1e-3)
 

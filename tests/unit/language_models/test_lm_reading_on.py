@@ -63,7 +63,7 @@ def test_read_on_from_a_layer(family: str):
 def test_generation_is_the_models_own(family: str, reads_on: bool, monkeypatch: pytest.MonkeyPatch):
     lm = family_model(family)
     if not reads_on:
-        monkeypatch.setattr(lm, "_reads_on", False)
+        monkeypatch.setattr(lm, "reads_on", lambda: False)
     ids, real = padded(list(TEXTS), "left")
     found = generate(lm, ids, real_BL=real, n_tokens=6)
     for text, written in zip(TEXTS, found, strict=True):
@@ -87,7 +87,7 @@ def test_generation_goes_on_from_a_past(family: str):
 @pytest.mark.parametrize("reads_on", [True, False])
 def test_a_change_is_made_once_and_stays(reads_on: bool, monkeypatch: pytest.MonkeyPatch):
     lm = tiny_model("llama")
-    monkeypatch.setattr(lm, "_reads_on", reads_on)
+    monkeypatch.setattr(lm, "reads_on", lambda: reads_on)
     text, hook = [5, 9, 3, 40, 41], "blocks.1.hook_resid_post"
     new_D = torch.linspace(-3, 3, lm.d_model)
 

@@ -125,7 +125,7 @@ def test_a_problem_does_not_depend_on_its_company(features, at_once, monkeypatch
 def test_small_gathers_do_not_change_the_result(features, monkeypatch):
     tasks = [problem(features, seed) for seed in range(3)]
     whole = train_adamw_probes(features, tasks, settings=SETTINGS["l1"])
-    monkeypatch.setattr("sae_bench.probes.adamw._GATHER_ELEMENTS", 7 * F)
+    monkeypatch.setattr("sae_bench.probes.adamw.GATHER_ELEMENTS", 7 * F)
     torch.testing.assert_close(
         train_adamw_probes(features, tasks, settings=SETTINGS["l1"]).weights_PF, whole.weights_PF
     )

@@ -1,5 +1,5 @@
 """Runs on a tiny model."""
 
-from tiny_run_fixtures import _one_thread, _own_registry, data, lm, make_plan, words
+from tiny_run_fixtures import data, lm, make_plan, one_thread, own_registry, words
 
-__all__ = ["_one_thread", "_own_registry", "data", "lm", "make_plan", "words"]
+__all__ = ["data", "lm", "make_plan", "one_thread", "own_registry", "words"]

@@ -18,6 +18,7 @@ from tiny_runs import HOOK, SETTINGS, files, handle, read
 
 from sae_bench.activations.one_pass import PassOptions
 from sae_bench.activations.store import ActivationStore
+from sae_bench.atomic import atomic_path
 from sae_bench.errors import DatasetError, ResultError, UsageError
 from sae_bench.evals.registry import get_eval
 from sae_bench.language_models import LanguageModel
@@ -414,8 +415,9 @@ def test_leftovers_of_a_killed_run_are_removed(make_plan: Plan, tmp_path: Path):
     store = ActivationStore(tmp_path / "store")
     plan = make_plan([handle("a")], pass_options=PassOptions(max_tokens=256, store=store))
     run(plan)
-    dead = f".x.{result_partial_host()}-999999999.abc.partial"
-    alive = f".x.{result_partial_host()}-{os.getppid()}.abc.partial"
+    with atomic_path(tmp_path / "x") as partial:
+        writer, _, _ = partial.name.partition(f"-{os.getpid()}.")
+    dead, alive = f"{writer}-999999999.abc.partial", f"{writer}-{os.getppid()}.abc.partial"
     places = [plan.output_folder / "core", *(tmp_path / "store").glob("*/*")]
     (plan.output_folder / "core" / "failed").mkdir()
     places.append(plan.output_folder / "core" / "failed")
@@ -426,12 +428,6 @@ def test_leftovers_of_a_killed_run_are_removed(make_plan: Plan, tmp_path: Path):
     for place in places:
         assert not (place / dead).exists()
         assert (place / alive).exists(), "another process is writing it"
-
-
-def result_partial_host() -> str:
-    from sae_bench import atomic
-
-    return atomic._host()
 
 
 def test_a_kept_activation_saves_the_pass_and_changes_nothing(make_plan: Plan, lm: LanguageModel, tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,8 @@ def lm() -> LanguageModel:
 
 
 @pytest.fixture
-def animals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def animals(tmp_path: Path) -> Iterator[str]:
     """A labelled set of three classes, known for the time of a test."""
-    known = dict(registry._known())
-    monkeypatch.setattr(registry, "_known", lambda: known)
     for split, n in (("train", 9), ("test", 6)):
         rows = [
             {"text": f"{split} {i} of a {label}", "label": label} for label in ("cat", "dog", "eel") for i in range(n)
@@ -36,7 +35,8 @@ def animals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     classes = {name: name for name in ("cat", "dog", "eel")}
     registry.register(LabelledSpec(name="tiny/animals", description="Animals.", path=tmp_path, classes=classes))
-    return "tiny/animals"
+    yield "tiny/animals"
+    registry.forget_datasets()
 
 
 # ---- texts

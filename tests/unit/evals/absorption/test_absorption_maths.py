@@ -88,11 +88,13 @@ def test_codes_that_are_not_finite_are_refused():
         encode_words(sae, torch.ones(4, 32))
 
 
-def test_sparse_codes_of_an_sae_are_kept_as_they_are():
-    codes = SparseCodes(torch.tensor([[2.0, 0.0], [1.0, 3.0]]), torch.tensor([[4, 0], [1, 9]]), 20)
-    rows = word_codes._joined([word_codes._compact(codes, sparse=True)], 20)
+def test_sparse_codes_of_an_sae_are_kept_as_they_are(monkeypatch):
+    sae = tiny_sae("topk")
+    codes = SparseCodes(torch.tensor([[2.0, 0.0], [1.0, 3.0]]), torch.tensor([[4, 0], [1, 9]]), sae.cfg.d_sae)
+    monkeypatch.setattr(sae, "encode_sparse", lambda x_ND: codes)
+    rows = encode_words(sae, torch.ones(2, sae.cfg.d_in))
     assert isinstance(rows, SparseRows)
-    assert torch.equal(rows.columns(torch.arange(20)), codes.to_dense())
+    assert torch.equal(rows.columns(torch.arange(sae.cfg.d_sae)), codes.to_dense())
 
 
 # ---- the published probe

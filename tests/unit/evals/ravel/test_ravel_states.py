@@ -68,7 +68,7 @@ def test_changed_completions_are_those_of_the_whole_text(
     known: tuple[LanguageModel, KnownClass], hook: str, reads_on: bool, monkeypatch: pytest.MonkeyPatch
 ):
     lm, of_class = known
-    monkeypatch.setattr(lm, "_reads_on", reads_on)
+    monkeypatch.setattr(lm, "reads_on", lambda: reads_on)
     states = of_class.states(lm, hook, n_tokens=N_TOKENS)
     assert (states.past is not None) == reads_on
     rows = list(range(0, len(states.value_NW), 12))

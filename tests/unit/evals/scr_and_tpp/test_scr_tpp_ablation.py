@@ -86,7 +86,7 @@ def test_a_decoder_that_is_not_linear_is_decoded(lm, token_ids, monkeypatch):
     sae = PerTokenScaleSAE(tiny_sae("relu"))
     assert not decoder_is_linear(sae)
     assert check_against_plain(lm, sae, token_ids) > 0.1
-    monkeypatch.setattr(ablation, "_DENSE_CODES", 64 * 20)  # small batches
+    monkeypatch.setattr(ablation, "DENSE_CODES", 64 * 20)  # small batches
     assert check_against_plain(lm, sae, token_ids) > 0.1
 
 

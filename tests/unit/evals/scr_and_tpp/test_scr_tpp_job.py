@@ -8,6 +8,7 @@ import pytest
 import torch
 from scr_tpp_plain import PerTokenScaleSAE, ablated, rank, token_activations, train_probe
 from scr_tpp_settings import TINY
+from tiny_run_fixtures import chosen_by_command
 from tiny_runs import HOOK, handle, read
 
 from sae_bench.activations.one_pass import run_pass
@@ -47,7 +48,7 @@ def test_scr_is_the_plain_computation(lm, times, sae):
     x_TD = torch.stack([x_LD.mean(dim=0) for x_LD in tokens])
     for pair in job.pairs:
         for seed in SEEDS:
-            probes = {c: train_probe(x_TD, scr._problem(pair, c, seed), job.probe_settings) for c in scr.CONCEPTS}
+            probes = {c: train_probe(x_TD, scr.probe_problem(pair, c, seed), job.probe_settings) for c in scr.CONCEPTS}
             rows = scr.balanced(pair.test)
             found = scores.unstructured[f"{pair.name}_results"][str(seed)]
             for direction, (removed, asked) in scr.DIRECTIONS.items():
@@ -70,10 +71,12 @@ def test_tpp_is_the_plain_computation(lm, words, sae):
     rows = torch.cat([dataset.test_rows[name] for name in dataset.classes])
     totals = {n: [] for n in TINY["n_values"]}
     for seed in SEEDS:
-        probes = [train_probe(x_TD, tpp._problem(dataset, name, seed), job.probe_settings) for name in dataset.classes]
-        measured = [tpp._measuring_draw(dataset, name, seed) for name in dataset.classes]
+        probes = [
+            train_probe(x_TD, tpp.probe_problem(dataset, name, seed), job.probe_settings) for name in dataset.classes
+        ]
+        measured = [tpp.measuring_draw(dataset, name, seed) for name in dataset.classes]
         for c, name in enumerate(dataset.classes):
-            contrast = tpp._contrast(dataset, name, seed)
+            contrast = tpp.ranking_contrast(dataset, name, seed)
             latents = rank(sae, tokens, contrast.positive_rows, contrast.negative_rows, probes[c], signed=True)
             for n in totals:
                 drops = []
@@ -90,11 +93,11 @@ def test_tpp_is_the_plain_computation(lm, words, sae):
 
 def test_probes_trained_in_one_loop_are_those_of_torch_one_at_a_time(lm, times):
     job, _ = scored(lm, SCR_SPEC, tiny_sae("topk"))
-    (prepared,) = job._prepared.values()
     member = Member("tiny", "sae", tiny_sae("topk"), HOOK)
     (pooled,) = run_pass(lm, job.requests([member]), [member]).served
     x_TD = pooled.activations[HOOK]
-    problems = [scr._problem(pair, c, seed) for pair in job.pairs for seed in SEEDS for c in scr.CONCEPTS]
+    prepared = scr.prepare_scr(job.pairs, x_TD, seeds=SEEDS, settings=job.probe_settings)
+    problems = [scr.probe_problem(pair, c, seed) for pair in job.pairs for seed in SEEDS for c in scr.CONCEPTS]
     assert len(problems) == len(prepared.probes.bias_P) == 12
     for problem, weights_D, bias in zip(problems, prepared.probes.weights_PF, prepared.probes.bias_P, strict=True):
         expected_T = train_probe(x_TD, problem, job.probe_settings)(x_TD)[:, 0]
@@ -242,17 +245,12 @@ def test_published_arguments_are_there():
 
 @pytest.mark.parametrize(("value", "name"), [("true", "scr"), ("False", "tpp")])
 def test_the_command_chooses_by_perform_scr(value, name, tmp_path, monkeypatch):
-    chosen = {}
-
-    def evaluate(spec, release, block, given, settings, choose):
-        chosen.update(spec=spec.name, folder=given["output_folder"], settings=settings)
-
-    monkeypatch.setattr("sae_bench.published.eval_command._evaluate", evaluate)
+    chosen = chosen_by_command(monkeypatch)
     arguments = ["--perform_scr", value, "--sae_regex_pattern", "embedded", "--sae_block_pattern", "topk",
                  "--model_name", "embedded", "--output_folder", str(tmp_path), "--n_values", "2,5",
                  "--column1_vals_lookup", json.dumps({"a": [["x", "y"]]})]  # fmt: skip
     main.command.main(arguments, standalone_mode=False)
-    assert (chosen["spec"], chosen["folder"]) == (name, tmp_path / name)
+    assert (chosen["eval"], chosen["folder"]) == (name, tmp_path / name)
     config = make_config(SPECS[name == "scr"], chosen["settings"])
     assert config.perform_scr is (name == "scr")
     assert config.n_values == [2, 5]

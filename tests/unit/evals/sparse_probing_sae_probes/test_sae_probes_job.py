@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tiny_run_fixtures import chosen_by_command
 from tiny_runs import HOOK, handle, read
 
 from sae_bench.activations.one_pass import PassOptions, run_pass
@@ -305,12 +306,7 @@ def test_the_published_functions(lm, tmp_path, monkeypatch):
 
 
 def test_the_published_flags(tmp_path, monkeypatch):
-    chosen = {}
-
-    def evaluate_command(spec, release, block, given, settings, choose):
-        chosen.update(folder=given["output_folder"], settings=settings)
-
-    monkeypatch.setattr("sae_bench.published.eval_command._evaluate", evaluate_command)
+    chosen = chosen_by_command(monkeypatch)
     arguments = ["--sae_regex_pattern", "embedded", "--sae_block_pattern", "topk", "--model_name", "embedded",
                  "--ks", "1", "2", "16", "--reg_type", "l2", "--setting", "scarcity", "--random_seed", "3",
                  "--model_cache_path", str(tmp_path), "--results_path", "here", "--output_folder", str(tmp_path),

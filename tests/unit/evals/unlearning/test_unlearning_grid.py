@@ -98,10 +98,10 @@ def test_trees_hold_every_row_once_and_share_beginnings(lm):
     assert all(len(batch.trees) == 1 for batch in one_by_one)
 
 
-def test_rows_longer_than_a_window_are_not_shared():
+def test_rows_longer_than_a_window_are_not_shared(monkeypatch):
     lm = tiny_model("gemma3")
     lm.config.sliding_window = 20
-    lm._shares_beginnings = True
+    monkeypatch.setattr(lm, "shares_beginnings", lambda: True)
     rows = make_reader(lm, "cloze", "plain").rows(asks(2))
     assert max(len(row.ids) for row in rows) > 20
     assert all(batch.layout is None for batch in tree_batches(lm, rows, rows_per_ask=4))

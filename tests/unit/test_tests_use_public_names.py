@@ -1,0 +1,92 @@
+"""Tests go through public names: what a test shows, a user can see, and a private name may change at any time."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import sae_bench
+
+TESTS = Path(__file__).parents[1]
+PACKAGE = Path(sae_bench.__file__).parent
+PRIVATE = re.compile(r"_[A-Za-z]\w*")
+LEFT_OUT = ("parity",)
+"""Programs beside the published package, which read what lies between two of our steps."""
+PUBLIC = {"_replace", "_asdict", "_fields"}
+"""Of named tuples: the underscore only keeps them apart from the fields."""
+
+
+def is_private(name: str) -> bool:
+    return PRIVATE.fullmatch(name) is not None
+
+
+def defined_names(tree: ast.AST) -> Iterator[str]:
+    """Names of functions, classes, variables and attributes that a file makes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+
+
+def reached_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Private names of others in a file: imported, read off an object, or named in a string as `setattr` takes them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, alias.name) for alias in node.names if is_private(alias.name))
+        elif isinstance(node, ast.Attribute) and is_private(node.attr):
+            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+                yield node.lineno, node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            *path, name = node.value.split(".")
+            if is_private(name) and all(part.isidentifier() for part in path):
+                yield node.lineno, name
+
+
+def names_made_in(folder: Path) -> set[str]:
+    files = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")]
+    return {name for tree in files for name in defined_names(tree) if is_private(name)}
+
+
+def test_no_test_reaches_for_a_private_name():
+    ours = names_made_in(PACKAGE) - PUBLIC
+    published = names_made_in(PACKAGE / "published")  # some published names begin with an underscore
+    assert len(ours) > 100, "the package was not read"
+    reached = []
+    for path in sorted(TESTS.rglob("*.py")):
+        folder = path.relative_to(TESTS).parts[0]
+        if folder in LEFT_OUT or path == Path(__file__):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        private = ours - set(defined_names(tree)) - (published if folder == "published" else set())
+        reached += [
+            f"{path.relative_to(TESTS)}:{line}: {name}" for line, name in reached_names(tree) if name in private
+        ]
+    assert not reached, "\n".join(reached)
+
+
+def test_an_import_between_tests_is_of_public_names():
+    imported = [
+        f"{path.relative_to(TESTS)}:{node.lineno}: {alias.name}"
+        for path in sorted(TESTS.rglob("*.py"))
+        if path.relative_to(TESTS).parts[0] not in LEFT_OUT
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("sae_bench")
+        for alias in node.names
+        if is_private(alias.name)
+    ]
+    assert not imported
+
+
+def test_every_way_of_reaching_is_seen():
+    source = """
+from sae_bench.atomic import _host
+judge._pieces
+monkeypatch.setattr("sae_bench.published.eval_command._evaluate", f)
+monkeypatch.setattr(lm, "_reads_on", False)
+self._own = "a sentence about _x. And _y"
+"""
+    names = [name for _, name in reached_names(ast.parse(source))]
+    assert names == ["_host", "_pieces", "_evaluate", "_reads_on"]
