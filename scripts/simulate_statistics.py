@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
 from sae_bench.results.statistics.intervals import interval_of_samples
-from sae_bench.results.statistics.multiple import could_be_best
+from sae_bench.results.statistics.multiple import behind_the_best, common_level, n_pairs
 from sae_bench.results.statistics.paired import difference
 from sae_bench.results.statistics.pairwise import pairwise
 from sae_bench.results.statistics.power import detectable
@@ -31,11 +32,14 @@ from sae_bench.testing.simulated_samples import (
 )
 
 ALPHA = 0.05
-CONTEST_PAIRS = 300
-"""Contests get fewer runs the more SAEs they have: as many as there are runs up to 17 SAEs, 20 at least."""
+TIMES_WITHOUT_SEEDS = 10
+"""Designs that no seed changes are cheap, and some are near the limits: they get so many times the runs."""
+
+CONTEST_PAIRS, LEAST_RUNS = 600, 20
+"""Contests get fewer runs the more SAEs they have: as many as there are runs up to 24 SAEs, 20 at least."""
 HEADER = (
-    "| constructed eval | seeds | units | interval covers | no interval | false positives: one SAE, other seeds | "
-    "false positives: two SAEs | stated difference found |"
+    "| constructed eval | seeds | units | runs | interval covers | no interval | "
+    "false positives: one SAE, other seeds | false positives: two SAEs | stated difference found |"
 )
 CONTEST_HEADER = "| SAEs ranked | runs | the best stays | any of the best left out | could be the best, on average |"
 
@@ -78,40 +82,54 @@ def power(design: Design, runs: int) -> float | None:
 def candidates(contest: Contest, runs: int) -> Iterator[np.ndarray]:
     """Which SAEs could be the best, in every run."""
     for evidence in runs_of_many(contest, runs):
-        found = pairwise(evidence, bounds=contest.design.bounds, pooled=True)
-        p_PP = np.full((len(evidence), len(evidence)), np.nan)
-        p_PP[np.triu_indices(len(evidence), k=1)] = found.p_C
-        yield could_be_best(np.asarray([e.value for e in evidence]), np.fmin(p_PP, p_PP.T), ALPHA)
+        n = len(evidence)
+        level = common_level(ALPHA, n_pairs(n))
+        found = pairwise(evidence, level=level, bounds=contest.design.bounds, pooled=True)
+        scores_P = np.asarray([e.value for e in evidence])
+        yield behind_the_best(scores_P, found.square(found.half_C, n)).could_be_best_P
 
 
-def contest_row(name: str, contest: Contest, runs: int) -> list[str]:
-    """The best is the last; where all are equal, all are the best."""
-    candidate_RP = np.stack(list(candidates(contest, runs)))
+def contest_row(name: str, runs: int) -> list[str]:
+    """Whether the best, which is the last, stays; where all are equal, all are the best."""
+    contest = CONTESTS[name]
+    n_runs = max(LEAST_RUNS, min(runs, CONTEST_PAIRS * runs // contest.n_saes**2))
+    candidate_RP = np.stack(list(candidates(contest, n_runs)))
     left_out = f"{1.0 - candidate_RP.all(axis=1).mean():.1%}" if contest.spread == 0 else "-"
     size = f"{candidate_RP.sum(axis=1).mean():.1f} of {contest.n_saes}"
-    return [name, str(runs), f"{candidate_RP[:, -1].mean():.1%}", left_out, size]
+    return [name, str(n_runs), f"{candidate_RP[:, -1].mean():.1%}", left_out, size]
+
+
+def design_row(name: str, runs: int) -> list[str]:
+    """Coverage, false positives and power of one constructed eval."""
+    design = DESIGNS[name]
+    n_runs = runs if design.random else TIMES_WITHOUT_SEEDS * runs
+    one, stated = coverage(design, n_runs), power(design, runs)
+    false = [
+        f"{false_positives(design, n_runs, same_sae=same):.1%}" if design.random or not same else "-"
+        for same in (True, False)
+    ]
+    seeds = str(design.n_seeds if design.random else "-")
+    cells = [name, seeds, str(len(design.groups)), str(n_runs), f"{one.covers:.1%}", f"{one.none:.1%}"]
+    return [*cells, *false, "-" if stated is None else f"{stated:.1%}"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000, help="simulated runs per number")
     parser.add_argument("--only", default="", help="rows whose name holds this text")
+    parser.add_argument("--jobs", type=int, default=2, help="rows at once")
     options = parser.parse_args()
-    runs = options.runs
-    _line(HEADER, "|" + " --- |" * 8)
-    for name, design in DESIGNS.items():
-        if options.only in name:
-            one, stated = coverage(design, runs), power(design, runs)
-            false = [
-                f"{false_positives(design, runs, same_sae=same):.1%}" if design.random or not same else "-"
-                for same in (True, False)
-            ]
-            cells = [name, str(design.n_seeds if design.random else "-"), str(len(design.groups)), f"{one.covers:.1%}"]
-            _row([*cells, f"{one.none:.1%}", *false, "-" if stated is None else f"{stated:.1%}"])
-    _line("", CONTEST_HEADER, "|" + " --- |" * 5)
-    for name, contest in CONTESTS.items():
-        if options.only in name:
-            _row(contest_row(name, contest, max(20, min(runs, CONTEST_PAIRS * runs // contest.n_saes**2))))
+    designs = [name for name in DESIGNS if options.only in name]
+    contests = [name for name in CONTESTS if options.only in name]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        of_designs = pool.map(design_row, designs, [options.runs] * len(designs))
+        of_contests = pool.map(contest_row, contests, [options.runs] * len(contests))
+        _line(HEADER, "|" + " --- |" * 9)
+        for cells in of_designs:
+            _row(cells)
+        _line("", CONTEST_HEADER, "|" + " --- |" * 5)
+        for cells in of_contests:
+            _row(cells)
 
 
 def _row(cells: list[str]) -> None:

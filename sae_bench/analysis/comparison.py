@@ -21,9 +21,10 @@ from sae_bench.analysis.table import Record, ResultTable, choose_metrics, load_r
 from sae_bench.analysis.verdicts import PairVerdict, RankedSAE, Ranking, Standard, default_target, judge, number, say
 from sae_bench.errors import UsageError
 from sae_bench.results.model import Metric
-from sae_bench.results.statistics import multiple, paired, power
+from sae_bench.results.statistics import intervals, multiple, paired, power
+from sae_bench.results.statistics.intervals import Bounds
 from sae_bench.results.statistics.paired import Difference, Evidence
-from sae_bench.results.statistics.pairwise import pairwise
+from sae_bench.results.statistics.pairwise import Pairwise, pairwise
 
 _SHOWN_CANDIDATES = 12
 
@@ -80,15 +81,14 @@ def compare(
     ]
     if not comparisons:
         raise UsageError(f"there is nothing to compare: {'; '.join(notes) or 'no metric matches'}.")
-    levels = _family_sizes(comparisons, family)
-    adjusted = _adjusted(comparisons, family)
+    sizes = _family_sizes(comparisons, family)
     _add_permutations(comparisons)
     return Comparison(
         alpha=alpha,
         family=family,
         pairs=[
-            comparison.verdict(alpha=alpha, detect=detect, p_adjusted=p, n_comparisons=n)
-            for comparison, p, n in zip(comparisons, adjusted, levels, strict=True)
+            comparison.verdict(alpha=alpha, detect=detect, n_comparisons=n)
+            for comparison, n in zip(comparisons, sizes, strict=True)
         ],
         skipped=_skipped(table),
         notes=[*notes, *table.mixed_names(), *_broken_samples(table)],
@@ -98,7 +98,7 @@ def compare(
 def rank(results: ResultTable | str | Path, *, metrics: Sequence[str] = (), alpha: float = 0.05) -> Comparison:
     """Rank all SAEs on every headline metric that has a better direction, those that compare with one another together.
 
-    With probability 1 - alpha none of those that are truly the best on a metric is among those that could not be.
+    With probability 1 - alpha all that a ranking says holds: who could be the best, and how far each is behind it.
 
     Raises:
         ResultError: there are no results.
@@ -128,28 +128,34 @@ class _Compared:
     def __init__(self, metric: Metric, a: Record, b: Record) -> None:
         self.metric, self.a, self.b = metric, a, b
         self.evidence = (evidence_of(a, metric.path), evidence_of(b, metric.path))
-        self.difference: Difference = paired.difference(*self.evidence, bounds=bounds_of(a, metric.path))
+        self.difference = self.at(intervals.LEVEL)
         self.p_permutation: float | None = None
 
-    def verdict(
-        self, *, alpha: float, detect: float | None, p_adjusted: float | None, n_comparisons: int
-    ) -> PairVerdict:
-        difference, level = self.difference, alpha / n_comparisons
+    def at(self, level: float) -> Difference:
+        """With the interval of this level."""
+        return paired.difference(*self.evidence, level=level, bounds=bounds_of(self.a, self.metric.path))
+
+    def verdict(self, *, alpha: float, detect: float | None, n_comparisons: int) -> PairVerdict:
+        """From the interval that holds together with those of all comparisons."""
+        difference = self.at(multiple.common_level(alpha, n_comparisons))
+        p = difference.p_value
         value_a, value_b = (e.value for e in self.evidence)
         standard = Standard(
             alpha=alpha,
             n_comparisons=n_comparisons,
             target=detect if detect is not None else default_target(value_a, value_b),
-            detectable=_detectable(difference, level),
+            detectable=_detectable(difference, alpha / n_comparisons),
             given=given_of(self.a) or given_of(self.b),
         )
-        verdict = judge(difference, higher_is_better=self.metric.higher_is_better, p_adjusted=p_adjusted, alpha=alpha)
+        verdict = judge(difference, higher_is_better=self.metric.higher_is_better)
         sentence, more = say(difference, verdict, standard, a=self.a.sae, b=self.b.sae)
         return PairVerdict(
             eval=self.a.eval_name, metric=self.metric.path, title=self.metric.title,
             higher_is_better=self.metric.higher_is_better, a=self.a.sae, b=self.b.sae, value_a=value_a,
-            value_b=value_b, difference=difference.effect, ci_low=difference.low, ci_high=difference.high,
-            p_value=difference.p_value, p_adjusted=p_adjusted, p_permutation=self.p_permutation,
+            value_b=value_b, difference=difference.effect, ci_low=None if p is None else difference.low,
+            ci_high=None if p is None else difference.high,
+            p_value=p, p_adjusted=None if p is None else multiple.corrected(p, n_comparisons),
+            p_permutation=self.p_permutation, n_comparisons=n_comparisons,
             detectable_low=standard.detectable[0] if standard.detectable else None,
             detectable=standard.detectable[1] if standard.detectable else None,
             detectable_high=standard.detectable[2] if standard.detectable else None,
@@ -221,17 +227,6 @@ def _family_sizes(comparisons: Sequence[_Compared], family: Family) -> list[int]
     return [max(1, tested.count(group)) for group in groups]
 
 
-def _adjusted(comparisons: Sequence[_Compared], family: Family) -> list[float | None]:
-    adjusted: list[float | None] = [None] * len(comparisons)
-    groups = [_family_of(comparison, family) for comparison in comparisons]
-    for group in dict.fromkeys(groups):
-        p_of = {i: c.difference.p_value for i, c in enumerate(comparisons) if groups[i] == group}
-        known = {i: p for i, p in p_of.items() if p is not None}
-        for index, p in zip(known, multiple.holm(list(known.values())), strict=True):
-            adjusted[index] = p
-    return adjusted
-
-
 def _family_of(comparison: _Compared, family: Family) -> tuple[str, ...]:
     return () if family == "table" else (comparison.a.eval_name, comparison.metric.path)
 
@@ -269,12 +264,15 @@ def _rank_eval(records: Sequence[Record], metrics: Sequence[str], *, alpha: floa
 
 
 def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, alpha: float, title: str) -> Ranking:
-    evidence = [evidence_of(record, metric.path) for record in records]
-    p_PP = _square(pairwise(evidence, bounds=bounds_of(records[0], metric.path), pooled=True).p_C, len(records))
-    scores_P = np.asarray([record.values[metric.path] for record in records]) * (1.0 if higher_is_better else -1.0)
-    candidate_P = multiple.could_be_best(scores_P, p_PP, alpha)
+    sign, n = 1.0 if higher_is_better else -1.0, len(records)
+    found = pairs_of(records, metric.path, alpha=alpha)
+    scores_P = sign * np.asarray([record.values[metric.path] for record in records])
+    half_PP = found.square(found.half_C, n)
+    behind = multiple.behind_the_best(scores_P, half_PP)
+    low, high = bounds_of(records[0], metric.path)
+    span = (None, None) if low is None or high is None else (low - high, high - low)
     rows = []
-    for record, standing, candidate in zip(records, multiple.ranks(scores_P), candidate_P, strict=True):
+    for p, (record, standing) in enumerate(zip(records, multiple.ranks(scores_P), strict=True)):
         bar = error_bar(record, metric.path)
         rows.append(
             RankedSAE(
@@ -283,7 +281,10 @@ def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, 
                 ci_low=bar.ci_low if bar else None,
                 ci_high=bar.ci_high if bar else None,
                 rank=int(standing),
-                could_be_best=bool(candidate),
+                could_be_best=bool(behind.could_be_best_P[p]),
+                compared=bool(np.isfinite(np.delete(half_PP[p], p)).any()),
+                behind_low=_finite(behind.low_P[p], span),
+                behind_high=_finite(behind.high_P[p], span),
             )
         )
     rows.sort(key=lambda row: (row.rank, row.sae))
@@ -293,14 +294,22 @@ def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, 
     )  # fmt: skip
 
 
-def _square(p_C: np.ndarray, n: int) -> np.ndarray:
-    """p-values of pairs as a symmetric table, NaN on the diagonal."""
-    p_PP = np.full((n, n), np.nan)
-    p_PP[np.triu_indices(n, k=1)] = p_C
-    return np.fmin(p_PP, p_PP.T)
+def pairs_of(records: Sequence[Record], path: str, *, alpha: float, most_one_by_one: int | None = None) -> Pairwise:
+    """All pairs of results on one metric, with intervals that hold at once: what rankings and the report rest on."""
+    level = multiple.common_level(alpha, multiple.n_pairs(len(records)))
+    evidence, bounds = [evidence_of(record, path) for record in records], bounds_of(records[0], path)
+    return pairwise(evidence, level=level, bounds=bounds, pooled=True, most_one_by_one=most_one_by_one)
+
+
+def _finite(x: float, span: Bounds) -> float | None:
+    return intervals.within(float(x), span) if np.isfinite(x) else None
 
 
 def _say_rank(rows: Sequence[RankedSAE]) -> str:
+    if not any(row.compared for row in rows):
+        return "no error bars: which is the best cannot be told"
+    if all(row.behind_low == 0 and row.behind_high == 0 for row in rows):
+        return "the same for all in every seed and unit"
     possible = [row.sae for row in rows if row.could_be_best]
     if len(possible) == 1:
         return f"{possible[0]} is the best ({number(rows[0].value)})"

@@ -33,10 +33,14 @@ class PairVerdict(BaseModel):
     value_a: float = Field(description="Score of A.")
     value_b: float = Field(description="Score of B.")
     difference: float | None = Field(description="A minus B, on the seeds that were compared.")
-    ci_low: float | None = Field(default=None, description="Lower end of the interval of the difference.")
-    ci_high: float | None = Field(default=None, description="Upper end of the interval of the difference.")
+    ci_low: float | None = Field(
+        default=None,
+        description="Lower end of the interval of the difference, which holds together with those of all comparisons.",
+    )
+    ci_high: float | None = Field(default=None, description="Upper end of it.")
     p_value: float | None = Field(default=None, description="Two-sided p-value of this comparison alone.")
-    p_adjusted: float | None = Field(default=None, description="The same, for the number of comparisons (Holm).")
+    p_adjusted: float | None = Field(default=None, description="The same, for the number of comparisons (Bonferroni).")
+    n_comparisons: int = Field(default=1, description="Comparisons that interval, p_adjusted and verdict allow for.")
     p_permutation: float | None = Field(
         default=None, description="p-value of swapping A and B unit by unit, which takes the seeds as they are."
     )
@@ -70,6 +74,13 @@ class RankedSAE(BaseModel):
     ci_high: float | None = Field(description="Upper end of the score's interval.")
     rank: int = Field(description="Rank by score; 1 is the best.")
     could_be_best: bool = Field(description="Whether the noise allows it to be the best.")
+    compared: bool = Field(default=True, description="Whether its error bars allow to compare it with any other.")
+    behind_low: float | None = Field(
+        default=None,
+        description="How far behind the best of the others it is at least, all SAEs at once; above 0 if and only if it "
+        "could not be the best, negative where it may be ahead.",
+    )
+    behind_high: float | None = Field(default=None, description="How far at most; null where not all have error bars.")
 
 
 class Ranking(BaseModel):
@@ -97,11 +108,12 @@ def default_target(value_a: float, value_b: float) -> float:
     return round(step / digit) * digit
 
 
-def judge(difference: Difference, *, higher_is_better: bool | None, p_adjusted: float | None, alpha: float) -> Verdict:
-    """What is known of A against B."""
-    if difference.noise is None or p_adjusted is None:
+def judge(difference: Difference, *, higher_is_better: bool | None) -> Verdict:
+    """What is known of A against B: whether the interval of the difference excludes 0."""
+    low, high = difference.low, difference.high
+    if difference.noise is None or difference.p_value is None or low is None or high is None:
         return "the same" if difference.reason == SAME else "no error bar"
-    if p_adjusted > alpha:
+    if low <= 0.0 <= high:
         return "inside the noise"
     if higher_is_better is None:
         return "higher" if difference.effect > 0 else "lower"

@@ -16,7 +16,7 @@ from sae_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from sae_bench.analysis.comparison import Comparison
-    from sae_bench.analysis.verdicts import PairVerdict, Ranking
+    from sae_bench.analysis.verdicts import PairVerdict, RankedSAE, Ranking
 
 EXAMPLES = """\b
 Examples:
@@ -88,7 +88,7 @@ def show(compared: Comparison, *, by_metric: bool) -> None:
         title = f"{pair.eval}: {pair.title}, B = {pair.b}" if by_metric else f"{pair.eval}: A = {pair.a}, B = {pair.b}"
         groups.setdefault(title, []).append(pair)
     for title, pairs in groups.items():
-        console.print(pair_table(title, pairs, by_metric=by_metric))
+        console.print(pair_table(title, pairs, by_metric=by_metric, confidence=_confidence(compared)))
         _print_given(console, pairs[0].given)
         for pair in pairs:
             name = pair.a if by_metric else pair.title
@@ -108,24 +108,26 @@ def _print_given(console: Console, given: str) -> None:
         console.print(escape(text), soft_wrap=True, highlight=False)
 
 
-def pair_table(title: str, pairs: list[PairVerdict], *, by_metric: bool) -> Table:
+def _confidence(compared: Comparison) -> str:
+    return f"{100 * (1 - compared.alpha):g} %"
+
+
+def pair_table(title: str, pairs: list[PairVerdict], *, by_metric: bool, confidence: str = "95 %") -> Table:
     """One row per metric, or per SAE against the baseline."""
     from sae_bench.analysis.verdicts import number
 
     table = Table(title=escape(title), title_justify="left", header_style="bold")
     table.add_column("SAE" if by_metric else "metric", overflow="fold")
-    for name in ("A", "B", "A - B", "95 % interval", "p", "detectable"):
-        table.add_column(name, justify="right", no_wrap=name != "95 % interval")
+    for name in ("A", "B", "A - B", f"{confidence} interval", "p", "detectable"):
+        table.add_column(name, justify="right", no_wrap="interval" not in name)
     table.add_column("A is")
     for pair in pairs:
-        low, high = pair.ci_low, pair.ci_high
-        interval = "-" if low is None or high is None else f"{number(low)} to {number(high)}"
         table.add_row(
             escape(pair.a if by_metric else pair.title),
             _cell(pair.value_a),
             _cell(pair.value_b),
             "-" if pair.difference is None else number(pair.difference),
-            interval,
+            _range(pair.ci_low, pair.ci_high),
             "-" if pair.p_adjusted is None else _p(pair.p_adjusted),
             _range(pair.detectable_low, pair.detectable_high),
             pair.verdict,
@@ -146,27 +148,39 @@ def ranking_table(ranking: Ranking) -> Table:
     table.add_column("SAE", overflow="fold")
     table.add_column("score", justify="right")
     table.add_column("95 % interval", justify="right")
+    table.add_column("behind the best by", justify="right")
     n_candidates = sum(row.could_be_best for row in ranking.saes)
     for row in ranking.saes:
-        possible = "maybe" if row.could_be_best else "no"
-        if row.could_be_best and n_candidates == 1:
+        possible = "no" if not row.could_be_best else "maybe" if row.compared else "?"
+        if row.could_be_best and row.compared and n_candidates == 1:
             possible = "yes"
         interval = "-" if row.ci_low is None or row.ci_high is None else f"{_cell(row.ci_low)} to {_cell(row.ci_high)}"
-        table.add_row(str(row.rank), possible, escape(row.sae), _cell(row.value), interval)
+        table.add_row(str(row.rank), possible, escape(row.sae), _cell(row.value), interval, _behind(row))
     return table
 
 
+def _behind(row: RankedSAE) -> str:
+    from sae_bench.analysis.verdicts import number
+
+    if row.behind_low is not None and row.behind_high is None:
+        return f"{number(row.behind_low)} or more"
+    return _range(row.behind_low, row.behind_high)
+
+
 def _legend(compared: Comparison) -> str:
+    confidence = _confidence(compared)
     if compared.rankings or not compared.pairs:
         return (
-            f"'best?': with {1 - compared.alpha:.0%} confidence none that is truly the best, or as good as the best, "
-            "is among those with 'no' (all are compared with the best at once); intervals are for one SAE alone."
+            f"'behind the best by': least and most, all SAEs of a table at once with {confidence} confidence (below 0: "
+            "ahead of all others); 'best?' is 'no' where the least is above 0, and '?' without error bars to compare. "
+            "'95 % interval' is of the score of one SAE alone."
         )
     n = sum(pair.p_value is not None for pair in compared.pairs)
     spans = f"the {n} comparisons above" if compared.family == "table" else "the comparisons on one metric"
     return (
-        f"p is corrected for {spans} (Holm); intervals are for one comparison alone; 'detectable' is the true "
-        "difference that 80 % of runs like these would find: a range, since a run knows its own noise only roughly."
+        f"Intervals and p are corrected for {spans}: with {confidence} confidence all these intervals hold at once. "
+        "A difference is inside the noise if its interval holds 0. 'detectable' is the true difference that 80 % of "
+        "runs like these would find: a range, since a run knows its own noise only roughly."
     )
 
 

@@ -10,16 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from sae_bench.analysis.bars import bounds_of, given_of
-from sae_bench.analysis.comparison import evidence_of
+from sae_bench.analysis.bars import given_of
+from sae_bench.analysis.comparison import pairs_of
 from sae_bench.report.collect import L0, LOSS_RECOVERED, Collected, EvalGroup, MetricColumn, Values
 from sae_bench.report.details import round6, sae_details
 from sae_bench.report.facts import BASELINES, architectures_of
 from sae_bench.report.run_facts import run_facts
-from sae_bench.results.statistics.pairwise import pairwise
+from sae_bench.results.statistics import multiple
 
 MOST_ONE_BY_ONE = 64
 """SAEs without common seeds and texts of which all pairs are still compared."""
+
+ALPHA = 0.05
+"""Chance that any interval of a metric's pairs misses."""
 
 P_SCALE, HALF_SCALE, HALF_SHIFT = 3000.0, 5000.0, 8.0
 """Pairs are packed as whole numbers: -log10(p) * P_SCALE and (log10(half width) + HALF_SHIFT) * HALF_SCALE."""
@@ -52,7 +55,10 @@ def details_blobs(collected: Collected) -> dict[str, str]:
 
 
 def pair_blobs(collected: Collected) -> dict[str, str]:
-    """`pairs-<metric>-<cohort>` -> packed p-values and half widths of all pairs of the cohort, p-values first."""
+    """`pairs-<metric>-<cohort>` -> packed p-values and half widths of all pairs of the cohort, p-values first.
+
+    Both allow for all pairs of the cohort at once.
+    """
     blobs = {}
     for number, metric in enumerate(collected.metrics):
         group = next(g for g in collected.evals if g.name == metric.eval)
@@ -68,17 +74,16 @@ def pair_blobs(collected: Collected) -> dict[str, str]:
 
 def _packed_pairs(collected: Collected, metric: MetricColumn, members: Sequence[int]) -> str | None:
     records = [collected.records[metric.eval, member] for member in members]
-    evidence = [evidence_of(record, metric.path) for record in records]
-    bounds = bounds_of(records[0], metric.path)
-    differences = pairwise(evidence, most_one_by_one=MOST_ONE_BY_ONE, bounds=bounds, pooled=True)
+    differences = pairs_of(records, metric.path, alpha=ALPHA, most_one_by_one=MOST_ONE_BY_ONE)
+    p_C = np.minimum(1.0, differences.p_C * multiple.n_pairs(len(members)))
     if not np.isfinite(differences.half_C).any():
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.clip(np.round(-np.log10(differences.p_C) * P_SCALE), 0, UNKNOWN - 1)
+        p = np.clip(np.round(-np.log10(p_C) * P_SCALE), 0, UNKNOWN - 1)
         half = np.clip(np.round((np.log10(differences.half_C) + HALF_SHIFT) * HALF_SCALE), 0, UNKNOWN - 1)
     packed = [
         np.where(np.isfinite(known), column, UNKNOWN).astype("<u2")
-        for known, column in ((differences.p_C, p), (differences.half_C, half))
+        for known, column in ((p_C, p), (differences.half_C, half))
     ]
     return _pack(np.concatenate(packed).tobytes())
 

@@ -9,7 +9,7 @@ from sae_bench.results.samples import Samples
 from sae_bench.results.statistics import intervals
 from sae_bench.results.statistics.intervals import Bounds, Interval
 
-VERSION = 2
+VERSION = 3
 """Of the methods; raised when the same values would get other error bars."""
 
 

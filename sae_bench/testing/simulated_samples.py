@@ -103,6 +103,11 @@ DESIGNS = {
     "letters that are 1 or 2": LETTERS,
     "letters, two seeds": replace(LETTERS, n_seeds=2),
     "documents of 4 rows": Design(n_seeds=1, n_strata=1, document=4, within=0.3, random=False),
+    "9 documents": Design(n_seeds=1, n_units=9, n_strata=1, random=False),
+    "9 documents, heavy tails": Design(n_seeds=1, n_units=9, n_strata=1, tails="heavy", random=False),
+    "9 documents of 4 rows right or wrong": Design(
+        n_seeds=1, n_units=36, n_strata=1, document=4, within=0.3, values="right or wrong", random=False
+    ),
     "240 of 250 blocks per seed": Design(n_units=250, n_strata=1, cell=0.0, seed=0.0, drawn=240),
     "training texts redrawn": Design(n_units=120, n_strata=2, seed=0.05, shared=0.8),
     "3 of 100 defined": Design(n_units=100, n_strata=1, defined=3),
@@ -114,6 +119,7 @@ DESIGNS = {
     ),
     "heavy tails": Design(n_seeds=1, n_units=48, n_strata=1, tails="heavy", random=False),
     "skewed": Design(n_seeds=1, n_strata=1, tails="skewed", random=False),
+    "skewed, 20 texts": Design(n_seeds=1, n_units=20, n_strata=1, tails="skewed", cell=0.0, random=False),
 }
 """What the checks go through."""
 
@@ -124,20 +130,28 @@ class Contest:
 
     Attributes:
         spread: distance of the best from the worst; 0: all are equal.
+        uneven: how many times as much as the others every tenth SAE varies between seeds.
     """
 
     n_saes: int
     design: Design
     spread: float = 0.0
+    uneven: float = 1.0
 
 
 RIGHT_OR_WRONG = Design(n_units=20, n_strata=1, values="right or wrong", mean=0.9)
+DOCUMENTS = Design(n_seeds=1, n_units=9, n_strata=1, random=False)
 CONTESTS = {
     "9 SAEs, 240 texts": Contest(9, Design()),
     "9 SAEs, 20 texts right or wrong": Contest(9, RIGHT_OR_WRONG),
+    "9 SAEs, 9 documents": Contest(9, DOCUMENTS),
+    "9 SAEs, 9 documents, heavy tails": Contest(9, replace(DOCUMENTS, tails="heavy")),
+    "9 SAEs of other quality, 9 documents": Contest(9, DOCUMENTS, spread=1.0),
+    "9 SAEs, one with 5 times the noise of seeds": Contest(9, Design(seed=0.05), uneven=5.0),
     "30 SAEs, 26 letters 1 or 2": Contest(30, LETTERS),
     "60 SAEs, 20 texts right or wrong": Contest(60, RIGHT_OR_WRONG),
     "60 SAEs, 240 texts": Contest(60, Design()),
+    "60 SAEs, one in ten with 5 times the noise of seeds": Contest(60, Design(seed=0.05), uneven=5.0),
     "300 SAEs, 240 texts": Contest(300, Design()),
     "60 SAEs of other quality": Contest(60, Design(), spread=0.2),
     "300 SAEs of other quality": Contest(300, Design(), spread=0.2),
@@ -247,7 +261,14 @@ def runs_of_many(contest: Contest, n: int, seed: int = 0) -> Iterator[list[Evide
     for _ in range(n):
         common_U = effects(design, rng)
         means = design.mean + np.linspace(-contest.spread, 0.0, contest.n_saes)
-        yield [evidence(simulate(design, rng, _related(design, rng, common_U), mean=float(m))) for m in means]
+        yield [
+            evidence(simulate(_seeds_of(contest, n), rng, _related(design, rng, common_U), mean=float(m)))
+            for n, m in enumerate(means)
+        ]
+
+
+def _seeds_of(contest: Contest, sae: int) -> Design:
+    return contest.design if sae % 10 else replace(contest.design, seed=contest.uneven * contest.design.seed)
 
 
 def _related(design: Design, rng: np.random.Generator, common_U: Float[np.ndarray, " U"]) -> Float[np.ndarray, " U"]:

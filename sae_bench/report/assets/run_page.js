@@ -46,7 +46,7 @@
     for (const metric of data.metrics) for (const caveat of metric.caveats) seen.set(caveat.text, [metric, caveat]);
     return h("section", { class: "card" }, h("h2", {}, "How to read the numbers"), h("ul", {},
       h("li", {}, "Scores are means over seeds; intervals are 95 % intervals over seeds and test texts (or letters, pairs, latents). With one seed an eval that draws at random has no error bar, and the report says so."),
-      h("li", {}, "Two SAEs are compared seed by seed and text by text where both were evaluated on the same; p-values are corrected (Holm) for the number of pairs."),
+      h("li", {}, "Two SAEs are compared seed by seed and text by text where both were evaluated on the same; intervals of differences and p-values are corrected for all pairs of SAEs on a metric (Bonferroni), whichever are shown."),
       h("li", {}, "Results of other definitions, settings, models or hooks are marked with a letter and an open marker, have their own Pareto front and are never ranked together."),
       [...seen.values()].map(([metric, caveat]) => h("li", { class: caveat.serious ? "warn" : "" }, `${Report.evalOf(metric).title}: ${caveat.text}`))));
   }

@@ -65,18 +65,16 @@
       const pairs = apart ? null : await Report.pairs(metric, cohort);
       found.push({ metric, apart, p: pairs?.p(a, b) ?? null, half: pairs?.half(a, b) ?? null, untested: Report.withoutP(pairs, a, b) });
     }
-    const tested = found.filter((f) => f.p !== null), adjusted = Report.holm(tested.map((f) => f.p));
-    tested.forEach((f, i) => { f.adjusted = adjusted[i]; });
     const rows = found.map((f) => {
       const [va, vb] = [Report.value(f.metric, a), Report.value(f.metric, b)], difference = va - vb;
-      const kind = f.apart ? "none" : f.p === null ? f.untested : f.adjusted > 0.05 ? "noise" : difference * f.metric.better > 0 ? "better" : "worse";
+      const kind = f.apart ? "none" : f.p === null ? f.untested : f.half >= Math.abs(difference) ? "noise" : difference * f.metric.better > 0 ? "better" : "worse";
       const text = f.apart ? "not comparable" : { none: "no error bar", same: "the same", noise: "inside the noise", better: "better", worse: "worse" }[kind];
       return h("tr", {}, h("td", { "data-label": "Metric" }, Report.fullTitle(f.metric) + Report.arrow(f.metric)), h("td", { class: "num", "data-label": "This" }, Report.num(va)), h("td", { class: "num", "data-label": "Other" }, Report.num(vb)),
-        h("td", { class: "num", "data-label": "Difference" }, f.apart ? "–" : Report.num(difference), f.p !== null ? h("span", { class: "pm" }, ` ±${Report.num(f.half)}`) : null), h("td", { "data-label": "Verdict" }, Report.chip(kind, text), f.p === null ? null : h("span", { class: "small" }, ` ${Report.pText(f.adjusted)}`)));
+        h("td", { class: "num", "data-label": "Difference" }, f.apart ? "–" : Report.num(difference), f.p !== null ? h("span", { class: "pm" }, ` ±${Report.num(f.half)}`) : null), h("td", { "data-label": "Verdict" }, Report.chip(kind, text), f.p === null ? null : h("span", { class: "small" }, ` ${Report.pText(f.p)}`)));
     });
     const head = ["Metric", "This", data.saes[b].short, "Difference", "This one is"].map((text) => h("th", { scope: "col" }, text));
     return [h("div", { class: "scroll-x" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows))),
-      h("p", { class: "small" }, "p is corrected (Holm) for the metrics of this table. How many more seeds would tell: ", h("code", {}, `sae-bench compare RESULTS --a '${data.saes[a].name}' --b '${data.saes[b].name}'`))];
+      h("p", { class: "small" }, "Intervals and p are corrected for all pairs of SAEs on a metric, not for the number of metrics. How many more seeds would tell: ", h("code", {}, `sae-bench compare RESULTS --a '${data.saes[a].name}' --b '${data.saes[b].name}'`))];
   }
 
   function evalCards(details) {

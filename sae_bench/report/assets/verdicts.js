@@ -1,8 +1,8 @@
 /* Which is best among those shown, and whether the noise allows to say so. p-values and intervals of all pairs come
-   with the page; here every SAE that is shown is compared with the best of them (Hsu's comparison with the best). */
+   with the page, corrected for all pairs of their cohort, so that they hold at once whichever are shown; here every SAE
+   that is shown is compared with the best of them (Hsu's comparison with the best). */
 (() => {
   const { h, data } = Report;
-  const ALPHA = 0.05;
   const cache = new Map();
 
   /** p-value and half width of the interval of every pair of a cohort on a metric; null where none are kept. */
@@ -29,39 +29,28 @@
     };
   }
 
-  /** p-values adjusted for their number (Holm 1979); equal ones share what the first of them gets. */
-  Report.holm = (pValues) => {
-    const steps = new Map();
-    let soFar = 0;
-    Float64Array.from(pValues).sort().forEach((p, step, sorted) => {
-      soFar = Math.max(soFar, Math.min(1, (sorted.length - step) * p));
-      if (!steps.has(p)) steps.set(p, soFar);
-    });
-    return Float64Array.from(pValues, (p) => steps.get(p));
-  };
-
-  /** SAEs of one cohort on one metric, best first. `p` is for "none of the best", corrected for all that are compared;
-      null where nothing is known. With 95 % confidence all that are truly the best, or as good, are candidates. */
+  /** SAEs of one cohort on one metric, best first. Of each: how far it is behind the best of the others at least
+      (`least`) and at most (`most`); null where nothing, or not all, is known. Those not behind for sure are candidates. */
   Report.ranking = async (metric, cohort, places) => {
     const value = (place) => Report.value(metric, place);
     const ordered = places.filter((place) => value(place) !== null).sort((a, b) => metric.better * (value(b) - value(a)));
     const pairs = ordered.length > 1 ? await Report.pairs(metric, cohort) : null;
-    const rows = ordered.map((place) => ({ place, rank: 1, p: null, candidate: true }));
+    const rows = ordered.map((place) => ({ place, rank: 1, least: null, most: null, p: null, candidate: true }));
     for (let i = 1; i < rows.length; i++) rows[i].rank = value(ordered[i]) === value(ordered[i - 1]) ? rows[i - 1].rank : i + 1;
     if (!pairs) return { rows, pairs: null };
     for (const row of rows) {
+      let all = true;
       for (const other of rows) {
-        if (other.rank >= row.rank) break;
-        const found = pairs.p(other.place, row.place);
-        if (found !== null && (row.p === null || found / 2 < row.p)) row.p = found / 2;
+        if (other === row) continue;
+        const half = pairs.half(other.place, row.place), p = pairs.p(other.place, row.place), ahead = metric.better * (value(other.place) - value(row.place));
+        if (half === null) { all = false; continue; }
+        row.least = Math.max(row.least ?? -Infinity, ahead - half);
+        row.most = Math.max(row.most ?? -Infinity, ahead + half);
+        if (p === null || ahead <= 0) continue;
+        row.p = Math.min(row.p ?? 1, p); // that none is better
+        if (ahead > half) row.candidate = false;
       }
-    }
-    let soFar = 0, left = rows.length; // stepwise: those that tie for the best are at most as many as are left
-    for (const row of rows.filter((r) => r.p !== null).sort((a, b) => a.p - b.p)) {
-      soFar = Math.max(soFar, Math.min(1, row.p * left * (rows.length - 1)));
-      row.p = soFar;
-      row.candidate = soFar > ALPHA;
-      left -= 1;
+      if (!all) row.most = null;
     }
     return { rows, pairs };
   };
@@ -72,32 +61,39 @@
   /** Two scores without a p-value: equal wherever they were measured (the width of the interval is known), or unknown. */
   Report.withoutP = (pairs, a, b) => ((pairs?.half(a, b) ?? null) === null ? "none" : "same");
 
-  /** Best against next of one metric in one cohort. */
+  /** The best of one metric in one cohort: against the next if it is better than all others, else against the first of
+      those that could be the best too. */
   Report.bestOf = async (metric, cohort, places) => {
-    const found = await Report.ranking(metric, cohort, places);
-    if (!found.rows.length) return null;
-    const best = found.rows[0].place, next = found.rows[1]?.place;
-    const result = { metric, cohort, best, next, n: found.rows.length, kind: "alone", found };
+    const found = await Report.ranking(metric, cohort, places), rows = found.rows;
+    if (!rows.length) return null;
+    const best = rows[0].place, others = rows.slice(1), next = others[0]?.place;
+    const result = { metric, cohort, best, next, n: rows.length, kind: "alone", found };
     if (next === undefined) return result;
-    result.difference = Report.value(metric, best) - Report.value(metric, next);
-    result.half = found.pairs?.half(best, next) ?? null;
-    result.rivals = found.rows.filter((row) => row.candidate).length;
+    const rivals = others.filter((row) => row.candidate), against = rivals[0] || others[0];
+    result.rivals = rivals.length + 1;
     result.given = Report.evalOf(metric).cohorts[cohort].given;
-    const others = found.rows.slice(1).map((row) => row.p);
-    result.p = found.rows[1].p === null ? null : Math.max(...others.map((p) => (p === null ? 1 : p))); // of all others together
-    result.kind = result.p !== null ? (result.rivals === 1 ? "better" : "noise") : Report.withoutP(found.pairs, best, next);
+    result.against = against.place;
+    result.difference = metric.better * (Report.value(metric, best) - Report.value(metric, against.place));
+    const p = found.pairs?.p(best, against.place) ?? null, half = found.pairs?.half(best, against.place) ?? null;
+    result.p = rivals.length ? p : Math.max(...others.map((row) => row.p));
+    result.least = rivals.length ? result.difference - half : against.least;
+    result.most = rivals.length ? result.difference + half : against.most ?? result.difference + half;
+    result.kind = !rivals.length ? "better" : p === null ? Report.withoutP(found.pairs, best, against.place) : "noise";
     return result;
   };
 
   Report.verdictText = (r) => {
     if (r.kind === "alone") return "the only one shown";
-    if (r.kind === "same") return "for both in every seed and text";
-    const bar = Report.bar(r.metric, r.best);
-    if (r.kind === "none") return `difference ${Report.num(Math.abs(r.difference))}; ${bar.reason || "no values per seed or text were kept for both"}`;
-    const size = `${Report.num(r.difference)} (${Report.spread(r.difference - r.half, r.difference + r.half)}), ${Report.pText(r.p)}`;
+    const whom = r.against === r.next ? "" : ` from ${data.saes[r.against].short}`;
     const rivals = r.rivals > 1 ? `; ${r.rivals} of ${r.n} could be the best` : "";
+    if (r.kind === "same") return `for both in every seed and text${rivals}`;
+    if (r.kind === "none") {
+      const bar = Report.bar(r.metric, r.best);
+      return `difference${whom} ${Report.num(r.difference)}; ${bar.reason || "too few units, or no values per seed or text were kept for both"}`;
+    }
+    const size = `${Report.num(r.difference)} (${Report.spread(r.least, r.most)}), ${Report.pText(r.p)}`;
     const given = r.given ? `, given ${r.given}` : "";
-    return r.kind === "better" ? `by ${size}${given}` : `difference ${size}${rivals}${given}`;
+    return r.kind === "better" ? `by ${size}${given}` : `difference${whom} ${size}${rivals}${given}`;
   };
 
   const EVERY = { first: null };
@@ -121,7 +117,7 @@
     }
     const head = ["Metric", "Best", "Score", "Next", "Is it better?"].map((text) => h("th", { scope: "col" }, text));
     const table = h("table", { class: "plain best" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows));
-    const note = h("p", { class: "small" }, `Among the SAEs shown${shown.length < Report.shown().length ? ", baselines aside" : ""}. p is corrected for comparing all shown with the best; intervals are 95 %. "Given" names what all seeds share: how far other texts would be off is in no interval unless a run drew them anew (--resample-data). Filter by L0 above to ask within a sparsity.`);
+    const note = h("p", { class: "small" }, `Among the SAEs shown${shown.length < Report.shown().length ? ", baselines aside" : ""}. Intervals and p are corrected for all pairs of SAEs on a metric: with 95 % confidence all its intervals hold at once, and a difference is inside the noise if its interval holds 0. ±: the interval of one score alone. "Given" names what all seeds share: how far other texts would be off is in no interval unless a run drew them anew (--resample-data). Filter by L0 above to ask within a sparsity.`);
     Report.fill(document.getElementById("best"), rows.length ? [h("div", { class: "scroll-x" }, table), note] : h("p", {}, "No SAE passes the filters."));
   };
 

@@ -102,7 +102,7 @@ def _interval(parts: Parts, n_units: int, method: str, level: float, bounds: Bou
             reason = NO_VARIANCE if n_units else EQUAL_SEEDS
             return replace(interval, noise=None, method="none", reason=reason)
         return replace(interval, low=exact[0], high=exact[1], method=EXACT)
-    below, above = pivot.margins(noise, skewness_of(parts), level)
+    below, above = pivot.margins(noise, skewness_of(parts, bounds), level)
     return replace(interval, low=within(mean - below, bounds), high=within(mean + above, bounds))
 
 
@@ -124,6 +124,17 @@ def exact_bounds(mean: float, n: int, bounds: Bounds, level: float) -> tuple[flo
     below = float(beta.ppf(tail, hits, n - hits + 1.0)) if hits > 0 else 0.0
     above = float(beta.ppf(1.0 - tail, hits + 1.0, n - hits)) if hits < n else 1.0
     return low + below * (high - low), low + above * (high - low)
+
+
+def exact_p(mean: float, n: int, bounds: Bounds) -> float:
+    """Two-sided p-value of 0 that goes with `exact_bounds`."""
+    low, high = bounds
+    assert low is not None
+    assert high is not None
+    hits, share = n * (mean - low) / (high - low), -low / (high - low)
+    below = float(beta.cdf(share, hits, n - hits + 1.0)) if hits > 0 else 1.0
+    above = float(beta.sf(share, hits + 1.0, n - hits)) if hits < n else 1.0
+    return min(1.0, 2.0 * min(below, above))
 
 
 def within(value: float, bounds: Bounds) -> float:

@@ -1,22 +1,26 @@
-"""Many comparisons at once: p-values adjusted for their number, and ranks with the positions that the noise allows."""
+"""Many comparisons at once: their common level, and ranks with the positions that the noise allows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted so that a threshold bounds the chance of any false finding (Holm 1979)."""
-    m = len(p_values)
-    adjusted = [0.0] * m
-    so_far = 0.0
-    for step, index in enumerate(sorted(range(m), key=lambda i: p_values[i])):
-        so_far = max(so_far, min(1.0, (m - step) * p_values[index]))
-        adjusted[index] = so_far
-    return adjusted
+def common_level(alpha: float, n_comparisons: int) -> float:
+    """The level at which with probability 1 - alpha all intervals hold at once (Bonferroni)."""
+    return 1.0 - alpha / max(1, n_comparisons)
+
+
+def corrected(p_value: float, n_comparisons: int) -> float:
+    """The p-value that goes with `common_level`."""
+    return min(1.0, p_value * max(1, n_comparisons))
+
+
+def n_pairs(n: int) -> int:
+    """How many pairs n SAEs make."""
+    return n * (n - 1) // 2
 
 
 def ranks(scores_P: Float[np.ndarray, " P"]) -> Int[np.ndarray, " P"]:
@@ -24,24 +28,37 @@ def ranks(scores_P: Float[np.ndarray, " P"]) -> Int[np.ndarray, " P"]:
     return 1 + (scores_P[None, :] > scores_P[:, None]).sum(axis=1)
 
 
-def could_be_best(
-    scores_P: Float[np.ndarray, " P"], p_PP: Float[np.ndarray, "P P"], alpha: float
-) -> Bool[np.ndarray, " P"]:
-    """Which could be the best: with probability 1 - alpha none that is as good as the best is left out.
+@dataclass(frozen=True)
+class Behind:
+    """How far each SAE is behind the best of the others; negative where it is ahead.
 
-    Comparison with the best (Hsu 1981), stepwise: as long as R are left, one goes if another is better with a p-value
-    that holds for R (P - 1) one-sided comparisons. Those that tie for the best are at most R, so that the bound holds
-    for all of them together, whatever their scores have in common (Bonferroni; Goeman and Solari 2010 for the steps).
+    Attributes:
+        low_P: at least; -inf where nothing is known.
+        high_P: at most; inf where something is not known.
+    """
+
+    low_P: Float[np.ndarray, " P"]
+    high_P: Float[np.ndarray, " P"]
+
+    @property
+    def could_be_best_P(self) -> Bool[np.ndarray, " P"]:
+        """Those that are not behind for sure."""
+        return ~(self.low_P > 0)
+
+
+def behind_the_best(scores_P: Float[np.ndarray, " P"], half_PP: Float[np.ndarray, "P P"]) -> Behind:
+    """Comparison with the best (Hsu 1981), from intervals of all pairs that hold at once.
+
+    Whoever is behind some other for sure is behind the best by as much at least; and the best is ahead by no more than
+    the one that may be ahead the most. If the intervals of all pairs hold at once, so do these.
 
     Args:
         scores_P: higher is better.
-        p_PP: two-sided p-values; NaN where nothing is known.
+        half_PP: half the width of the interval of every pair; NaN where nothing is known.
     """
-    better_PP = scores_P[None, :] > scores_P[:, None]
-    least_P = np.where(better_PP & ~np.isnan(p_PP), p_PP / 2.0, 1.0).min(axis=1, initial=1.0)
-    left_P = np.ones(len(scores_P), dtype=bool)
-    while True:
-        staying_P = left_P & (least_P * left_P.sum() * max(1, len(scores_P) - 1) > alpha)
-        if staying_P.sum() == left_P.sum():
-            return left_P
-        left_P = staying_P
+    other_PP = ~np.eye(len(scores_P), dtype=bool)
+    ahead_PP = scores_P[None, :] - scores_P[:, None]
+    known_PP = other_PP & ~np.isnan(half_PP)
+    low_P = np.where(known_PP, ahead_PP - half_PP, -np.inf).max(axis=1, initial=-np.inf)
+    most_PP = np.where(known_PP, ahead_PP + half_PP, np.inf)
+    return Behind(low_P, np.where(other_PP, most_PP, -np.inf).max(axis=1, initial=-np.inf))

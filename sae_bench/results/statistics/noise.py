@@ -30,6 +30,18 @@ BORROWED = 2.0
 NOTHING = 0.05
 """Share of the largest contribution up to which a unit does not count as one by which two SAEs differ."""
 
+SAME_SIZE = 1e-6
+"""Share of the largest difference up to which two count as equal."""
+
+MOSTLY = 0.75
+"""Share of the units that must differ for their differences to count as graded."""
+
+DISTINCT = 0.9
+"""Share of the units that must differ by an amount of their own for that."""
+
+FEW_SHOW_LESS = 8.5
+"""Over the number of units: by how much of itself the skewness that they show is too small."""
+
 UNEVEN = 2.0
 """How many times the variance of the others any one stratum may have for the degrees of freedom to be right."""
 
@@ -107,6 +119,15 @@ class Parts:
         """Clusters that add something to the metric: more than `NOTHING` of what the one adds that adds most."""
         return int(n_differing(self.share_C[None])[0])
 
+    @property
+    def is_graded(self) -> bool:
+        """Whether most clusters add something, and nearly every one an amount of its own.
+
+        Then their values lie on no grid (right or wrong, 1 or 2, ties), and their variance is known as that of normal
+        ones is: Student's t holds also where all have the same sign.
+        """
+        return is_graded(self.share_C, self.weights_C)
+
     def minus(self, other: Parts) -> Parts:
         """The paired difference."""
         return Parts(
@@ -127,7 +148,8 @@ def take_apart(samples: Samples) -> Parts:
     weights_U = samples.weights_U.double().numpy()
     defined_SU = np.isfinite(values_SU)
     weights_SU = weights_U * defined_SU
-    weights_SU = weights_SU / weights_SU.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # a seed without any defined unit has no value
+        weights_SU = weights_SU / weights_SU.sum(axis=1, keepdims=True)
     values_SU = np.where(defined_SU, values_SU, 0.0)
     seed_values_S = (weights_SU * values_SU).sum(axis=1)
     influence_SU = weights_SU * (values_SU - seed_values_S[:, None])
@@ -181,14 +203,32 @@ def n_differing(share_PC: Float[np.ndarray, "P C"]) -> Int[np.ndarray, " P"]:
     return ((size_PC > NOTHING * largest_P1) & (largest_P1 > 1e-12)).sum(axis=1)
 
 
-def skewness_of(parts: Parts) -> Skewness:
-    """From the third moments of the clusters' shifts."""
+def is_graded(share_C: Float[np.ndarray, " C"], weights_C: Float[np.ndarray, " C"]) -> bool:
+    """`Parts.is_graded` from what each cluster adds and weighs."""
+    used_C = weights_C > 0
+    n = int(used_C.sum())
+    if n < 2:
+        return False
+    size_C = np.sort(np.abs(share_C[used_C] / weights_C[used_C]))
+    n_distinct = 1 + int((np.diff(size_C) > SAME_SIZE * size_C[-1]).sum())
+    return n_distinct >= DISTINCT * n and int(n_differing(share_C[None])[0]) >= MOSTLY * n
+
+
+def skewness_of(parts: Parts, bounds: tuple[float | None, float | None] = (None, None)) -> Skewness:
+    """From the third moments of the clusters' shifts.
+
+    Few units show less skewness than there is (what makes it is rare), so it is taken 1 + 8.5/n times as large (Bobee
+    and Robitaille 1975), but no larger than that of the two ends of a bounded metric.
+    """
     squares = float(np.square(parts.unit_U).sum())
     if squares <= 0:
         return Skewness()
-    return Skewness(
-        float((parts.cubes_U * parts.unit_U**3).sum()) / squares, 1.0 / float(np.square(parts.weights_C).sum())
-    )
+    n_effective = 1.0 / float(np.square(parts.weights_C).sum())
+    seen = float((parts.cubes_U * parts.unit_U**3).sum()) / squares
+    size, (low, high) = (1.0 + FEW_SHOW_LESS / n_effective) * abs(seen), bounds
+    if low is not None and high is not None:
+        size = max(abs(seen), min(size, abs(low + high - 2.0 * parts.mean) / n_effective))
+    return Skewness(float(np.copysign(size, seen)), n_effective)
 
 
 def noise_of_difference(a: Parts, b: Parts, *, same_units: bool) -> Noise:
@@ -264,7 +304,7 @@ class Strata:
     @cached_property
     def weights_C(self) -> Float[np.ndarray, " C"]:
         """Share of every cluster in the metric."""
-        return np.bincount(self.cluster_X, weights=self.weights_X, minlength=self.n_clusters)
+        return _weighted(self.cluster_X, self.weights_X, self.n_clusters)
 
     @cached_property
     def _counts_G(self) -> Int[np.ndarray, " G"]:
@@ -277,7 +317,7 @@ class Strata:
 
     @cached_property
     def _squares_G(self) -> Float[np.ndarray, " G"]:
-        return np.bincount(self.stratum_X, weights=self.weights_X**2)
+        return _weighted(self.stratum_X, self.weights_X**2)
 
     def spread(self, x_SN: Float[np.ndarray, "S N"]) -> Float[np.ndarray, "S M"]:
         """Distances of the clusters from the mean of their stratum, then from that of all, as `Parts.unit_U` has them.
@@ -307,7 +347,7 @@ class Strata:
         A stratum that borrows the total variance borrows the total skewness: weights cubed times the mean of cubes.
         """
         squares = float((self._borrowed_G * self._squares_G).sum())
-        cubes = float((self._borrowed_G * np.bincount(self.stratum_X, weights=self.weights_X**3)).sum())
+        cubes = float((self._borrowed_G * _weighted(self.stratum_X, self.weights_X**3)).sum())
         weights_C = self.weights_C
         scale_C = cubes / squares**1.5 / np.sqrt(np.where(weights_C > 0, weights_C, 1.0)) if squares > 0 else 0.0
         return np.concatenate([np.ones(self.n_clusters), np.broadcast_to(scale_C, self.n_clusters)])
@@ -322,7 +362,7 @@ class Strata:
         if n_clusters < 2:
             return 0.0
         squares_G = self._squares_G
-        fourths_G = np.bincount(self.stratum_X, weights=self.weights_X**4)
+        fourths_G = _weighted(self.stratum_X, self.weights_X**4)
         df_G = np.maximum(squares_G**2 / fourths_G - 1.0, 1e-3)
         shares_GG = squares_G * (1.0 + (UNEVEN - 1.0) * np.eye(len(squares_G)) * (len(squares_G) > 1))
         df = float((shares_GG.sum(axis=1) ** 2 / (shares_GG**2 / df_G).sum(axis=1)).min())
@@ -339,7 +379,7 @@ def _strata(groups_U: tuple[int, ...], weights: bytes, clusters: bytes, used: by
         names, clusters_U = np.unique(np.frombuffer(clusters, dtype=np.int64), return_inverse=True)
         n_clusters, clusters_N = len(names), clusters_U.reshape(-1)[used_U]
     cell_N, stratum_X, cluster_X = _cells(merge_lone_units(groups_N, clusters_N), clusters_N)
-    weights_X = np.bincount(cell_N, weights=weights_N, minlength=len(stratum_X)) / max(weights_N.sum(), 1e-300)
+    weights_X = _weighted(cell_N, weights_N, len(stratum_X)) / max(weights_N.sum(), 1e-300)
     return Strata(cell_N, stratum_X, cluster_X, weights_X, n_clusters)
 
 
@@ -368,10 +408,15 @@ def _cells(
     return cell_N.reshape(-1), pairs // n_clusters, pairs % n_clusters
 
 
+def _weighted(places_N: Int[np.ndarray, " N"], weights_N: Float[np.ndarray, " N"], n: int = 0) -> np.ndarray:
+    """Sums of the weights that share a place; floats also where there is none."""
+    return np.bincount(places_N, weights=weights_N, minlength=n).astype(np.float64)
+
+
 def _sums(x_SN: Float[np.ndarray, "S N"], places_N: Int[np.ndarray, " N"], n: int) -> Float[np.ndarray, "S M"]:
     """Sums of the columns that share a place."""
-    if not len(x_SN):
-        return np.zeros((0, n))
+    if x_SN.size == 0:
+        return np.zeros((len(x_SN), n))
     if n == x_SN.shape[1] and np.array_equal(places_N, np.arange(n)):
         return x_SN
-    return np.stack([np.bincount(places_N, weights=row, minlength=n) for row in x_SN])
+    return np.stack([_weighted(places_N, row, n) for row in x_SN])

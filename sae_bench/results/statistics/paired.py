@@ -74,7 +74,8 @@ class Difference:
 
     Attributes:
         noise: its variance by source; None without an error bar.
-        low, high, p_value: 95 % interval (or of the level asked for) and the two-sided p-value that goes with it.
+        low, high, p_value: 95 % interval (or of the level asked for) and the two-sided p-value that goes with it: the
+            interval excludes 0 if and only if p is at most 1 - level.
         p_permutation: p-value of swapping A and B unit by unit, for the seeds that were run; None without shared units.
         n_seeds: seeds of the side that has fewer (of both, if paired); n_units likewise.
         notes: what could not be paired.
@@ -120,11 +121,10 @@ def difference(
     effect = parts_a.mean - parts_b.mean
     if not noise.is_known:
         return Difference(effect, reason=intervals.ONE_UNIT)
-    has_units = a.samples is not None
     pair = Pair(
         effect=effect,
-        n_units=min(parts_a.n_clusters, parts_b.n_clusters) if has_units else None,
-        n_differing=_n_differing(parts_a, parts_b, same_units=same_units) if has_units else None,
+        n_units=min(parts_a.n_clusters, parts_b.n_clusters) if a.samples is not None else None,
+        least_p=least_p(parts_a, parts_b, same_units=same_units) if a.samples is not None else 0.0,
     )
     undecided = Difference(
         effect=effect,
@@ -145,17 +145,23 @@ class Pair:
 
     Attributes:
         n_units: independent units; None where the units were not kept.
-        n_differing: those in which the two differ, of units that both have; else all.
+        least_p: no p-value is smaller.
     """
 
     effect: float
     n_units: int | None
-    n_differing: int | None
+    least_p: float
 
-    @property
-    def least_p(self) -> float:
-        """The p-value if all units that differ spoke for the same SAE: swaps of A and B give no smaller one."""
-        return 0.0 if self.n_differing is None else min(1.0, 2.0 ** (1 - self.n_differing))
+
+def least_p(a: Parts, b: Parts, *, same_units: bool) -> float:
+    """The p-value if all units that differ spoke for the same SAE: swapping A and B on them gives no smaller one.
+
+    0 where the differences are graded (`Parts.is_graded`), since how much they vary then says more than their signs.
+    """
+    if not same_units:
+        return min(1.0, 2.0 ** (1 - a.n_clusters - b.n_clusters))
+    of_pair = a.minus(b)
+    return 0.0 if of_pair.is_graded else min(1.0, 2.0 ** (1 - of_pair.n_differing))
 
 
 def _decided(undecided: Difference, pair: Pair, noise: Noise, level: float, bounds: Bounds) -> Difference:
@@ -166,25 +172,30 @@ def _decided(undecided: Difference, pair: Pair, noise: Noise, level: float, boun
         None if bounds[1] is None or bounds[0] is None else bounds[1] - bounds[0],
     )
     if intervals.is_certain(noise, effect):
-        if abs(effect) <= 1e-9 or pair.n_differing == 0:
+        if abs(effect) <= 1e-9:
             return replace(undecided, effect=0.0, noise=None, reason=SAME)
         exact = None if pair.n_units is None else intervals.exact_bounds(effect, pair.n_units, span, level)
-        if exact is None:
+        if exact is None or pair.n_units is None:
             return replace(undecided, noise=None, reason=ALIKE)
-        low, high, p = *exact, pair.least_p
+        low, high, p = *exact, intervals.exact_p(effect, pair.n_units, span)
     else:
         half = pivot.margin(noise, level)
-        low, high = intervals.within(effect - half, span), intervals.within(effect + half, span)
-        p = max(pivot.two_sided_p(effect, noise), pair.least_p)
-    if p > 1.0 - level:
-        low, high = min(low, 0.0), max(high, 0.0)
+        low, high, p = effect - half, effect + half, pivot.two_sided_p(effect, noise)
+    p, low, high = agreeing(max(p, pair.least_p), low, high, level)
+    low, high = intervals.within(low, span), intervals.within(high, span)
     if pair.n_units is not None and pair.n_units < MIN_UNITS:
-        return replace(undecided, low=low, high=high, reason=TOO_FEW)
+        return replace(undecided, low=min(low, 0.0), high=max(high, 0.0), reason=TOO_FEW)
     return replace(undecided, low=low, high=high, p_value=p)
 
 
-def _n_differing(a: Parts, b: Parts, *, same_units: bool) -> int:
-    return a.minus(b).n_differing if same_units else a.n_clusters + b.n_clusters
+def agreeing(p: float, low: float, high: float, level: float) -> tuple[float, float, float]:
+    """p-value and interval of which the one is at most 1 - level if and only if the other excludes 0.
+
+    They differ where p has a least value, and by rounding; then what says less holds.
+    """
+    if low <= 0.0 <= high:
+        return max(p, float(np.nextafter(1.0 - level, 1.0))), low, high
+    return (p, min(low, 0.0), max(high, 0.0)) if p > 1.0 - level else (p, low, high)
 
 
 def _shared_seeds(a: Evidence, b: Evidence) -> tuple[int, ...] | None:

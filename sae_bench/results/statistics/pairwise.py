@@ -11,13 +11,13 @@ from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.spatial.distance import pdist
 from scipy.special import ndtr
 
 from sae_bench.results.statistics import intervals, pivot
 from sae_bench.results.statistics.intervals import Bounds
-from sae_bench.results.statistics.noise import Noise, Parts, n_differing, noise_of
+from sae_bench.results.statistics.noise import Noise, Parts, is_graded, n_differing, noise_of
 from sae_bench.results.statistics.paired import MIN_UNITS, SAME, Difference, Evidence, difference
 from sae_bench.results.statistics.pooled import NOTHING_COMMON, common_variance
 
@@ -41,6 +41,12 @@ class Pairwise:
     effect_C: Float[np.ndarray, " C"]
     p_C: Float[np.ndarray, " C"]
     half_C: Float[np.ndarray, " C"]
+
+    def square(self, x_C: Float[np.ndarray, " C"], n: int) -> Float[np.ndarray, "P P"]:
+        """A number per pair of n SAEs as a symmetric table, NaN on the diagonal."""
+        x_PP = np.full((n, n), np.nan)
+        x_PP[np.triu_indices(n, k=1)] = x_C
+        return np.fmin(x_PP, x_PP.T)
 
 
 def pairwise(
@@ -126,19 +132,35 @@ def _of_aligned(parts: Sequence[Parts], level: float, *, pooled: bool) -> Pairwi
     p_C = _two_sided_p(effect_C, seeds_C, units_C, seeds_df, units_df)
     half_C = _margins(seeds_C, units_C, seeds_df, units_df, level)
     if len(parts[0].weights_C):
-        p_C = np.maximum(p_C, np.minimum(1.0, 2.0 ** (1.0 - _n_differing(parts))))
-        half_C = np.where(p_C > 1.0 - level, np.maximum(half_C, np.abs(effect_C)), half_C)
+        p_C = np.maximum(p_C, _least_p(parts, p_C))
         too_few_P = np.asarray([p.n_clusters for p in parts]) < MIN_UNITS
         unknown_C = (too_few_P[first_C] | too_few_P[second_C]) & ~certain_C
         p_C, half_C = np.where(unknown_C, np.nan, p_C), np.where(unknown_C, np.nan, half_C)
+    half_C = agreeing(p_C, half_C, effect_C, level)
     half_C[certain_C] = 0.0
     return Pairwise(effect_C, p_C, half_C)
 
 
-def _n_differing(parts: Sequence[Parts]) -> Int[np.ndarray, " C"]:
-    """`Parts.n_differing` of every pair."""
-    share_PC = np.stack([p.share_C for p in parts])
-    return np.concatenate([n_differing(share_PC[first + 1 :] - share_PC[first]) for first in range(len(parts) - 1)])
+def agreeing(p_C: np.ndarray, half_C: np.ndarray, effect_C: np.ndarray, level: float) -> Float[np.ndarray, " C"]:
+    """Half widths of intervals that exclude 0 if and only if p is at most 1 - level (see `paired.agreeing`)."""
+    size_C = np.abs(effect_C)
+    return np.where(p_C > 1.0 - level, np.maximum(half_C, size_C), np.minimum(half_C, size_C * (1.0 - 1e-9)))
+
+
+def _least_p(parts: Sequence[Parts], p_C: np.ndarray) -> Float[np.ndarray, " C"]:
+    """`paired.least_p` of every pair; whether differences are graded is looked at where that decides."""
+    share_PC, weights_PC = np.stack([p.share_C for p in parts]), np.stack([p.weights_C for p in parts])
+    least, done = np.empty(len(p_C)), 0
+    for first in range(len(parts) - 1):
+        least_P = np.minimum(1.0, 2.0 ** (1.0 - n_differing(share_PC[first + 1 :] - share_PC[first])))
+        for other in np.flatnonzero(least_P > p_C[done : done + len(least_P)]):
+            weights_CC = np.stack([weights_PC[first], weights_PC[first + 1 + other]])
+            both_C = np.where((weights_CC > 0).all(axis=0), weights_CC.mean(axis=0), 0.0)
+            if is_graded(share_PC[first + 1 + other] - share_PC[first], both_C):
+                least_P[other] = 0.0
+        least[done : done + len(least_P)] = least_P
+        done += len(least_P)
+    return least
 
 
 def _two_sided_p(
@@ -155,7 +177,7 @@ def _two_sided_p(
         at = noisy[start : start + step]
         variance = seeds_C[at, None, None] / seeds_w[:, None] + units_C[at, None, None] / units_w[None, :]
         tails = ndtr(-np.abs(effect_C[at, None]) / np.sqrt(variance.reshape(len(at), -1)))
-        p_C[at] = np.clip(pivot.SAFETY * 2.0 * tails @ share_N, 0.0, 1.0)
+        p_C[at] = np.clip(pivot.SAFETY * 2.0 * tails @ share_N, pivot.TAIL, 1.0)
     return p_C
 
 

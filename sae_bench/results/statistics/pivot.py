@@ -27,16 +27,18 @@ SAFETY = 1.1
 """How much larger the tails are taken than for normal errors: skewed and heavy-tailed values give some 5.3 % instead of
 5 % in simulations."""
 
-_TAIL = 1e-12
+TAIL = 1e-12
+"""Tails are not known beyond this: no p-value is smaller."""
+
 _BISECTIONS = 50
 
 
 def two_sided_p(difference: float, noise: Noise) -> float:
     """Probability of an error at least as large as `difference`."""
     if noise.standard_error == 0:
-        return 1.0 if difference == 0 else 0.0
+        return 1.0 if difference == 0 else TAIL
     variance_N, share_N = _mixture(noise)
-    return float(np.clip(SAFETY * 2.0 * (share_N * ndtr(-abs(difference) / np.sqrt(variance_N))).sum(), 0.0, 1.0))
+    return float(np.clip(SAFETY * 2.0 * (share_N * ndtr(-abs(difference) / np.sqrt(variance_N))).sum(), TAIL, 1.0))
 
 
 def quantile(probability: float, noise: Noise) -> float:
@@ -113,7 +115,7 @@ def mixing_grid(df: float) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, "
     """Values of chi2 / df and their shares; 1 alone where the variance is known or there is none."""
     if df <= 0 or df > FEW:
         return np.ones(1), np.ones(1)
-    edges = stats.chi2.ppf([_TAIL, 1.0 - _TAIL], df) / df
+    edges = stats.chi2.ppf([TAIL, 1.0 - TAIL], df) / df
     w = np.exp(np.linspace(np.log(edges[0]), np.log(edges[1]), 72 if df < 5 else 32))
     share = stats.chi2.pdf(w * df, df) * w
     return w, share / share.sum()

@@ -2,7 +2,8 @@
 
 With three seeds a variance has two degrees of freedom, and no difference among hundreds of SAEs is beyond doubt. The
 variances of many SAEs on one metric are alike; how much so is estimated from their spread, and each is moved towards
-their common value by as much (Smyth 2004, `limma`). Where they differ widely nothing is borrowed.
+their common value by as much (Smyth 2004, `limma`). Their spread is known roughly itself, and one SAE that varies more
+than the others must not pass for one of them, so it is taken at the upper end of what may be.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from scipy.special import digamma, polygamma
+from scipy.stats import chi2
 
-FEWEST = 10
+FEWEST = 5
 """SAEs below which nothing is borrowed."""
+
+UNSURE = 0.1
+"""Chance that the variances of the SAEs differ more than is assumed."""
 
 _STEPS = 40
 
@@ -47,10 +52,13 @@ def common_variance(values_PS: Float[np.ndarray, "P S"]) -> Common:
     if (variance_P <= 1e-6 * np.median(variance_P)).any() or not variance_P.any():
         return NOTHING_COMMON  # values on a grid: seeds agree by accident, and logarithms say nothing
     log_P = np.log(variance_P) - digamma(df / 2.0) + np.log(df / 2.0)
-    spread = float(log_P.var(ddof=1) - polygamma(1, df / 2.0))
-    most = df * (n_saes - 1.0)
-    common_df = min(2.0 * _inverse_trigamma(spread), most) if spread > 0 else most
-    level = float(log_P.mean() + digamma(common_df / 2.0) - np.log(common_df / 2.0))
+    seen, sampling, most = float(log_P.var(ddof=1)), float(polygamma(1, df / 2.0)), df * (n_saes - 1.0)
+    at_most = seen * (n_saes - 1.0) / float(chi2.ppf(UNSURE, n_saes - 1.0))
+    likely_df, common_df = (
+        min(2.0 * _inverse_trigamma(spread - sampling), most) if spread > sampling else most
+        for spread in (seen, at_most)
+    )
+    level = float(log_P.mean() + digamma(likely_df / 2.0) - np.log(likely_df / 2.0))
     return Common(float(np.exp(level)), common_df)
 
 

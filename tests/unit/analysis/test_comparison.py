@@ -81,6 +81,9 @@ def test_ranks(folder: Path):
     assert [(row.sae, row.rank) for row in ranking.saes][:1] == [("tiny:best", 1)]
     assert [row.sae for row in ranking.saes if row.could_be_best] == ["tiny:best"]
     assert ranking.saes[-1].sae == "tiny:bad"
+    assert all((row.behind_low > 0) != row.could_be_best and row.compared for row in ranking.saes)
+    bad = ranking.saes[-1]
+    assert 0 < bad.behind_low < 0.25 < bad.behind_high
     assert ranking.sentence.startswith("tiny:best is the best")
 
 
@@ -95,7 +98,8 @@ def test_one_seed_has_no_error_bar(tmp_path: Path):
     assert pair.p_value is pair.p_adjusted is pair.detectable is None
     (ranking,) = rank(tmp_path).rankings
     assert all(row.could_be_best for row in ranking.saes)
-    assert ranking.sentence == "no SAE can be told from the best"
+    assert not any(row.compared for row in ranking.saes)
+    assert ranking.sentence == "no error bars: which is the best cannot be told"
 
 
 def test_published_results_are_compared_without_an_error_bar(tmp_path: Path):

@@ -129,10 +129,24 @@ def test_what_units_add_sums_to_the_difference():
     assert paired.unit_differences(a.samples, b.samples).sum() == pytest.approx(a.value - b.value, abs=1e-6)
 
 
-def test_holm():
-    assert multiple.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert multiple.holm([]) == []
-    assert multiple.holm([0.9, 0.8]) == [1.0, 1.0]
+def test_intervals_that_hold_at_once():
+    assert multiple.common_level(0.05, 10) == pytest.approx(0.995)
+    assert multiple.common_level(0.05, 0) == pytest.approx(0.95)
+    assert multiple.corrected(0.001, 10) == pytest.approx(0.01)
+    assert multiple.corrected(0.2, 10) == 1.0
+
+
+def test_how_far_each_is_behind_the_best():
+    nan = float("nan")
+    behind = multiple.behind_the_best(
+        np.array([0.9, 0.8, 0.5]), np.array([[nan, 0.2, 0.1], [0.2, nan, nan], [0.1, nan, nan]])
+    )
+    assert behind.low_P == pytest.approx([-0.3, -0.1, 0.3])
+    assert behind.high_P == pytest.approx([0.1, np.inf, np.inf])
+    assert behind.could_be_best_P.tolist() == [True, True, False]
+    unknown = multiple.behind_the_best(np.array([0.9, 0.8]), np.full((2, 2), nan))
+    assert unknown.could_be_best_P.all()
+    assert np.isneginf(unknown.low_P).all()
 
 
 def test_ranks():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sae_bench.results.statistics.intervals import interval_of_samples
-from sae_bench.results.statistics.multiple import could_be_best
+from sae_bench.results.statistics.multiple import behind_the_best, common_level, n_pairs
 from sae_bench.results.statistics.paired import difference
 from sae_bench.results.statistics.pairwise import pairwise
 from sae_bench.results.statistics.power import detectable, range_of_detectable
@@ -78,11 +78,10 @@ def test_of_equal_saes_none_is_said_not_to_be_the_best(name: str):
     """At most one run of these 25 may (a share of 5 % gives more in 36 of 100 sets; what was seen is none)."""
     contest, wrong = CONTESTS[name], 0
     for evidence in runs_of_many(contest, 25):
-        p_C = pairwise(evidence, bounds=contest.design.bounds, pooled=True).p_C
-        p_PP = np.full((len(evidence), len(evidence)), np.nan)
-        p_PP[np.triu_indices(len(evidence), k=1)] = p_C
+        level, n = common_level(0.05, n_pairs(len(evidence))), len(evidence)
+        found = pairwise(evidence, level=level, bounds=contest.design.bounds, pooled=True)
         scores_P = np.asarray([e.value for e in evidence])
-        wrong += not could_be_best(scores_P, np.fmin(p_PP, p_PP.T), 0.05).all()
+        wrong += not behind_the_best(scores_P, found.square(found.half_C, n)).could_be_best_P.all()
     assert wrong <= 1
 
 
