@@ -75,6 +75,12 @@ Examples:
 )
 @click.option("--random-seed", type=int, default=42, show_default=True, help="The first seed, also that of the texts.")
 @click.option(
+    "--shard",
+    metavar="I/N|slurm",
+    help="Evaluate this share of the SAEs only, for machines that do not talk to one another; slurm: the share of this "
+    "task of a Slurm array. Shares may write into one folder.",
+)
+@click.option(
     "--output-folder",
     type=FOLDER,
     default=Path("eval_results"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from sae_bench.run import planning
 from sae_bench.run.objects import GivenModel, GivenSAE, borrowed, handles_of
 from sae_bench.run.request import Overrides, RunRequest, Target
 from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary, run
+from sae_bench.run.shares import Share, members_of_share
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,8 @@ def execute(request: RunRequest, listener: Listener = SILENT) -> RunSummary:
         register_yaml(path)
     parts = list(_parts(request))
     _check_files(request, specs, parts)
+    if request.shard is not None:
+        parts = _of_share(parts, Share.parse(request.shard))
     summary = RunSummary()
     for part in parts:
         listener.on_phase(f"loading {part.name}", 0)
@@ -142,6 +148,16 @@ def _parts(request: RunRequest) -> Iterator[_Part]:
         for model, of_model in by_model.items():
             placed = planning.place_baselines(of_model, target.hook)
             yield _Part(model, placed, target, target.output_folder or request.output_folder)
+
+
+def _of_share(parts: Sequence[_Part], share: Share) -> list[_Part]:
+    """What one share evaluates: SAEs of a model and hook stay together as far as shares of equal length allow."""
+    handles = [(n, handle) for n, part in enumerate(parts) for handle in part.handles]
+    mine = members_of_share([(n, handle.hook_name or parts[n].target.hook) for n, handle in handles], share)
+    chosen = [handles[place] for place in mine]
+    logger.info("share %d of %d: %d of %d SAEs", share.index, share.count, len(chosen), len(handles))
+    of_part = {n: [handle for m, handle in chosen if m == n] for n in range(len(parts))}
+    return [replace(part, handles=of_part[n]) for n, part in enumerate(parts) if of_part[n]]
 
 
 def _check_files(request: RunRequest, specs: Sequence[EvalSpec], parts: Sequence[_Part]) -> None:

@@ -86,6 +86,9 @@ class RunRequest(BaseModel):
         default=FIRST_SEED, ge=0, le=LAST_SEED, description="The first seed, also that of the texts."
     )
     resample_data: bool = Field(default=False, description="Whether every seed draws texts of its own.")
+    shard: str | None = Field(
+        default=None, description="The share of the SAEs to evaluate, such as 2/5, or slurm: that of a Slurm array."
+    )
     output_folder: Path = Field(default=Path("eval_results"), description="Where results go.")
     folder_per_eval: bool = Field(default=True, description="Whether each eval has a folder of its own there.")
     data_dir: Path | None = Field(default=None, description="Mirror of hub repositories, <dir>/<org>/<name>.")

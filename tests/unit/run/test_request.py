@@ -138,7 +138,7 @@ def test_several_models_of_one_file(folder: Path, core: dict[str, Any]):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"model": "m", "saes": ["a:b"], "sead": 3}, "unknown option in .* 'sead'. Did you mean 'seeds'"),
+        ({"model": "m", "saes": ["a:b"], "seedz": 3}, "unknown option in .* 'seedz'. Did you mean 'seeds'"),
         ({"models": [{"model": "m", "sae": ["a:b"]}]}, "'sae'. Did you mean 'saes'"),
         ({"models": [{"model": "m", "saes": ["a:b"]}], "model": "x"}, "both 'model' or 'saes' and 'models'"),
         ({"model": "m", "saes": ["a:b"], "seeds": 100_000_000}, "seeds: .*less than or equal to 1000"),
@@ -253,8 +253,8 @@ def test_two_objects_of_one_name(folder: Path):
 
 
 def test_an_unknown_option_is_named():
-    with pytest.raises(UsageError, match=r"unknown option of a run 'sead'. Did you mean 'seeds'"):
-        sae_bench.evaluate("m", "path:x", sead=3)
+    with pytest.raises(UsageError, match=r"unknown option of a run 'seedz'. Did you mean 'seeds'"):
+        sae_bench.evaluate("m", "path:x", seedz=3)
 
 
 def test_the_table_of_results(folder: Path, core: dict[str, Any]):
