@@ -53,7 +53,6 @@ def checks_in(world: World) -> dict[str, Check]:
 
 NOT_YET = {
     "references": {
-        "core",
         "sparse_probing_sae_probes",
         "scr",
         "tpp",

@@ -14,6 +14,7 @@ from sae_bench.evals.core import blocks
 from sae_bench.evals.core.blocks import LossBlock
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.loss import BranchSums, LossSums, compare_branches, zero_stream_logits
+from sae_bench.evals.core.mean_activation import MeanActivation, branch_name, with_mean
 from sae_bench.evals.core.token_statistics import InputStatistics, ReconstructionStatistics
 from sae_bench.evals.core.weights import nth_decoder_projection
 from sae_bench.language_models import LanguageModel
@@ -27,13 +28,26 @@ from sae_bench.language_models.hooks import EMBED, parse_hook_name
 
 
 class CoreConsumer:
-    """Reads the packed rows of the pass and keeps the sums of every SAE."""
+    """Reads the packed rows of the pass and keeps the sums of every SAE.
 
-    def __init__(self, lm: LanguageModel, config: CoreEvalConfig, members: Sequence[Member]) -> None:
+    Args:
+        members: the SAEs of the group.
+        means: what earlier groups measured with the mean activation in the reconstruction's place, by hook.
+    """
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        config: CoreEvalConfig,
+        members: Sequence[Member],
+        means: Mapping[str, MeanActivation] | None = None,
+    ) -> None:
         self.lm = lm
         self.config = config
         self.hooks = {m.hook_name: parse_hook_name(m.hook_name) for m in members}
         self.inputs = {hook: InputStatistics() for hook in self.hooks}
+        self.means = {hook: (means or {}).get(hook, MeanActivation()) for hook in self.hooks}
+        self._unmeasured = [hook for hook in self.hooks if hook not in (means or {})]
         self.statistics = {m.key: ReconstructionStatistics(int(m.sae.cfg.d_sae)) for m in members}
         self.losses = LossSums()
         self.loss_blocks: list[LossBlock] = []
@@ -82,6 +96,8 @@ class CoreConsumer:
             self.statistics_rows += rows_of_blocks(batch)
             for hook, statistics in self.inputs.items():
                 statistics.update(batch.tokens(hook))
+            for hook in self._unmeasured:
+                self.means[hook].add_cosines(batch, hook)
 
     def on_codes(self, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor) -> None:
         hook = member.hook_name
@@ -108,6 +124,10 @@ class CoreConsumer:
                 start = resume_point(point, batch.x_BLD)
                 zeros = torch.zeros_like(batch.x_BLD[name])
                 ablated[name] = run_branch(self.lm, point, batch.ids_BL, start, zeros)
+        for name in self._unmeasured:
+            mean_BLD = with_mean(batch, name, leave_special=self.config.exclude_special_tokens_from_reconstruction)
+            start = resume_point(self.hooks[name], batch.x_BLD)
+            ablated[branch_name(name)] = run_branch(self.lm, self.hooks[name], batch.ids_BL, start, mean_BLD)
         original_BLD = self._original(batch)
         self.loss_rows += rows_of_blocks(batch)
         for rows in blocks.slices(len(batch.rows)):
@@ -118,7 +138,9 @@ class CoreConsumer:
         self, batch: ActivationBatch, rows: slice, original_BLD: Tensor, hidden_BLD: Mapping[str, Tensor]
     ) -> None:
         """Add one block of rows to the sums of all branches, and keep what it added."""
-        block = LossBlock(LossSums(), {key: BranchSums() for key in (*self.sae_sums, *self.ablation_sums)})
+        means = {hook: branch_name(hook) for hook in self._unmeasured}
+        branches = (*self.sae_sums, *self.ablation_sums, *means.values())
+        block = LossBlock(LossSums(), {name: BranchSums() for name in branches})
         compare_branches(
             self.lm,
             original_BLD[rows],
@@ -129,6 +151,8 @@ class CoreConsumer:
             block.original,
             block.branches,
         )
+        for hook, name in means.items():
+            self.means[hook].loss_blocks.append(block.branches.pop(name))
         block.add_to(self.losses, {**self.sae_sums, **self.ablation_sums})
         self.loss_blocks.append(block)
 

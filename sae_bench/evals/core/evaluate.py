@@ -16,6 +16,7 @@ from sae_bench.errors import UsageError
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_config import CoreEvalConfig
+from sae_bench.evals.core.mean_activation import MeanActivation
 from sae_bench.evals.core.results import score_sae
 from sae_bench.evals.families.rows import CorpusRows
 
@@ -31,6 +32,7 @@ class CoreJob:
         self.lm = context.lm
         self.config = config
         self.seeds = context.seeds
+        self._means: dict[str, MeanActivation] = {}
         self.corpus = self._pack(context) if rows_NL is None else CorpusRows(rows_NL)
 
     @property
@@ -38,13 +40,15 @@ class CoreJob:
         return {self.config.dataset: self.corpus.described}
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        consumer = CoreConsumer(self.lm, self.config, members)
+        consumer = CoreConsumer(self.lm, self.config, members, self._means)
         rows_NL = self.corpus.rows_NL[: max(consumer.n_loss_rows, consumer.n_statistics_rows)]
         keys = frozenset(m.key for m in members)
         return [TokenRows(rows_NL, self.config.batch_size_prompts, consumer, consumer.extra_hooks(), keys)]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
-        return score_sae(only(served, CoreConsumer), member, self.corpus, self.seeds)
+        consumer = only(served, CoreConsumer)
+        self._means |= consumer.means
+        return score_sae(consumer, member, self.corpus, self.seeds)
 
     def _pack(self, context: EvalContext) -> CorpusRows:
         batches = max(self.config.n_eval_reconstruction_batches, self.config.n_eval_sparsity_variance_batches)

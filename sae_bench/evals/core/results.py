@@ -13,7 +13,8 @@ from sae_bench.evals.base import Scores
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreFeatureMetric, CoreMetricCategories
-from sae_bench.evals.core.row_samples import row_samples
+from sae_bench.evals.core.floors import core_references
+from sae_bench.evals.core.row_samples import mean_samples, row_samples
 from sae_bench.evals.core.token_statistics import summarise_densities
 from sae_bench.evals.core.weights import weight_metrics
 from sae_bench.evals.families.reported import finite, report
@@ -56,9 +57,11 @@ def score_sae(consumer: CoreConsumer, member: Member, corpus: CorpusRows, seeds:
         latents |= of_latents
         values |= _paths("misc_metrics", summary)
     values = {path: finite(value) for path, value in values.items()}
+    references = core_references(mean_samples(consumer, member.hook_name, corpus))
     return report(
         CoreMetricCategories,
         samples=row_samples(consumer, member, values, corpus),
+        references={path: of for path, of in references.items() if values.get(path) is not None},
         values={**values, **_token_counts(config)},
         reasons=_reasons(config, without),
         details=_details(latents, int(member.sae.cfg.d_sae)),

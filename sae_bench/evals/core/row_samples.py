@@ -7,7 +7,7 @@ of a token's batch stands in for that to the mean of all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,15 +17,17 @@ from torch import Tensor
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core.blocks import ROWS_PER_BLOCK, STATISTICS_COLUMNS
 from sae_bench.evals.core.consumer import CoreConsumer
+from sae_bench.evals.core.loss import BranchSums
 from sae_bench.evals.families.rows import CorpusRows, block_unit
 from sae_bench.results.samples import Samples
 
 UNIT = block_unit(ROWS_PER_BLOCK)
 
+COSINE = "reconstruction_quality.cossim"
 _MEANS = {
     "sparsity.l0": "l0",
     "reconstruction_quality.mse_per_token": "squared_error",
-    "reconstruction_quality.cossim": "cosine",
+    COSINE: "cosine",
     "shrinkage.l2_ratio": "norm_ratio",
 }
 EXPLAINED_VARIANCE = "reconstruction_quality.explained_variance"
@@ -51,6 +53,20 @@ def row_samples(
     return {path: of for path, of in samples.items() if bool(of.values_SU.isfinite().any())}
 
 
+def mean_samples(consumer: CoreConsumer, hook: str, corpus: CorpusRows) -> dict[str, Samples]:
+    """Path of a metric -> its samples with the mean activation in the reconstruction's place."""
+    mean, samples = consumer.means[hook], dict[str, Samples]()
+    if mean.cosine_blocks:
+        tokens_U, cosine_U = torch.cat(mean.cosine_blocks).unbind(dim=1)
+        key = _key("statistics", consumer, corpus, consumer.n_statistics_rows)
+        samples |= _clustered(
+            {COSINE: _samples(cosine_U / tokens_U, tokens_U, key)}, corpus.clusters(consumer.statistics_rows)
+        )
+    key = _key("loss", consumer, corpus, consumer.n_loss_rows)
+    losses = _loss_scores(consumer, hook, mean.loss_blocks, {}, key)
+    return samples | _clustered(losses, corpus.clusters(consumer.loss_rows))
+
+
 def _clustered(samples: dict[str, Samples], clusters_U: Int[Tensor, " U"] | None) -> dict[str, Samples]:
     return {path: replace(of, clusters_U=clusters_U) for path, of in samples.items()}
 
@@ -72,25 +88,45 @@ def _of_statistics(consumer: CoreConsumer, member: Member, values: Mapping[str, 
 
 
 def _of_losses(consumer: CoreConsumer, member: Member, values: Mapping[str, float], key: str) -> dict[str, Samples]:
+    branch = [block.branches[member.key] for block in consumer.loss_blocks]
+    known = {path: values.get(path) for path in (LOSS_SCORE, KL_SCORE)}
+    samples = _loss_scores(consumer, member.hook_name, branch, known, key)
+    return {path: of for path, of in samples.items() if known[path] is not None}
+
+
+def _loss_scores(
+    consumer: CoreConsumer,
+    hook: str,
+    branch_U: Sequence[BranchSums],
+    values: Mapping[str, float | None],
+    key: str,
+) -> dict[str, Samples]:
+    """The two scores of a branch.
+
+    Args:
+        hook: where the branch replaces the activation, and zeros do for the zero of the scores.
+        branch_U: its sums, block by block.
+        values: the scores; where one is not known, it is taken from the sums.
+        key: of the samples.
+    """
     rows = [
-        (ablated.loss - sae.loss, ablated.loss - block.original.loss, ablated.kl, ablated.kl - sae.kl)
-        for block in consumer.loss_blocks
-        for sae, ablated in [(block.branches[member.key], block.branches[member.hook_name])]
+        (ablated.loss - branch.loss, ablated.loss - block.original.loss, ablated.kl, ablated.kl - branch.kl)
+        for block, branch in zip(consumer.loss_blocks, branch_U, strict=True)
+        for ablated in [block.branches[hook]]
     ]
     if not rows:
         return {}
     gain_U, possible_gain_U, kl_U, kl_gain_U = torch.tensor(rows, dtype=torch.float64).unbind(dim=1)
-    samples: dict[str, Samples] = {}
-    if LOSS_SCORE in values:
-        samples[LOSS_SCORE] = _ratio(values[LOSS_SCORE], gain_U, possible_gain_U, key)
-    if KL_SCORE in values:
-        samples[KL_SCORE] = _ratio(values[KL_SCORE], kl_gain_U, kl_U, key)
-    return samples
+    return {
+        LOSS_SCORE: _ratio(values.get(LOSS_SCORE), gain_U, possible_gain_U, key),
+        KL_SCORE: _ratio(values.get(KL_SCORE), kl_gain_U, kl_U, key),
+    }
 
 
-def _ratio(metric: float, num_U: Float[Tensor, " U"], den_U: Float[Tensor, " U"], key: str) -> Samples:
-    """Linearised values of a ratio of sums; their mean is the metric exactly."""
+def _ratio(metric: float | None, num_U: Float[Tensor, " U"], den_U: Float[Tensor, " U"], key: str) -> Samples:
+    """Linearised values of a ratio of sums; their mean is the metric exactly (by default the ratio)."""
     ratio = num_U.sum() / den_U.sum()
+    metric = float(ratio) if metric is None else metric
     return _samples(metric + (num_U - ratio * den_U) / den_U.mean(), torch.ones_like(num_U), key)
 
 

@@ -1,0 +1,49 @@
+"""The floor of core: the mean activation of a batch in the place of every activation, measured once per hook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sae_bench.activations.batches import ActivationBatch
+from sae_bench.evals.core.blocks import sums_by_block
+from sae_bench.evals.core.loss import BranchSums
+
+
+@dataclass
+class MeanActivation:
+    """Sums of one hook, block by block of rows.
+
+    Attributes:
+        cosine_blocks: number of tokens and sum of their cosines with the mean, of the blocks of each batch.
+        loss_blocks: sums of the branch in which the mean takes the place of the activation.
+    """
+
+    cosine_blocks: list[Float[Tensor, "_ 2"]] = field(default_factory=list)
+    loss_blocks: list[BranchSums] = field(default_factory=list)
+
+    def add_cosines(self, batch: ActivationBatch, hook: str) -> None:
+        """Add the valid tokens of one batch."""
+        x_ND = batch.tokens(hook).float()
+        cosine_N = torch.cosine_similarity(x_ND, x_ND.mean(dim=0), dim=-1)
+        self.cosine_blocks.append(sums_by_block([cosine_N], batch.text_of_token_N, len(batch.rows)))
+
+
+def with_mean(batch: ActivationBatch, hook: str, *, leave_special: bool) -> Float[Tensor, "B L D"]:
+    """The activations with the mean of the batch's valid tokens in their place.
+
+    Args:
+        hook: of the activations.
+        leave_special: whether BOS, EOS and PAD keep theirs.
+    """
+    x_BLD = batch.x_BLD[hook]
+    mean_D = batch.tokens(hook).float().mean(dim=0).to(x_BLD.dtype)
+    return torch.where(batch.valid_BL[..., None], mean_D, x_BLD) if leave_special else mean_D.expand_as(x_BLD).clone()
+
+
+def branch_name(hook: str) -> str:
+    """Key of the branch among the others of a pass."""
+    return f"mean activation at {hook}"
