@@ -27,6 +27,9 @@ from sae_bench.results.sample_files import read_samples, samples_path
 from sae_bench.results.samples import Samples
 from sae_bench.text_files import read_json
 
+BESIDE = ("consistency.json", "validity.json")
+"""Files that analyses write into a folder of results."""
+
 _PUBLISHED_NAN = -1.0
 _BULKY = ("eval_result_details", "eval_result_unstructured")
 _NOT_PART_OF_THE_EVAL = {"model_name", "llm_dtype", "random_seed", "artifacts_path"}
@@ -274,7 +277,7 @@ def _candidates(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
     """
     paths = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
     for path in paths:
-        if path.is_relative_to(root / "artifacts"):
+        if path.is_relative_to(root / "artifacts") or path.name in BESIDE:
             continue
         if path.name.endswith(".partial"):
             skipped.append(Skipped(path, "half-written: a run that was killed left it"))

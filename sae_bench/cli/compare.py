@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sae_bench.atomic import replaceable, write_text_atomically
 from sae_bench.cli.console import PLAIN_WIDTH, err
-from sae_bench.cli.values import FILE, FILE_OR_FOLDER, TEXT
+from sae_bench.cli.values import FILE, FILE_OR_FOLDER, FOLDER, TEXT
 from sae_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ Examples:
   sae-bench compare demo_results --a embedded:topk --b embedded:relu
   sae-bench compare demo_results --baseline baseline:pca --metric sparse_probing
   sae-bench compare demo_results
+  sae-bench compare demo_results --consistency
+  sae-bench compare --consistency --model embedded --sae 'embedded:(topk|relu)'
 """
 
 _STYLES = {"better": "green", "worse": "red", "higher": "cyan", "lower": "cyan"}
@@ -30,7 +34,7 @@ _SHOWN_SKIPPED = 20
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("results", type=FILE_OR_FOLDER)
+@click.argument("results", type=FILE_OR_FOLDER, required=False)
 @click.option("--a", type=TEXT, help="SAE A, as release:id, or an id that one release has.")
 @click.option("--b", type=TEXT, help="SAE B.")
 @click.option("--baseline", type=TEXT, help="Compare every other SAE with this one.")
@@ -45,8 +49,18 @@ _SHOWN_SKIPPED = 20
     help="What the correction for many comparisons spans: all that are made, or the SAEs on one metric.",
 )  # fmt: skip
 @click.option("--json", "json_file", type=FILE, help="Write everything here too.")
+@click.option(
+    "--consistency", is_flag=True,
+    help="Instead of scores: do SAEs of one hook find the same latents? Loads those of RESULTS or --sae, and writes "
+    "consistency.json into RESULTS.",
+)  # fmt: skip
+@click.option("--model", type=TEXT, help="With --consistency: the language model, if RESULTS do not say it.")
+@click.option("--sae", "saes", type=TEXT, multiple=True, metavar="SPEC", help="With --consistency: SAEs; repeat.")
+@click.option("--hook", type=TEXT, help="With --consistency: where SAEs without a hook of their own sit.")
+@click.option("--corpus", type=TEXT, help="With --consistency: held-out text.  [default: that of the package]")
+@click.option("--data-dir", type=FOLDER, help="With --consistency: mirror of hub repositories.")
 def compare(
-    results: Path,
+    results: Path | None,
     a: str | None,
     b: str | None,
     baseline: str | None,
@@ -55,14 +69,26 @@ def compare(
     detect: float | None,
     family: str,
     json_file: Path | None,
+    consistency: bool,
+    **loading: Any,
 ) -> None:
     """Compare two SAEs of RESULTS (the output folder of a run), or all with a baseline; else rank all SAEs."""
-    from sae_bench.analysis import comparison
-    from sae_bench.analysis.table import load_results
-    from sae_bench.atomic import replaceable, write_text_atomically
-
     if json_file is not None:
         replaceable(json_file)
+    if consistency:
+        if a or b or baseline or metrics:
+            raise UsageError(
+                "--consistency compares latents, not scores; --a, --b, --baseline and --metric are not for it."
+            )
+        _consistency(results, json_file, loading)
+        return
+    if given := [name for name, value in loading.items() if value]:
+        raise UsageError(f"--{given[0].replace('saes', 'sae').replace('_', '-')} goes with --consistency.")
+    if results is None:
+        raise UsageError("Missing argument 'RESULTS'. Next: name the output folder of a run.")
+    from sae_bench.analysis import comparison
+    from sae_bench.analysis.table import load_results
+
     table = load_results(results)
     if a is None and b is None and baseline is None:
         if detect is not None or family != "table":
@@ -76,6 +102,19 @@ def compare(
     show(compared, by_metric=baseline is not None)
     if json_file is not None:
         write_text_atomically(json_file, compared.model_dump_json(indent=2) + "\n")
+
+
+def _consistency(results: Path | None, json_file: Path | None, loading: Mapping[str, Any]) -> None:
+    from sae_bench.analysis.consistency import FILE_NAME
+    from sae_bench.cli.consistency import CORPUS, Asked, measure
+    from sae_bench.cli.consistency import show as show_consistency
+
+    asked = Asked(results=results, **{**loading, "saes": tuple(loading["saes"]), "corpus": loading["corpus"] or CORPUS})
+    measured = measure(asked)
+    show_consistency(measured)
+    beside = results / FILE_NAME if results is not None and results.is_dir() else None
+    for path in filter(None, (beside, json_file)):
+        write_text_atomically(path, measured.model_dump_json(indent=2) + "\n")
 
 
 def show(compared: Comparison, *, by_metric: bool) -> None:

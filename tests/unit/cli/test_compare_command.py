@@ -94,3 +94,42 @@ def test_texts_are_drawn_anew_on_demand(world: Any, sae_bench: Call, tmp_path: P
     content = json.loads(next((tmp_path / "out" / "core").glob("*.json")).read_text())
     assert content["provenance"]["resample_data"]
     assert len(content["seed_results"]) == 2
+
+
+def test_consistency_of_saes_and_of_results(results: Path, world: Any, sae_bench: Call, tmp_path: Path):
+    corpus = tmp_path / "held_out.jsonl"
+    rows = ({"text": f"the number {n} is followed by the number {n + 1} and so on"} for n in range(3000))
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    loading = ("--sae", f"path:{world.saes}", "--corpus", corpus)
+    said = sae_bench("compare", "--consistency", "--model", world.model, *loading, "--json", tmp_path / "found.json")
+    assert said.code == 0, said.err
+    assert "PW-MCC" in said.out
+    (of_hook,) = json.loads((tmp_path / "found.json").read_text())["hooks"]
+    assert len(of_hook["saes"]) >= 2
+    assert not (results / "consistency.json").exists()
+    beside = sae_bench("compare", results, "--consistency", "--model", world.model, *loading)
+    assert beside.code == 0, beside.err
+    assert json.loads((results / "consistency.json").read_text())["hooks"][0]["pairs"] == of_hook["pairs"]
+    assert "skipped" not in sae_bench("compare", results, "--a", "sae_0", "--b", "sae_1").message  # it is no result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--consistency"], "name their model with --model"),
+        (["--consistency", "--model", "x"], "needs two or more SAEs"),
+        (["--consistency", "--a", "sae_0"], "compares latents, not scores"),
+        (["--sae", "embedded:topk"], "--sae goes with --consistency"),
+        ([], "Missing argument 'RESULTS'"),
+    ],
+)
+def test_wrong_use_of_consistency(sae_bench: Call, arguments: list[str], message: str):
+    said = sae_bench("compare", *arguments)
+    assert said.code == 2
+    assert message in said.message
+
+
+def test_saes_of_results_that_cannot_be_found_again_are_named(results: Path, sae_bench: Call):
+    said = sae_bench("compare", results, "--consistency")
+    assert said.code == 2
+    assert "Next: name the SAEs with --sae SPEC" in said.message
