@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from sae_bench.language_models.aliases import ModelKind
 from sae_bench.results.model import (
     SHARE,
     BaseEvalConfig,
@@ -158,7 +159,9 @@ class EvalSpec:
         metrics: headline numbers, the most important first.
         cost: one line on what it costs beyond the shared pass.
         presets: settings of `--preset paper` and `--preset quick`.
+        models: the kinds of model that it can read: most need language.
         embedded: settings that keep a run on the embedded model on the embedded data, unless other data are asked for.
+        synthetic: settings of a run on a synthetic model.
         demo: settings, beside `quick` and `embedded`, with which nine SAEs and three seeds take seconds on two cores.
         caveats: what has to be known before its metrics are believed.
         shows: how a report shows its details.
@@ -179,7 +182,9 @@ class EvalSpec:
     cost: str
     start: Callable[[EvalContext, Any], Job]
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: frozenset[ModelKind] = frozenset({"language"})
     embedded: Mapping[str, Any] = field(default_factory=dict)
+    synthetic: Mapping[str, Any] = field(default_factory=dict)
     demo: Mapping[str, Any] = field(default_factory=dict)
     caveats: tuple[Caveat, ...] = ()
     shows: Shows = field(default_factory=Shows)

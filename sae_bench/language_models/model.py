@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sae_bench.errors import HookError, ModelError, UsageError
 from sae_bench.language_models import trials
+from sae_bench.language_models.aliases import ModelKind
 from sae_bench.language_models.fingerprint import hash_of_model
 from sae_bench.language_models.hooks import HookPoint, HookSite, find_layers, layer_hooks, locate, parse_hook_name
 from sae_bench.language_models.interventions import Replacement, Resume, check_resume, intervene, start_from
@@ -58,6 +59,11 @@ class LanguageModel:
         self._check_structure()
 
     # ---- facts
+
+    @property
+    def kind(self) -> ModelKind:
+        """A model of language; subclasses may be something else."""
+        return "language"
 
     @property
     def device(self) -> torch.device:

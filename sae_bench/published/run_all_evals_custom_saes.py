@@ -15,7 +15,7 @@ import torch
 from sae_bench.cli.process import configure_logging
 from sae_bench.cli.values import FOLDER
 from sae_bench.custom_saes.identity_sae import IdentitySAE
-from sae_bench.evals.registry import eval_names
+from sae_bench.evals.registry import evals_of
 from sae_bench.published.entry_points import SelectedSAE, handles_of
 from sae_bench.published.suite import Suite, run_suite
 from sae_bench.published.utils import general_utils
@@ -33,7 +33,7 @@ MODEL_CONFIGS: dict[str, dict[str, Any]] = {
 }
 """Batch sizes for a 24 GB GPU, and the layers of the published SAEs. Other models run too."""
 
-output_folders = {name: f"eval_results/{name}" for name in eval_names()}
+output_folders = {name: f"eval_results/{name}" for name in evals_of("language")}
 
 
 def run_evals(
@@ -82,7 +82,9 @@ def example_saes(model_name: str, dtype: str, device: str) -> list[SelectedSAE]:
 
 @click.command()
 @click.option("--model_name", type=click.Choice(list(MODEL_CONFIGS)), default="gemma-2-2b", show_default=True)
-@click.option("--eval_types", default=",".join(eval_names()), show_default=True, help="Evals, separated by commas.")
+@click.option(
+    "--eval_types", default=",".join(evals_of("language")), show_default=True, help="Evals, separated by commas."
+)
 @click.option("--output_folder", type=FOLDER, default=Path("eval_results"), show_default=True)
 @click.option("--force_rerun", is_flag=True, help="Compute again what is there already.")
 def command(model_name: str, eval_types: str, output_folder: Path, force_rerun: bool) -> None:

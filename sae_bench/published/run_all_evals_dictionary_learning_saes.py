@@ -20,7 +20,7 @@ from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, resolve_spec
 from sae_bench.errors import SAEMismatchError, UnknownNameError
-from sae_bench.evals.registry import eval_names
+from sae_bench.evals.registry import evals_of
 from sae_bench.published import sae_loaders
 from sae_bench.published.run_all_evals_custom_saes import (
     MODEL_CONFIGS,
@@ -159,7 +159,9 @@ def _handle(repo_id: str, location: str) -> SAEHandle:
 
 @click.command()
 @click.option("--repo", "repos", multiple=True, help="<repository or directory>=<model>; repeat for several.")
-@click.option("--eval_types", default=",".join(eval_names()), show_default=True, help="Evals, separated by commas.")
+@click.option(
+    "--eval_types", default=",".join(evals_of("language")), show_default=True, help="Evals, separated by commas."
+)
 @click.option(
     "--exclude", multiple=True, default=("checkpoints",), show_default=True, help="Words of SAEs to leave out."
 )

@@ -17,6 +17,7 @@ from sae_bench.datasets import register_yaml
 from sae_bench.errors import ResultError, UsageError
 from sae_bench.evals.base import EvalSpec
 from sae_bench.language_models import LanguageModel, load_language_model, resolve_device
+from sae_bench.language_models.aliases import ModelKind, kind_of_model
 from sae_bench.language_models.load import find_model
 from sae_bench.language_models.numbers import dtype_name
 from sae_bench.results.files import check_writable, result_path
@@ -104,6 +105,8 @@ def execute(request: RunRequest, listener: Listener = SILENT) -> RunSummary:
         register_yaml(path)
     parts = list(_parts(request))
     _check_files(request, specs, parts)
+    for part in parts:
+        _fitting(request, specs, part)
     if request.shard is not None:
         parts = _of_share(parts, Share.parse(request.shard))
     summary = RunSummary()
@@ -111,7 +114,7 @@ def execute(request: RunRequest, listener: Listener = SILENT) -> RunSummary:
         listener.on_phase(f"loading {part.name}", 0)
         lm = _load(request, part)
         try:
-            summary.add(run(_plan(request, specs, overrides, part, lm, listener)))
+            summary.add(run(_plan(request, _fitting(request, specs, part), overrides, part, lm, listener)))
         finally:
             if request.cache_activations is not None and request.clean_up_activations:
                 shutil.rmtree(request.cache_activations / lm.fingerprint(), ignore_errors=True)
@@ -131,6 +134,10 @@ class _Part:
     @property
     def name(self) -> str:
         return self.model if isinstance(self.model, str) else self.model.name
+
+    @property
+    def kind(self) -> ModelKind:
+        return kind_of_model(self.model) if isinstance(self.model, str) else self.model.kind
 
 
 def _parts(request: RunRequest) -> Iterator[_Part]:
@@ -158,6 +165,11 @@ def _of_share(parts: Sequence[_Part], share: Share) -> list[_Part]:
     logger.info("share %d of %d: %d of %d SAEs", share.index, share.count, len(chosen), len(handles))
     of_part = {n: [handle for m, handle in chosen if m == n] for n in range(len(parts))}
     return [replace(part, handles=of_part[n]) for n, part in enumerate(parts) if of_part[n]]
+
+
+def _fitting(request: RunRequest, specs: Sequence[EvalSpec], part: _Part) -> list[EvalSpec]:
+    """The evals that can read the model of a part. Raises `UsageError` as `planning.fitting`."""
+    return planning.fitting(specs, part.kind, part.name, leave_out="all" in request.eval_words())
 
 
 def _check_files(request: RunRequest, specs: Sequence[EvalSpec], parts: Sequence[_Part]) -> None:

@@ -15,10 +15,12 @@ from sae_bench.datasets import load_corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.evals.base import EvalSpec
-from sae_bench.evals.registry import eval_names, get_eval
+from sae_bench.evals.registry import eval_names, evals_of, get_eval
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.aliases import ModelKind
 from sae_bench.language_models.load import DTYPES, EMBEDDED
 from sae_bench.language_models.numbers import dtype_name
+from sae_bench.language_models.synthetic.model import SyntheticModel
 from sae_bench.results.model import BaseEvalConfig, config_fields, config_from
 
 PRESETS = ("paper", "quick")
@@ -52,6 +54,30 @@ def choose_evals(chosen: Sequence[EvalSpec | str]) -> list[EvalSpec]:
         if specs.setdefault(spec.name, spec) is not spec:
             raise UsageError(f"two different evals of this run are called '{spec.name}'.")
     return list(specs.values())
+
+
+def fitting(specs: Sequence[EvalSpec], kind: ModelKind, model: str, *, leave_out: bool) -> list[EvalSpec]:
+    """The evals that can read a model.
+
+    Args:
+        specs: those of the run.
+        kind: of the model.
+        model: its name, for the error.
+        leave_out: whether others are left out (they were asked for as `all`) and are no error.
+    Raises:
+        UsageError: an eval cannot read this kind of model, or none can.
+    """
+    usable = [spec for spec in specs if kind in spec.models]
+    others = [spec.name for spec in specs if kind not in spec.models]
+    if others and (not leave_out or not usable):
+        needs = "a model whose features are known" if kind == "language" else "language: words, or what follows them"
+        do = "it needs" if len(others) == 1 else "they need"
+        advice = ", or --model synthetic:small" if kind == "language" else ""
+        raise UsageError(
+            f"{', '.join(others)} cannot be run on '{model}': {do} {needs}. Next: choose from "
+            f"{', '.join(evals_of(kind))}{advice}."
+        )
+    return usable
 
 
 def run_fields(spec: EvalSpec) -> tuple[str, ...]:
@@ -104,6 +130,8 @@ def resolve_config(
     values |= spec.presets.get(preset, {}) if preset is not None else {}
     if lm.name == EMBEDDED:
         values |= spec.embedded
+    if lm.kind == "synthetic":
+        values |= spec.synthetic
     values |= overrides
     return make_config(spec, values)
 
@@ -163,7 +191,14 @@ def load_context(
 def corpus_activations(
     lm: LanguageModel, hook: str, corpus: str, *, data_dir: Path | None = None, context_length: int = 128
 ) -> Iterator[Tensor]:
-    """Batches (N, D) of activations at a hook on the start of a corpus, special tokens left out."""
+    """Batches (N, D) of activations at a hook on the start of a corpus, special tokens left out.
+
+    A synthetic model has no corpus: samples of the first seed take its place.
+    """
+    if isinstance(lm, SyntheticModel):
+        for numbers in lm.numbers(FIRST_SEED, PCA_TOKENS).split(4096):
+            yield lm.capture(numbers[:, None], [hook])[hook][:, 0].float()
+        return
     texts = load_corpus(corpus, data_dir=data_dir)
     rows = pack_corpus(texts, lm, n_rows=PCA_TOKENS // context_length, context_length=context_length)
     special = torch.tensor(sorted(lm.special_token_ids))

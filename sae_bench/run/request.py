@@ -174,6 +174,10 @@ class RunRequest(BaseModel):
         """The evals, each once. Raises `UsageError` if there are none or one is unknown."""
         return choose_evals(self.evals)
 
+    def eval_words(self) -> set[str]:
+        """What the evals were asked for with, word by word; specs are not among them."""
+        return {word.strip() for text in self.evals if isinstance(text, str) for word in text.split(",")}
+
     def overrides(self, specs: Sequence[EvalSpec]) -> Overrides:
         """The settings of each eval that go over its preset, checked.
 

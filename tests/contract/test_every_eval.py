@@ -17,6 +17,7 @@ from sae_bench.testing import ARCHITECTURES, Check, check_eval, tiny_sae
 DRAWN = "its probe starts from weights that are drawn per latent, in the order of the latents"
 RANDOM_MODEL = "on a random model, noise in the place of the stream lowers the loss"
 SILENCE = "where no latent speaks, none is absorbed or split"
+DENSE = "every number of the identity is active on every sample: it stands for no feature"
 FEW = "one text of the few that a random model gets right weighs more than the tolerance"
 EXPECTED: dict[str, dict[str, str]] = {
     "core": {"ranks[random]": RANDOM_MODEL, "ranks[permuted]": RANDOM_MODEL},
@@ -35,6 +36,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "order_of_latents": "of latents that are equally rare, those with the lowest numbers are clamped",
         "ranks[permuted]": FEW,
     },
+    "ground_truth": {"ranks[random]": DENSE},
     "autointerp": {"order_of_latents": "the latents that it asks about are drawn by number"},
 }
 

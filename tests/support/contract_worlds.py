@@ -13,6 +13,7 @@ from absorption_tiny import TINY, word_model
 from autointerp_judges import WordJudge
 from ravel_tiny import SETTINGS as RAVEL_SETTINGS
 from ravel_tiny import write_files
+from synthetic_tiny import tiny_parameters
 from tiny_runs import SETTINGS, WORDS, sentences
 from unlearning_plain import questions, with_model_answers
 
@@ -25,6 +26,7 @@ from sae_bench.evals.sparse_probing_sae_probes.tasks import BinaryTask
 from sae_bench.evals.unlearning.formats import make_reader
 from sae_bench.judges import CachedJudge, ReplyCache
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.synthetic.model import SyntheticModel
 from sae_bench.testing import tiny_model
 
 SCR_TPP: dict[str, Any] = {
@@ -151,6 +153,11 @@ def _autointerp(folder: Path) -> World:
     return World(spec, settings)
 
 
+def _ground_truth(_folder: Path) -> World:
+    lm = SyntheticModel.of(tiny_parameters())
+    return World(get_eval("ground_truth"), {"n_samples": 600, "batch_size": 64}, lm)
+
+
 WORLDS: dict[str, Callable[[Path], World]] = {
     "core": _core,
     "sparse_probing": _sparse_probing,
@@ -163,5 +170,6 @@ WORLDS: dict[str, Callable[[Path], World]] = {
     "unlearning": _unlearning,
     "ravel": _ravel,
     "autointerp": _autointerp,
+    "ground_truth": _ground_truth,
 }
 """Eval -> its world, with data in a folder."""

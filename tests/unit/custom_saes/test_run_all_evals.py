@@ -17,7 +17,7 @@ from sae_bench.custom_saes import run_all_evals_dictionary_learning_saes as dict
 from sae_bench.errors import IncompleteRunError, SAEMismatchError, UnknownNameError, UsageError
 from sae_bench.evals.core import convert_directory as converter
 from sae_bench.evals.core.eval_output import CoreEvalOutput, CoreMetricCategories
-from sae_bench.evals.registry import eval_names
+from sae_bench.evals.registry import evals_of
 from sae_bench.testing.tiny_models import tiny_model, tiny_sae
 
 TINY: dict[str, Any] = {
@@ -106,7 +106,7 @@ def test_published_tables():
     assert custom.MODEL_CONFIGS["gemma-2-2b"] == {
         "batch_size": 32, "dtype": "bfloat16", "layers": [5, 12, 19], "d_model": 2304,
     }  # fmt: skip
-    assert set(custom.output_folders) == set(eval_names())
+    assert set(custom.output_folders) == set(evals_of("language"))
     assert custom.output_folders["core"] == "eval_results/core"
 
 
