@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ground_truth.json, schema sha256 d88243226c68567e4eeb423723a78d9398b29bf8d8c557ae09934758ede9dd71 */
+   eval_output_schema_ground_truth.json, schema sha256 8f0a8b38025bd43055deaa7824e448d04f39ab04bf4573e4c61fe03138e323b9 */
 /**
  * Name of the eval.
  */
@@ -57,14 +57,6 @@ export type Accuracy = number | null;
  * Different nearest features of all latents, per latent.
  */
 export type Uniqueness = number | null;
-/**
- * MCC of as many random directions.
- */
-export type MCCFloor = number | null;
-/**
- * F1 of latents that are active as often, but whenever.
- */
-export type F1Floor = number | null;
 /**
  * 1 - sum |x - x'|^2 / sum |x - mean x|^2 over the samples.
  */
@@ -291,6 +283,46 @@ export type Given = string;
  * Version of the methods of these statistics.
  */
 export type Version = number;
+/**
+ * The value; null without what it is relative to.
+ */
+export type Value = number | null;
+/**
+ * Lower end of its interval over seeds and units.
+ */
+export type CiLow1 = number | null;
+/**
+ * Upper end of its interval over seeds and units.
+ */
+export type CiHigh1 = number | null;
+/**
+ * Why it has no value, or no interval.
+ */
+export type Reason1 = string | null;
+/**
+ * What stood in the SAE's place.
+ */
+export type Name = string;
+/**
+ * Further values worth knowing.
+ */
+export type Others = ReferenceValue[];
+/**
+ * The value; null without what it is relative to.
+ */
+export type Value1 = number | null;
+/**
+ * Lower end of its interval over seeds and units.
+ */
+export type CiLow2 = number | null;
+/**
+ * Upper end of its interval over seeds and units.
+ */
+export type CiHigh2 = number | null;
+/**
+ * Why it has no value, or no interval.
+ */
+export type Reason2 = string | null;
 
 /**
  * What an SAE finds of the features that the activations of a synthetic model are sums of.
@@ -313,6 +345,7 @@ export interface GroundTruth {
   provenance?: Provenance;
   seed_results?: ResultsPerSeed;
   statistics?: Statistics;
+  validity?: Validity;
   not_computed?: NotComputed;
 }
 /**
@@ -343,8 +376,6 @@ export interface Recovery {
   recall?: Recall;
   accuracy?: Accuracy;
   uniqueness?: Uniqueness;
-  mcc_floor?: MCCFloor;
-  f1_floor?: F1Floor;
 }
 /**
  * Activations rebuilt.
@@ -454,6 +485,67 @@ export interface MetricStatistics {
   reason?: Reason;
   given?: Given;
   version?: Version;
+  [k: string]: unknown;
+}
+/**
+ * Headline metric, as `category.metric` -> floor, ceiling and control, measured in the same run.
+ */
+export interface Validity {
+  [k: string]: MetricValidity;
+}
+/**
+ * What stands beside one headline metric: its floor, its ceiling and its control.
+ */
+export interface MetricValidity {
+  /**
+   * What an SAE of no merit gets.
+   */
+  floor?: ReferenceValue | null;
+  /**
+   * What nothing can beat.
+   */
+  ceiling?: ReferenceValue | null;
+  /**
+   * What the same procedure gets with random latents that are as active.
+   */
+  control?: ReferenceValue | null;
+  others?: Others;
+  above_floor?: RelativeValue;
+  /**
+   * Paired difference to the control.
+   */
+  score_minus_control?: RelativeValue1 | null;
+  [k: string]: unknown;
+}
+/**
+ * What the metric is with something else in the SAE's place, measured on the same units.
+ */
+export interface ReferenceValue {
+  value?: Value;
+  ci_low?: CiLow1;
+  ci_high?: CiHigh1;
+  reason?: Reason1;
+  name: Name;
+  [k: string]: unknown;
+}
+/**
+ * (score - floor) / (ceiling - floor).
+ */
+export interface RelativeValue {
+  value?: Value1;
+  ci_low?: CiLow2;
+  ci_high?: CiHigh2;
+  reason?: Reason2;
+  [k: string]: unknown;
+}
+/**
+ * A metric relative to what stands beside it, with its interval.
+ */
+export interface RelativeValue1 {
+  value?: Value1;
+  ci_low?: CiLow2;
+  ci_high?: CiHigh2;
+  reason?: Reason2;
   [k: string]: unknown;
 }
 /**

@@ -27,8 +27,6 @@ class RecoveryMetrics(base.BaseMetrics):
     uniqueness: float | None = base.optional(
         "Uniqueness", "Different nearest features of all latents, per latent.", shown=True
     )
-    mcc_floor: float | None = base.optional("MCC Floor", "MCC of as many random directions.")
-    f1_floor: float | None = base.optional("F1 Floor", "F1 of latents that are active as often, but whenever.")
 
 
 class ReconstructionMetrics(base.BaseMetrics):

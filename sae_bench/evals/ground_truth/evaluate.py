@@ -12,7 +12,6 @@ from sae_bench.activations.requests import Request, Served, TokenRows, only
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import EvalContext, Scores
-from sae_bench.evals.ground_truth import spec
 from sae_bench.evals.ground_truth.counts import GroundTruthConsumer
 from sae_bench.evals.ground_truth.eval_config import GroundTruthEvalConfig
 from sae_bench.evals.ground_truth.matching import cosines, mean_of_matching, nearest
@@ -62,8 +61,15 @@ class GroundTruthJob:
         feature_F = consumer.features[member.key]
         cosine_FG = self._cosines(member)
         cosine_F = cosine_FG[torch.arange(len(cosine_FG)), feature_F]
-        of_weights = {spec.MCC: mean_of_matching(cosine_FG), spec.MCC_FLOOR: self._floor(len(cosine_FG))}
-        return score_sae(consumer.inputs, consumer.latents[member.key], feature_F, cosine_F, of_weights, self.key)
+        return score_sae(
+            consumer.inputs,
+            consumer.latents[member.key],
+            feature_F,
+            cosine_F,
+            mcc=mean_of_matching(cosine_FG),
+            mcc_floor=self._floor(len(cosine_FG)),
+            key=self.key,
+        )
 
     def _cosines(self, member: Member) -> Tensor:
         return cosines(member.weights.W_dec.detach().cpu(), self.lm.features.directions_GD)

@@ -5,7 +5,7 @@ Shapes: U blocks of samples, F latents, G true features, M ratios that a metric 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,10 +16,14 @@ from sae_bench.evals.ground_truth import spec
 from sae_bench.evals.ground_truth.counts import InputSums, LatentSums
 from sae_bench.evals.ground_truth.eval_output import GroundTruthMetricCategories, GroundTruthResultDetail
 from sae_bench.evals.ground_truth.matching import ratio, uniqueness
+from sae_bench.results.references import Reference, References
 from sae_bench.results.samples import Samples
 
 UNIT = "block of samples"
 CONSTANT = "all samples have the same activation: there is no variance to explain"
+RANDOM_DIRECTIONS = "as many random directions"
+WHENEVER = "latents that are active as often, but independently of their features"
+PERFECT = Reference("an SAE whose latents are the features", 1.0)
 SILENT = "no latent of this SAE is active on any sample: its F1 is 0 for that reason"
 
 
@@ -28,7 +32,9 @@ def score_sae(
     sums: LatentSums,
     feature_F: Int[Tensor, " F"],
     cosine_F: Float[Tensor, " F"],
-    of_weights: Mapping[str, float],
+    *,
+    mcc: float,
+    mcc_floor: float,
     key: str,
 ) -> Scores:
     """The scores of one SAE.
@@ -37,7 +43,7 @@ def score_sae(
         inputs, sums: what the pass added up, of the samples and of the SAE.
         feature_F: the feature that each latent is held against.
         cosine_F: |cosine| of its decoder row with that feature's direction.
-        of_weights: path -> the metrics that the weights alone give.
+        mcc, mcc_floor: of the SAE's decoder rows, and of as many random directions.
         key: of the samples, for paired comparison.
     """
     ratios = detection(inputs, sums, feature_F)
@@ -54,9 +60,8 @@ def score_sae(
         path: float(ratio(num.sum(dim=0), den.sum(dim=0)).mean()) for path, (num, den) in ratios.items()
     }
     values |= {
-        **of_weights,
+        spec.MCC: mcc,
         spec.UNIQUENESS: uniqueness(feature_F),
-        spec.F1_FLOOR: f1_floor(inputs, sums, feature_F),
         spec.DEAD: int((sums.active_UF.sum(dim=0) == 0).sum()),
     }
     return report(
@@ -64,6 +69,11 @@ def score_sae(
         samples={path: _samples(num, den, key) for path, (num, den) in ratios.items()},
         values=values,
         reasons={spec.EXPLAINED: CONSTANT},
+        references={
+            spec.MCC: References(Reference(RANDOM_DIRECTIONS, mcc_floor), PERFECT),
+            spec.F1: References(Reference(WHENEVER, f1_floor(inputs, sums, feature_F, key)), PERFECT),
+            spec.EXPLAINED: References(Reference("the mean activation", 0.0), PERFECT),
+        },
         details=_details(inputs, sums, feature_F, cosine_F),
         warnings=[SILENT] if not bool(sums.active_UF.any()) else [],
     )
@@ -86,10 +96,29 @@ def detection(
     }
 
 
-def f1_floor(inputs: InputSums, sums: LatentSums, feature_F: Int[Tensor, " F"]) -> float:
-    """F1 of latents that are active as often as these, but whenever: TP is what independence makes of the two rates."""
-    on_F, active_F = inputs.features_UG.sum(dim=0)[feature_F], sums.active_UF.sum(dim=0).double()
-    return float(ratio(2 * active_F * on_F / inputs.samples_U.sum(), active_F + on_F).mean())
+def f1_floor(inputs: InputSums, sums: LatentSums, feature_F: Int[Tensor, " F"], key: str) -> Samples:
+    """F1 of latents that are active as often as these, but independently of their features.
+
+    With a and o the times that latent and feature are on in n samples it is 2 a o / (n (a + o)); the values of blocks
+    are linearised.
+
+    Args:
+        inputs, sums: of the pass.
+        feature_F: the feature that each latent is held against.
+        key: of the samples.
+    """
+    parts_UF = (sums.active_UF.double(), inputs.features_UG[:, feature_F], inputs.samples_U[:, None])
+    active_F, on_F, n_1 = (part.sum(dim=0) for part in parts_UF)
+    both_F = n_1 * (active_F + on_F)
+    value_F = ratio(2 * active_F * on_F, both_F)
+    slopes_F = (
+        ratio(2 * on_F.pow(2), both_F * (active_F + on_F)),
+        ratio(2 * active_F.pow(2), both_F * (active_F + on_F)),
+        -value_F / n_1,
+    )
+    moved_UF = sum(slope * (part - part.mean(dim=0)) for slope, part in zip(slopes_F, parts_UF, strict=True))
+    values_U = (value_F + len(inputs.samples_U) * moved_UF).mean(dim=1)
+    return Samples.of_equal_units(values_U[None], unit=UNIT, key=key, random=False)
 
 
 def _samples(num_UM: Float[Tensor, "U M"], den_UM: Float[Tensor, "U M"], key: str) -> Samples:

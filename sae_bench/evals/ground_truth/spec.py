@@ -10,7 +10,6 @@ MCC, F1, UNIQUENESS = "recovery.mcc", "recovery.f1", "recovery.uniqueness"
 PRECISION, RECALL, ACCURACY = "recovery.precision", "recovery.recall", "recovery.accuracy"
 EXPLAINED, SHRINKAGE = "reconstruction.explained_variance", "reconstruction.shrinkage"
 L0, TRUE_L0, DEAD = "sparsity.l0", "sparsity.true_l0", "sparsity.dead_latents"
-MCC_FLOOR, F1_FLOOR = "recovery.mcc_floor", "recovery.f1_floor"
 
 SPEC = EvalSpec(
     name="ground_truth",

@@ -20,6 +20,7 @@ from sae_bench.evals.ground_truth.eval_config import GroundTruthEvalConfig
 from sae_bench.evals.ground_truth.evaluate import GroundTruthJob
 from sae_bench.evals.ground_truth.matching import cosines, mean_of_matching
 from sae_bench.language_models.synthetic.model import SyntheticModel
+from sae_bench.results.samples import Samples
 from sae_bench.testing import tiny_model, tiny_sae
 
 HOOK = "blocks.1.hook_resid_post"
@@ -109,12 +110,32 @@ def test_blocks_are_at_most_a_hundred_and_do_not_change_the_metric(lm: Synthetic
         assert numbers(fine)[key] == pytest.approx(value, abs=1e-7), key  # sums of float32 in another order
 
 
+def floor(scores: Scores, path: str) -> float:
+    reference = scores.references[path].floor
+    assert reference is not None
+    measured = reference.measured
+    return measured.seed_values()[0] if isinstance(measured, Samples) else float(measured or 0.0)
+
+
 def test_floors_are_what_no_knowledge_gives(lm: SyntheticModel) -> None:
-    sae = tiny_sae("random", d_in=32, d_sae=24)
-    values = numbers(scored(lm, sae, n_samples=5000))
-    assert values["mcc"] == pytest.approx(values["mcc_floor"], abs=0.05)
-    identity = numbers(scored(lm, tiny_sae("identity", d_in=32)))
-    assert identity["f1"] == pytest.approx(identity["f1_floor"])  # always on: no knowledge of any feature
+    random = scored(lm, tiny_sae("random", d_in=32, d_sae=24), n_samples=5000)
+    assert numbers(random)["mcc"] == pytest.approx(floor(random, "recovery.mcc"), abs=0.05)  # two draws of directions
+    identity = scored(lm, tiny_sae("identity", d_in=32))  # always on: no knowledge of any feature
+    assert numbers(identity)["f1"] == pytest.approx(floor(identity, "recovery.f1"), abs=1e-6)
+
+
+def test_the_floor_of_f1_is_that_of_activity_that_was_shuffled(lm: SyntheticModel) -> None:
+    sae = tiny_sae("topk", d_in=32, d_sae=24)
+    samples = lm.numbers(42, 700)
+    on = lm.activity(samples).toarray() > 0
+    active = sae.encode(lm.capture(samples[:, None], [HOOK])[HOOK][:, 0]).numpy() != 0
+    best = cosines(sae.W_dec, lm.features.directions_GD).argmax(dim=1).numpy()
+    rng, f1 = np.random.default_rng(0), []
+    for _ in range(200):
+        mixed = active[rng.permutation(700)]
+        f1.append(np.mean(2 * (mixed & on[:, best]).sum(0) / np.maximum(mixed.sum(0) + on[:, best].sum(0), 1)))
+    expected = floor(scored(lm, sae), "recovery.f1")
+    assert np.mean(f1) == pytest.approx(expected, abs=4 * np.std(f1) / np.sqrt(200))
 
 
 def test_a_language_model_has_no_truth(tmp_path: Path) -> None:
