@@ -19,7 +19,10 @@ FLIPPED_LATENTS = 5
 DECIDED = {
     "explained_variance": "the right definition; the published one takes the mean of squares for the square of means",
 }
-ADDED = ("mse_per_token",)
+ADDED = (
+    "mse_per_token", "nth_decoder_projection", "mean_abs_decoder_cosine_sim", "opposite_decoder_pairs",
+    "frac_with_opposite_decoder",
+)  # fmt: skip
 INTRODUCTION = """\
 2 reconstruction and 4 sparsity batches of 16 x 128 tokens, special tokens left out of the reconstruction. The sparsity
 batches start at the first row again, which is what the published code's reset of its data set asks for. Scalars agree
