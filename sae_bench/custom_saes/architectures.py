@@ -43,11 +43,18 @@ class SAELensForm:
         name: what its configuration calls it.
         folds: its names of the tensors that scale with the decoder norm beside the columns of W_enc; None: none can.
         subtracts_b_dec: whether our class subtracts `b_dec` before it encodes.
+        with_skip: its name with an affine path beside the latents; empty: there is none with one.
     """
 
     name: str
     folds: tuple[str, ...] | None
     subtracts_b_dec: bool = True
+    with_skip: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of the form."""
+        return (self.name, self.with_skip) if self.with_skip else (self.name,)
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,11 @@ class Architecture:
         """The name of its class, without the module."""
         return self.sae_class.partition(":")[2]
 
+    @property
+    def is_transcoder(self) -> bool:
+        """Whether it predicts another hook than it reads."""
+        return "hook_name_out" in self.arguments
+
     def load_class(self) -> Any:
         """Its class, imported now."""
         module = importlib.import_module(f"{_CLASSES}.{self.sae_class.partition(':')[0]}")
@@ -97,6 +109,8 @@ class Architecture:
         """Whether an object is of this very class, not of one that inherits from it."""
         return f"{type(sae).__module__}:{type(sae).__qualname__}" == f"{_CLASSES}.{self.sae_class}"
 
+
+_OF_TRANSCODERS = ("d_sae", "d_out", "hook_name_out", "skip")
 
 _ROWS = (
     Architecture(
@@ -160,7 +174,23 @@ _ROWS = (
     ),
     Architecture(
         "transcoder", "Transcoder", "#7a8b16", "hexagon", "h",
-        other_names=("skip_transcoder", "jumprelu_transcoder"),
+        other_names=("skip_transcoder",),
+        sae_class="transcoder:Transcoder", arguments=_OF_TRANSCODERS, folds=("b_enc",), saved=True,
+        sae_lens=SAELensForm("transcoder", folds=("b_enc",), subtracts_b_dec=False, with_skip="skip_transcoder"),
+    ),
+    Architecture(
+        "jumprelu_transcoder", "JumpReLU transcoder", "#b35c00", "hexagon2", "H",
+        other_names=("jumprelu_skip_transcoder",),
+        sae_class="transcoder:JumpReluTranscoder", arguments=_OF_TRANSCODERS, folds=("b_enc", "threshold"), saved=True,
+        sae_lens=SAELensForm(
+            "jumprelu_transcoder", folds=("b_enc", "threshold"), subtracts_b_dec=False,
+            with_skip="jumprelu_skip_transcoder",
+        ),
+    ),
+    Architecture(
+        "topk_transcoder", "TopK transcoder", "#2d6a4f", "octagon", "8",
+        other_names=("topk_skip_transcoder",),
+        sae_class="transcoder:TopKTranscoder", arguments=(*_OF_TRANSCODERS, "k"), saved=True,
     ),
     Architecture(
         "identity", "Residual stream (identity)", "#80858f", "triangle-down", "v",
@@ -196,6 +226,6 @@ def architecture_of_class(sae: object) -> Architecture | None:
 
 
 SAE_LENS: dict[str, tuple[Architecture, SAELensForm]] = {
-    row.sae_lens.name: (row, row.sae_lens) for row in _ROWS if row.sae_lens is not None
+    name: (row, row.sae_lens) for row in _ROWS if row.sae_lens is not None for name in row.sae_lens.names
 }
 """SAELens' name of an architecture that our classes compute too -> its row and how SAELens writes it."""

@@ -48,3 +48,11 @@ class CustomSAEConfig:
     def to_dict(self) -> dict[str, Any]:
         """All values by name, those that were added too."""
         return dict(vars(self))
+
+
+@dataclass
+class TranscoderConfig(CustomSAEConfig):
+    """Facts about a transcoder: `hook_name` and `d_in` are of what it reads, the fields here of what it predicts."""
+
+    hook_name_out: str = ""
+    d_out: int = 0

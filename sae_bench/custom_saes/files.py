@@ -64,14 +64,16 @@ def empty_sae(
     hook_layer: int | None = None,
     k: int | None = None,
     use_threshold: bool = False,
+    **of_transcoders: Any,
 ) -> BaseSAE:
     """An SAE of a class of this package, in float32 on the CPU, to be filled with weights.
 
     Args:
         hook_layer: None reads it from the hook's name.
         k, use_threshold: for the classes that take them.
+        of_transcoders: `d_out`, `hook_name_out` and `skip`, as `Transcoder` takes them.
     """
-    more = {"d_sae": d_sae, "k": k, "use_threshold": use_threshold}
+    more = {"d_sae": d_sae, "k": k, "use_threshold": use_threshold, **of_transcoders}
     sae: BaseSAE = architecture.load_class()(
         d_in=d_in,
         model_name=model_name,
@@ -79,7 +81,7 @@ def empty_sae(
         device="cpu",
         dtype=torch.float32,
         hook_name=hook_name,
-        **{name: more[name] for name in architecture.arguments},
+        **{name: more[name] for name in architecture.arguments if name in more},
     )
     return sae
 

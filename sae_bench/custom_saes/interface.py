@@ -27,6 +27,9 @@ class SAE(Protocol):
     `cfg` names at least `d_in`, `d_sae` and `hook_name`. Optional, used where present: `W_enc` (D, F), `b_enc`,
     `b_mag`, `encode_sparse`, `decoder_is_linear`, `to(device=, dtype=)`, `caveats` (sentences for whoever reads its
     results), `trained_with` (`prepend_bos` and `seqpos_slice` as its file states them).
+
+    A transcoder names the hook that it predicts in `cfg.hook_name_out`; `W_dec` is (F, O) then, `W_skip` (O, D) its
+    affine path beside the latents, and `codes_only` says why its reconstruction means nothing, if it does not.
     """
 
     @property
@@ -42,6 +45,22 @@ class SAE(Protocol):
     def decode(self, f: Tensor, /) -> Tensor:
         """(..., F) latents -> (..., D) reconstruction."""
         ...
+
+
+def output_hook(sae: Any) -> str:
+    """Where the reconstruction belongs: `cfg.hook_name_out` of a transcoder, the hook itself of anything else."""
+    return str(getattr(sae.cfg, "hook_name_out", None) or sae.cfg.hook_name)
+
+
+def writes_elsewhere(sae: Any) -> bool:
+    """Whether the hook that is read and the one that is reconstructed differ, as a transcoder's do."""
+    return output_hook(sae) != sae.cfg.hook_name
+
+
+def skip_path(sae: Any, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N O"] | None:
+    """What a skip transcoder predicts beside its latents, `x @ W_skip.T`; None for everything else."""
+    W_skip_OD = getattr(sae, "W_skip", None)
+    return x @ W_skip_OD.T if isinstance(W_skip_OD, Tensor) else None
 
 
 class SparseCodes(NamedTuple):
@@ -142,12 +161,15 @@ def check_encoding(sae: Any, x_BLD: Float[Tensor, "B L D"]) -> float:
         SAEMismatchError: they do not agree.
     """
     d_in, d_sae = int(sae.cfg.d_in), int(sae.cfg.d_sae)
-    for name, expected in (("W_dec", (d_sae, d_in)), ("W_enc", (d_in, d_sae))):
+    d_out = int(sae.W_dec.shape[-1]) if writes_elsewhere(sae) else d_in
+    for name, expected in (("W_dec", (d_sae, d_out)), ("W_enc", (d_in, d_sae))):
         if tuple(getattr(sae, name).shape) != expected:
             raise SAEMismatchError(f"{name} has shape {tuple(getattr(sae, name).shape)}, {expected} is needed.")
     f_BLF = sae.encode(x_BLD)
     flat_ND = sae(x_BLD.flatten(0, 1)).float()
-    difference = float((flat_ND - sae.decode(f_BLF).flatten(0, 1).float()).abs().max())
+    skipped_BLD = skip_path(sae, x_BLD)
+    decoded_BLD = sae.decode(f_BLF) if skipped_BLD is None else sae.decode(f_BLF) + skipped_BLD
+    difference = float((flat_ND - decoded_BLD.flatten(0, 1).float()).abs().max())
     size = float(flat_ND.abs().max())
     if not difference <= _tolerance(sae.W_dec.dtype) * max(size, 1.0):
         raise SAEMismatchError(f"calling this SAE and decode(encode(x)) differ by {difference:.3g} of {size:.3g}.")

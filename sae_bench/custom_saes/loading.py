@@ -15,7 +15,7 @@ import torch
 
 from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.interface import HALF_PRECISION, check_finite, weights
+from sae_bench.custom_saes.interface import HALF_PRECISION, check_finite, output_hook, weights, writes_elsewhere
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import SAEMismatchError, UsageError, no_exit
 from sae_bench.language_models import LanguageModel
@@ -45,6 +45,11 @@ class Member:
     warnings: tuple[str, ...] = ()
     file_weights: Any = field(default=None, repr=False)
     fingerprint: str = ""
+
+    @property
+    def hook_name_out(self) -> str:
+        """Where its reconstruction belongs; `hook_name` unless it is a transcoder."""
+        return output_hook(self.sae) if writes_elsewhere(self.sae) else self.hook_name
 
     @property
     def weights(self) -> Any:
@@ -143,6 +148,8 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
             f"'{handle.release}:{handle.sae_id}' reads vectors of {sae.cfg.d_in} numbers, but '{hook}' of '{lm.name}' "
             f"has {d_hook}. Was it trained on another model or hook?"
         )
+    if writes_elsewhere(sae):
+        _check_output(sae, handle.name, lm)
     if getattr(sae.cfg, "hook_head_index", None) is not None:
         raise SAEMismatchError(
             f"'{handle.release}:{handle.sae_id}' reads one attention head (hook_head_index is "
@@ -150,6 +157,11 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
         )
     warnings = [*getattr(sae, "caveats", ()), *fold_decoder_norm(sae)]
     warnings += differences(getattr(sae, "trained_with", {}), lm)
+    if writes_elsewhere(sae):
+        warnings.append(
+            f"a transcoder: its codes are of what it reads ('{hook}'), its decoder rows of what it predicts "
+            f"('{output_hook(sae)}'); absorption compares the one with the other"
+        )
     if handle.hook_name and handle.hook_name != hook:
         warnings.append(f"the SAE is listed at '{handle.hook_name}'; its configuration says '{hook}', where it is read")
     if handle.model_name and handle.model_name != lm.name and not same_model(handle.model_name, lm.name):
@@ -161,6 +173,17 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
         with no_exit(handle.name):
             sae = sae.to(device=context.device, dtype=context.dtype) or sae
     return Member(handle.release, handle.sae_id, sae, hook, tuple(warnings), original_weights, identity)
+
+
+def _check_output(sae: Any, name: str, lm: LanguageModel) -> None:
+    """Raise unless the hook that a transcoder predicts exists and is as wide as its decoder rows."""
+    hook = output_hook(sae)
+    lm.hook_site(hook)
+    if (width := hook_width(lm, hook)) != int(sae.W_dec.shape[-1]):
+        raise SAEMismatchError(
+            f"'{name}' predicts vectors of {sae.W_dec.shape[-1]} numbers, but '{hook}' of '{lm.name}' has {width}. Was "
+            "it trained on another model or hook?"
+        )
 
 
 def identify(handle: SAEHandle, context: LoadContext) -> tuple[str, str | None]:

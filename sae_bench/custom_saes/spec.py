@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sae_bench.custom_saes.interface import SAE
+from sae_bench.custom_saes.interface import SAE, writes_elsewhere
 from sae_bench.custom_saes.listing import SPEC_FORMS
 from sae_bench.errors import SAELoadError, UnknownNameError, UsageError
 from sae_bench.language_models.model import LanguageModel
@@ -160,10 +160,13 @@ def check_shapes(sae: object, name: str) -> None:
             f"'{name}': W_dec is of {sae.W_dec.dtype}; weights that are quantised are not read. Next: convert it to "
             "float16 or wider."
         )
-    if tuple(sae.W_dec.shape) != (cfg.d_sae, cfg.d_in):
+    d_out = cfg.d_in
+    if writes_elsewhere(sae):
+        d_out = getattr(cfg, "d_out", None) or sae.W_dec.shape[-1]
+    if tuple(sae.W_dec.shape) != (cfg.d_sae, d_out):
         raise SAELoadError(
-            f"'{name}': W_dec has shape {tuple(sae.W_dec.shape)}, its configuration says (d_sae, d_in) = "
-            f"({cfg.d_sae}, {cfg.d_in})."
+            f"'{name}': W_dec has shape {tuple(sae.W_dec.shape)}, its configuration says (d_sae, "
+            f"{'d_out' if writes_elsewhere(sae) else 'd_in'}) = ({cfg.d_sae}, {d_out})."
         )
 
 

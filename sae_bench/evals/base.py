@@ -31,10 +31,26 @@ if TYPE_CHECKING:
     from sae_bench.results.references import References
     from sae_bench.results.samples import Samples
 
-__all__ = ["JUDGE", "SHARE", "Caveat", "EvalContext", "EvalSpec", "Job", "Lazy", "Metric", "Need", "Scores", "Shows"]
+__all__ = [
+    "JUDGE",
+    "RECONSTRUCTION",
+    "SHARE",
+    "Caveat",
+    "EvalContext",
+    "EvalSpec",
+    "Job",
+    "Lazy",
+    "Metric",
+    "Need",
+    "Scores",
+    "Shows",
+]
 
-Need = Literal["judge"]
+Need = Literal["judge", "reconstruction"]
 """What an eval may want beside model and data."""
+
+RECONSTRUCTION: Need = "reconstruction"
+"""Need of an eval that puts an SAE's reconstruction, or a change of its codes, beside what the SAE reads."""
 
 JUDGE: Need = "judge"
 """Need of an eval that asks a judge; its settings have `judge`, `judge_model` and `judge_base_url`."""
@@ -165,7 +181,8 @@ class EvalSpec:
         demo: settings, beside `quick` and `embedded`, with which nine SAEs and three seeds take seconds on two cores.
         caveats: what has to be known before its metrics are believed.
         shows: how a report shows its details.
-        needs: what it wants beside model and data: "judge" is a model that answers questions.
+        needs: what it wants beside model and data: "judge" is a model that answers questions, "reconstruction" an
+            SAE that reconstructs the hook that it reads.
         given: what all seeds share and error bars therefore take as given ("these training texts"), unless
             `--resample-data` draws it anew.
         resampled: settings besides `random_seed` that make every seed draw texts of its own (`--resample-data`), for
@@ -195,6 +212,20 @@ class EvalSpec:
     def given_with(self, *, resample_data: bool) -> str:
         """What error bars take as given; empty if nothing, or if every seed drew its own texts."""
         return "" if resample_data and "random_seed" in config_fields(self.config) else self.given
+
+    def refusal(self, member: Member) -> str:
+        """Why this eval cannot take an SAE, as far as what the eval needs tells; empty if it can."""
+        if RECONSTRUCTION not in self.needs:
+            return ""
+        if reason := getattr(member.sae, "codes_only", ""):
+            return f"{self.name} needs a reconstruction, and {reason}"
+        if member.hook_name_out == member.hook_name:
+            return ""
+        return (
+            f"{self.name} compares a reconstruction with what the SAE reads, and this transcoder reads "
+            f"'{member.hook_name}' and predicts '{member.hook_name_out}'. Next: choose evals of its codes "
+            "(sparse_probing, sparse_probing_sae_probes, absorption, autointerp, meta_structure)."
+        )
 
     def bounds_of(self, path: str) -> tuple[float | None, float | None]:
         """Range of a metric; one that is no headline has that of its category, if all headlines there have the same."""

@@ -18,7 +18,8 @@ Side = Literal["input", "output"]
 
 _BLOCK_HOOK = re.compile(
     r"blocks\.(?P<layer>\d+)\."
-    r"(?P<kind>hook_resid_pre|hook_resid_mid|hook_resid_post|hook_attn_out|hook_mlp_out|attn\.hook_z|mlp\.hook_post)"
+    r"(?P<kind>hook_resid_pre|hook_resid_mid|hook_resid_post|hook_attn_out|hook_mlp_out|attn\.hook_z|mlp\.hook_post|"
+    r"mlp\.hook_in|hook_mlp_in)"
 )
 EMBED = "hook_embed"
 RESIDUAL_KINDS = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post")
@@ -74,7 +75,8 @@ def parse_hook_name(name: str) -> HookPoint:
     if match is None:
         raise HookError(
             f"'{name}' is no hook name. Known forms: hook_embed, blocks.<layer>.hook_resid_pre|hook_resid_mid|"
-            "hook_resid_post|hook_attn_out|hook_mlp_out, blocks.<layer>.attn.hook_z, blocks.<layer>.mlp.hook_post."
+            "hook_resid_post|hook_attn_out|hook_mlp_out|hook_mlp_in, blocks.<layer>.attn.hook_z, "
+            "blocks.<layer>.mlp.hook_post|hook_in."
         )
     return HookPoint(name, int(match["layer"]), match["kind"])
 
@@ -124,6 +126,8 @@ def locate(hook: HookPoint, layers: nn.ModuleList, embedding: nn.Module) -> Hook
         "hook_mlp_out": _mlp_output,
         "attn.hook_z": _attention_heads,
         "mlp.hook_post": _mlp_activations,
+        "mlp.hook_in": _mlp_input,
+        "hook_mlp_in": _mlp_input,
     }[hook.kind](layer)
     if site is None:
         raise HookError(f"{type(layer).__name__} has no value for '{hook.name}'.")
@@ -163,6 +167,12 @@ def _attention_heads(layer: nn.Module) -> HookSite | None:
 def _mlp_activations(layer: nn.Module) -> HookSite | None:
     projection = _first(_first(layer, _MLP) or layer, _MLP_PROJECTION)
     return HookSite(projection, "input") if projection is not None else None
+
+
+def _mlp_input(layer: nn.Module) -> HookSite | None:
+    """What the MLP reads, its norm and the norm's weights applied: where transcoders read under either name."""
+    module = _first(layer, (*_MLP, "fc1"))
+    return HookSite(module, "input") if module is not None else None
 
 
 def _has_sandwich_norms(layer: nn.Module) -> bool:

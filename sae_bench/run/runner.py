@@ -15,7 +15,7 @@ from sae_bench.activations.one_pass import PassReport, count_tokens, run_pass
 from sae_bench.activations.requests import Request, Served
 from sae_bench.custom_saes.loading import Member, load_members
 from sae_bench.custom_saes.spec import SAEHandle
-from sae_bench.errors import HookError, ResultError, UsageError, no_exit
+from sae_bench.errors import HookError, ResultError, SAEMismatchError, UsageError, no_exit
 from sae_bench.evals.base import EvalContext, EvalSpec, Job
 from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run.pending import find_pending
@@ -130,7 +130,8 @@ class _Run:
     def _run_group(self, group: Sequence[Member]) -> None:
         """One pass for the SAEs of a group, then the scores that each of them lacks."""
         lacking = {
-            name: [m for m in group if (m.release, m.sae_id, name) in self.pending.keys] for name in self.jobs
+            name: [m for m in group if (m.release, m.sae_id, name) in self.pending.keys and not self._refused(name, m)]
+            for name in self.jobs
         }  # not all alike when a run that was cut short is taken up again
         asked = {name: self._requests(name, members) for name, members in lacking.items()}
         requests = [request for of_job in asked.values() for request in of_job]
@@ -146,6 +147,13 @@ class _Run:
                     self.writer.failed(member.release, member.sae_id, name, report.failed[member.key])
                 else:
                     self._score(name, member, of_job, report.seconds)
+
+    def _refused(self, name: str, member: Member) -> bool:
+        """Whether an eval cannot take an SAE, which is then recorded."""
+        reason = next(r.spec.refusal(member) for r in self.plan.evals if r.spec.name == name)
+        if reason:
+            self.writer.failed(member.release, member.sae_id, name, SAEMismatchError(reason))
+        return bool(reason)
 
     def _requests(self, name: str, members: Sequence[Member]) -> list[Request]:
         """What a job wants for these SAEs and no others.

@@ -4,7 +4,7 @@ from sae_bench.testing.checks import Check, CheckReport, run_checks
 from sae_bench.testing.eval_checks import check_eval
 from sae_bench.testing.model_checks import check_model
 from sae_bench.testing.sae_checks import SAEReport, check_sae, sae_checks
-from sae_bench.testing.tiny_models import ARCHITECTURES, FAMILIES, tiny_model, tiny_sae, tiny_tokenizer
+from sae_bench.testing.tiny_models import ARCHITECTURES, FAMILIES, tiny_model, tiny_sae, tiny_tokenizer, tiny_transcoder
 
 __all__ = [
     "ARCHITECTURES",
@@ -20,4 +20,5 @@ __all__ = [
     "tiny_model",
     "tiny_sae",
     "tiny_tokenizer",
+    "tiny_transcoder",
 ]

@@ -17,6 +17,7 @@ from sae_bench.custom_saes.interface import (
     linearity_error,
     sparse_encoder,
     weights,
+    writes_elsewhere,
 )
 from sae_bench.errors import ContractError
 from sae_bench.testing.checks import Check, declared
@@ -154,12 +155,25 @@ def _structure(sae: object) -> Iterator[str]:
     if W_dec is not None and not isinstance(W_dec, Tensor):
         yield f"W_dec is {type(W_dec).__name__}; it has to be a tensor."
     elif W_dec is not None and hasattr(cfg, "d_sae") and hasattr(cfg, "d_in"):
-        expected = (cfg.d_sae, cfg.d_in)  # type: ignore[union-attr]
+        expected = (cfg.d_sae, _width_out(sae))  # type: ignore[union-attr]
         if tuple(W_dec.shape) != expected:
             yield f"W_dec has shape {tuple(W_dec.shape)}; it has to be (d_sae, d_in) = {expected}: transpose it?"
     W_enc = getattr(sae, "W_enc", None)
-    if isinstance(W_enc, Tensor) and isinstance(W_dec, Tensor) and W_enc.shape != W_dec.T.shape:
-        yield f"W_enc has shape {tuple(W_enc.shape)}; it has to be (d_in, d_sae) = {tuple(W_dec.T.shape)}."
+    if isinstance(W_enc, Tensor) and isinstance(W_dec, Tensor) and hasattr(cfg, "d_in"):
+        expected = (cfg.d_in, W_dec.shape[0])  # type: ignore[union-attr]
+        if tuple(W_enc.shape) != expected:
+            yield f"W_enc has shape {tuple(W_enc.shape)}; it has to be (d_in, d_sae) = {expected}."
+    W_skip = getattr(sae, "W_skip", None)
+    if isinstance(W_skip, Tensor) and hasattr(cfg, "d_in"):
+        expected = (_width_out(sae), cfg.d_in)  # type: ignore[union-attr]
+        if tuple(W_skip.shape) != expected:
+            yield f"W_skip has shape {tuple(W_skip.shape)}; it has to be (d_out, d_in) = {expected}."
+
+
+def _width_out(sae: Any) -> int:
+    """What `decode` has to give: as much as is read, unless it is a transcoder."""
+    transcoder = hasattr(sae.cfg, "hook_name") and writes_elsewhere(sae)
+    return int(sae.W_dec.shape[-1] if transcoder else sae.cfg.d_in)
 
 
 def _weights(s: _Subject) -> Iterator[str]:
@@ -174,7 +188,7 @@ def _shapes_and_dtypes(s: _Subject) -> Iterator[str]:
     findings = list(_outputs("encode", s.f_NF, s.sae.cfg.d_sae, s))
     yield from findings
     if not findings:
-        yield from _outputs("decode", s.sae.decode(s.f_NF.clone()), s.sae.cfg.d_in, s)
+        yield from _outputs("decode", s.sae.decode(s.f_NF.clone()), _width_out(s.sae), s)
 
 
 def _outputs(name: str, output: Tensor, width: int, s: _Subject) -> Iterator[str]:

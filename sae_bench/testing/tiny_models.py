@@ -217,6 +217,38 @@ def tiny_sae(
     return sae
 
 
+def tiny_transcoder(
+    architecture: str = "transcoder",
+    *,
+    d_out: int = D_MODEL,
+    skip: bool = False,
+    hook_names: tuple[str, str] = ("blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out"),
+    seed: int = 0,
+) -> Any:
+    """A random transcoder with unit decoder rows and biases that are not zero, float32, on the CPU.
+
+    Args:
+        architecture: `transcoder`, `jumprelu_transcoder` or `topk_transcoder`.
+        hook_names: what it reads, and what it predicts.
+    """
+    from sae_bench.custom_saes.architectures import ARCHITECTURES as ROWS
+    from sae_bench.custom_saes.files import empty_sae
+
+    sae: Any = empty_sae(
+        ROWS[architecture], d_in=D_MODEL, d_sae=64, model_name="tiny-gpt2", hook_name=hook_names[0], k=8,
+        d_out=d_out, hook_name_out=hook_names[1], skip=skip,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in sae.parameters():
+            value.normal_(generator=generator)
+        sae.W_enc /= sae.W_enc.norm(dim=0)
+        sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
+        if hasattr(sae, "threshold"):
+            sae.threshold.uniform_(0.3, 0.6, generator=generator)
+    return sae
+
+
 ARCHITECTURES: tuple[str, ...] = (
     "relu", "topk", "topk_threshold", "batch_topk", "jumprelu", "gated", "pca", "identity", "zero", "random"
 )  # fmt: skip

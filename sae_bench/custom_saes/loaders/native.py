@@ -17,7 +17,7 @@ from torch import Tensor
 from sae_bench.atomic import atomic_path
 from sae_bench.custom_saes.architectures import ARCHITECTURES, Architecture, architecture_of_class
 from sae_bench.custom_saes.base_sae import BaseSAE
-from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
+from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig, TranscoderConfig
 from sae_bench.custom_saes.files import active_latents, empty_sae, fill, read_safetensors
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.errors import SAELoadError, UsageError
@@ -26,7 +26,6 @@ FORMAT, VERSION = "sae_bench", 1
 FOLDER_WEIGHTS, FOLDER_CONFIG = "sae.safetensors", "cfg.json"
 CLASSES: dict[str, Architecture] = {row.class_name: row for row in ARCHITECTURES.values() if row.saved}
 """Name of a class -> its row, for those that this format holds."""
-_CONFIG_FIELDS = frozenset(field.name for field in fields(CustomSAEConfig))
 
 
 def save_sae(
@@ -54,7 +53,9 @@ def save_sae(
     config: dict[str, Any] = {"format": FORMAT, "version": VERSION, "class": type(sae).__name__, "cfg": asdict(sae.cfg)}
     config["cfg"]["device"] = "cpu"
     if "k" in row.arguments:
-        config["k"], config["use_threshold"] = int(sae.state_dict()["k"]), bool(sae.use_threshold)
+        config["k"], config["use_threshold"] = int(sae.state_dict()["k"]), bool(getattr(sae, "use_threshold", False))
+    if "skip" in row.arguments:
+        config["skip"] = sae.W_skip is not None
     if metadata is not None:
         config["metadata"] = dict(metadata)
     tensors = {name: _on_disk(name, value, dtype) for name, value in sae.state_dict().items()}
@@ -89,13 +90,15 @@ def load_native(weights: Path, config: Mapping[str, Any], *, device: torch.devic
 def config_of(config: Mapping[str, Any], *, source: object) -> CustomSAEConfig:
     """The SAE's configuration in a JSON object of this format; unknown fields are ignored."""
     raw = config.get("cfg")
+    kind = TranscoderConfig if isinstance(raw, Mapping) and "hook_name_out" in raw else CustomSAEConfig
+    allowed = {field.name for field in fields(kind)}
     try:
-        known = {key: value for key, value in dict(raw or {}).items() if key in _CONFIG_FIELDS}
+        known = {key: value for key, value in dict(raw or {}).items() if key in allowed}
         if "seqpos_slice" in known:
             known["seqpos_slice"] = tuple(known["seqpos_slice"])  # JSON has lists only
         for name in ("d_in", "d_sae", "hook_layer"):
             known[name] = int(known[name])
-        return CustomSAEConfig(**known)
+        return kind(**known)
     except (KeyError, TypeError, ValueError) as error:
         raise SAELoadError(f"the JSON of '{source}' has an incomplete 'cfg': {error}.") from error
 
@@ -111,6 +114,9 @@ def _empty(row: Architecture, config: Mapping[str, Any], *, source: object) -> B
         hook_layer=cfg.hook_layer,
         k=active_latents(config.get("k"), cfg.d_sae, source=source) if "k" in row.arguments else None,
         use_threshold=bool(config.get("use_threshold")),
+        d_out=getattr(cfg, "d_out", None),
+        hook_name_out=getattr(cfg, "hook_name_out", None),
+        skip=bool(config.get("skip")),
     )
     sae.cfg = replace(cfg, dtype="float32", device="cpu")
     return sae

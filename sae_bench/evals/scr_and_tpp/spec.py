@@ -1,6 +1,6 @@
 """What SCR and TPP are: the declarations, which load nothing that computes."""
 
-from sae_bench.evals.base import Caveat, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.base import RECONSTRUCTION, Caveat, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.scr_and_tpp import eval_output as output
 from sae_bench.evals.scr_and_tpp.eval_config import ScrEvalConfig, TppEvalConfig
 from sae_bench.evals.scr_and_tpp.eval_output import scr_key, tpp_key
@@ -19,6 +19,7 @@ SCR_SPEC = EvalSpec(
     cost="one pass over the texts; probes once per model and hook, then about a second per SAE",
     given="these training texts",
     start=Lazy("sae_bench.evals.scr_and_tpp.evaluate:ScrJob"),
+    needs=frozenset({RECONSTRUCTION}),
     presets=PRESETS,
     resampled={"text_choice": "drawn"},
     embedded={"dataset_names": ["embedded/emotions_by_address"], "train_set_size": 700, "test_set_size": 176},
@@ -47,6 +48,7 @@ TPP_SPEC = EvalSpec(
     cost="one pass over the texts (those of sparse_probing); probes once per model and hook, then a second per SAE",
     given="these training texts",
     start=Lazy("sae_bench.evals.scr_and_tpp.evaluate:TppJob"),
+    needs=frozenset({RECONSTRUCTION}),
     presets=PRESETS,
     embedded={"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
     demo={

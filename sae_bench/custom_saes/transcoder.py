@@ -1,0 +1,128 @@
+"""Transcoders: they read activations at one hook and predict those at another (Dunefsky et al. 2024).
+
+`y = f @ W_dec + b_dec`, plus `x @ W_skip.T` for a skip transcoder (Paulo et al. 2025). Unlike in an SAE, `b_dec` is of
+the output and is not subtracted from the input. Shapes: N tokens, D d_in, O d_out, F latents.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sae_bench.custom_saes.base_sae import BaseSAE, affine, at_least_float32, frozen_zeros
+from sae_bench.custom_saes.batch_topk_sae import register_k
+from sae_bench.custom_saes.custom_sae_config import TranscoderConfig
+from sae_bench.custom_saes.interface import SparseCodes
+from sae_bench.custom_saes.topk_sae import largest
+
+
+class Transcoder(BaseSAE):
+    """ReLU transcoder: `f = relu(x @ W_enc + b_enc)`.
+
+    `decode` gives the part that the latents write; calling the transcoder adds the skip path.
+    """
+
+    architecture = "transcoder"
+    codes_only: str = ""
+    """Why its reconstruction means nothing, for one that is read for its codes; empty where it does."""
+    W_skip: nn.Parameter | None
+
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        model_name: str,
+        hook_layer: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        hook_name: str | None = None,
+        *,
+        d_out: int | None = None,
+        hook_name_out: str | None = None,
+        skip: bool = False,
+    ) -> None:
+        super().__init__(d_in, d_sae, model_name, hook_layer, device, dtype, hook_name)
+        d_out = d_in if d_out is None else d_out
+        self.W_dec = frozen_zeros(d_sae, d_out, device=device, dtype=dtype)
+        self.b_dec = frozen_zeros(d_out, device=device, dtype=dtype)
+        self.W_skip = frozen_zeros(d_out, d_in, device=device, dtype=dtype) if skip else None
+        known = vars(self.cfg)
+        if skip:
+            known["architecture"] = self.architecture.replace("transcoder", "skip_transcoder")
+        self.cfg = TranscoderConfig(**known, hook_name_out=hook_name_out or self.cfg.hook_name, d_out=d_out)
+
+    def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
+        return torch.relu(affine(x, self.W_enc, self.b_enc))
+
+    def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N O"]:
+        """Predictions of the activations at the output hook."""
+        decoded = self.decode(self.encode(x))
+        return decoded if self.W_skip is None else decoded + x @ self.W_skip.T
+
+
+class JumpReluTranscoder(Transcoder):
+    """JumpReLU transcoder (Gemma Scope): pre-activations that exceed a threshold per latent, as they are."""
+
+    architecture = "jumprelu_transcoder"
+    keeps_float32 = ("threshold",)
+
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        model_name: str,
+        hook_layer: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        hook_name: str | None = None,
+        *,
+        d_out: int | None = None,
+        hook_name_out: str | None = None,
+        skip: bool = False,
+    ) -> None:
+        super().__init__(
+            d_in, d_sae, model_name, hook_layer, device, dtype, hook_name,
+            d_out=d_out, hook_name_out=hook_name_out, skip=skip,
+        )  # fmt: skip
+        self.threshold = frozen_zeros(d_sae, device=device, dtype=at_least_float32(dtype))
+
+    def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
+        pre = affine(x, self.W_enc, self.b_enc)
+        return torch.where(pre > self.threshold, torch.relu(pre), 0)
+
+
+class TopKTranscoder(Transcoder):
+    """TopK transcoder (sparsify): the k largest of `relu(x @ W_enc + b_enc)` of each token."""
+
+    architecture = "topk_transcoder"
+    k: Tensor
+
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        k: int,
+        model_name: str,
+        hook_layer: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        hook_name: str | None = None,
+        *,
+        d_out: int | None = None,
+        hook_name_out: str | None = None,
+        skip: bool = False,
+    ) -> None:
+        super().__init__(
+            d_in, d_sae, model_name, hook_layer, device, dtype, hook_name,
+            d_out=d_out, hook_name_out=hook_name_out, skip=skip,
+        )  # fmt: skip
+        self.n_active = register_k(self, k, d_sae)
+
+    def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
+        dense_NF = self.encode_sparse(x.reshape(-1, x.shape[-1])).to_dense()
+        return dense_NF.view(*x.shape[:-1], dense_NF.shape[-1])
+
+    def encode_sparse(self, x_ND: Float[Tensor, "N D"]) -> SparseCodes:
+        """The k largest pre-activations of each token, negative ones as 0."""
+        return largest(affine(x_ND, self.W_enc, self.b_enc), self.n_active)
