@@ -144,7 +144,7 @@ class _Compared:
             alpha=alpha,
             n_comparisons=n_comparisons,
             target=detect if detect is not None else default_target(value_a, value_b),
-            detectable=_detectable(difference, alpha / n_comparisons),
+            detectable=_detectable(difference, alpha / n_comparisons, bounds_of(self.a, self.metric.path)),
             given=given_of(self.a) or given_of(self.b),
         )
         verdict = judge(difference, higher_is_better=self.metric.higher_is_better)
@@ -165,12 +165,16 @@ class _Compared:
         )  # fmt: skip
 
 
-def _detectable(difference: Difference, alpha: float) -> tuple[float, float, float] | None:
-    """The difference such runs find in 80 % of cases: the least that it may be, its estimate, and the most."""
+def _detectable(difference: Difference, alpha: float, bounds: Bounds) -> tuple[float, float, float] | None:
+    """The difference such runs find in 80 % of cases: the least that it may be, its estimate, and the most.
+
+    None is larger than the metric allows; all three at that size say that no difference would be found.
+    """
     if difference.noise is None or difference.p_value is None or difference.noise.standard_error == 0:
         return None
     low, high = power.range_of_detectable(difference.noise, alpha=alpha)
-    return low, power.detectable(difference.noise, alpha=alpha), high
+    most = math.inf if bounds[0] is None or bounds[1] is None else bounds[1] - bounds[0]
+    return min(low, most), min(power.detectable(difference.noise, alpha=alpha), most), min(high, most)
 
 
 def evidence_of(record: Record, path: str) -> Evidence:
@@ -307,7 +311,7 @@ def _finite(x: float, span: Bounds) -> float | None:
 
 def _say_rank(rows: Sequence[RankedSAE]) -> str:
     if not any(row.compared for row in rows):
-        return "no error bars: which is the best cannot be told"
+        return "too few units, or no values per seed and unit, to compare any two: which is the best cannot be told"
     if all(row.behind_low == 0 and row.behind_high == 0 for row in rows):
         return "the same for all in every seed and unit"
     possible = [row.sae for row in rows if row.could_be_best]

@@ -150,7 +150,7 @@ def say(difference: Difference, verdict: Verdict, standard: Standard, *, a: str,
         given = f", given {standard.given}" if standard.given else ""
         return f"{winner} is {word} by {number(abs(difference.effect))} ({number(low)} to {number(high)}){given}", None
     alone = difference.p_value is not None and difference.p_value <= standard.alpha
-    many = f" of {standard.n_comparisons} comparisons" if alone and standard.n_comparisons > 1 else ""
+    many = f", {standard.n_comparisons} comparisons allowed for" if alone and standard.n_comparisons > 1 else ""
     if standard.detectable is None:
         return f"inside the noise{many}: all {difference.n_units} units differ alike, but more are needed to tell", None
     if standard.detectable[1] <= standard.target:

@@ -226,7 +226,9 @@ def _legend(compared: Comparison) -> str:
 def _range(low: float | None, high: float | None) -> str:
     from sae_bench.analysis.verdicts import number
 
-    return "-" if low is None or high is None else f"{number(low)} to {number(high)}"
+    if low is None or high is None:
+        return "-"
+    return f"over {number(low)}" if 0 < low == high else f"{number(low)} to {number(high)}"
 
 
 def _show_left_out(compared: Comparison) -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sae_bench.analysis.comparison import compare
+from sae_bench.analysis.comparison import rank
 from sae_bench.report import payload
 from sae_bench.report.collect import Collected, collect
 from sae_bench.report.page import headline, render
 from sae_bench.report.sources import load_sources
 from sae_bench.report.write import write_report
+from sae_bench.results.statistics.multiple import behind_the_best
 from sae_bench.testing.synthetic_results import write_synthetic_results
 
 
@@ -53,19 +54,29 @@ def test_the_data_of_the_page(page: str, collected: Collected):
     assert headline(collected) == "8 SAEs · 2 evals · 3 seeds · synthetic-2b · blocks.12.hook_resid_post"
 
 
-def test_pairs_unpack_to_what_compare_says(page: str, collected: Collected, synthetic: Path):
+def test_pairs_unpack_to_what_the_ranking_says(page: str, collected: Collected, synthetic: Path):
+    """Verdicts, how far each SAE is behind the best, and p-values that go with them."""
     key = "sparse_probing|sae.sae_top_1_test_accuracy"
     number = [metric.key for metric in collected.metrics].index(key)
     blob = re.search(rf'id="pairs-{number}-0">([^<]+)<', page)[1]
     packed = np.frombuffer(zlib.decompress(base64.b64decode(blob)), dtype="<u2")
     p_C, half_C = packed.reshape(2, -1).astype(float)
-    pairs = list(combinations(range(8), 2))
-    for c in (0, 9, 20):
-        a, b = (collected.saes[place].name for place in pairs[c])
-        (wanted,) = compare(synthetic, a=a, b=b, metrics=[key.replace("|", r"\.")]).pairs
-        assert 10 ** (-p_C[c] / payload.P_SCALE) == pytest.approx(wanted.p_value, rel=1e-3, abs=1e-12)
-        half = 10 ** (half_C[c] / payload.HALF_SCALE - payload.HALF_SHIFT)
-        assert half == pytest.approx((wanted.ci_high - wanted.ci_low) / 2, rel=1e-3)
+    p_C = 10 ** (-p_C / payload.P_SCALE)
+    half_C = 10 ** (half_C / payload.HALF_SCALE - payload.HALF_SHIFT)
+    names = [collected.saes[place].name for place in range(8)]
+    (ranking,) = rank(synthetic, metrics=[key.replace("|", r"\.")]).rankings
+    of_name = {row.sae: row for row in ranking.saes}
+    scores_P = np.asarray([of_name[name].value for name in names])
+    half_PP = np.full((8, 8), np.nan)
+    half_PP[np.triu_indices(8, k=1)] = half_C
+    behind = behind_the_best(scores_P, np.fmin(half_PP, half_PP.T))
+    for place, name in enumerate(names):
+        row = of_name[name]
+        assert behind.low_P[place] == pytest.approx(row.behind_low, abs=1e-3 * half_C.max())
+        assert behind.high_P[place] == pytest.approx(row.behind_high, abs=1e-3 * half_C.max())
+        assert behind.could_be_best_P[place] == row.could_be_best
+    effect_C = np.asarray([scores_P[a] - scores_P[b] for a, b in combinations(range(8), 2)])
+    assert ((np.abs(effect_C) > half_C) == (p_C <= 0.05)).all()
 
 
 def test_details_unpack(page: str):

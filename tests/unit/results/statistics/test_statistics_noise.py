@@ -13,6 +13,7 @@ from sae_bench.results.statistics.noise import (
     noise_of,
     noise_of_difference,
     seeds_only,
+    skewness_of,
     take_apart,
 )
 from sae_bench.testing.simulated_samples import Design, runs_of_one, simulate
@@ -169,3 +170,18 @@ def test_a_document_that_every_draw_cuts_anew_is_drawn_once():
     noise = noise_of(take_apart(stack_draws(draws)))
     assert noise.units == pytest.approx(effect_C.var() / 60, rel=0.1)
     assert noise.seeds < 0.1 * noise.units
+
+
+def test_few_units_show_less_skewness_than_there_is():
+    """More is assumed, except where the range of the metric allows no more."""
+    rng = np.random.default_rng(0)
+    skewed = Samples.of_equal_units(
+        torch.from_numpy(np.exp(rng.standard_normal((1, 20)))), unit="u", key="k", random=False
+    )
+    parts = take_apart(skewed)
+    seen = float((parts.cubes_U * parts.unit_U**3).sum() / np.square(parts.unit_U).sum())
+    assert skewness_of(parts).slope == pytest.approx((1 + 8.5 / 20) * seen)
+    answers = torch.tensor([[1.0] * 18 + [0.0] * 2])
+    wrong = take_apart(Samples.of_equal_units(answers, unit="u", key="k", random=False))
+    assert skewness_of(wrong, (0.0, 1.0)).slope == pytest.approx((1 - 2 * 0.9) / 20, rel=0.06)  # Wilson's own
+    assert abs(skewness_of(wrong).slope) > 0.055

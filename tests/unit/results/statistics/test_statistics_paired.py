@@ -182,6 +182,38 @@ def test_no_p_value_is_smaller_than_the_texts_that_differ_can_carry():
     assert p == pytest.approx(found.p_value)
 
 
+def graded(rng: np.random.Generator, shift: float, n: int = 9) -> Evidence:
+    """One value per document, on no grid."""
+    values = torch.from_numpy(shift + rng.standard_normal((1, n))).float()
+    return Evidence(float(values.mean()), (), (), Samples.of_equal_units(values, unit="row", key="k", random=False))
+
+
+def test_graded_differences_are_held_to_students_t():
+    """Nine documents of losses that all speak for one SAE: how much they vary says more than nine signs (0.0039)."""
+    rng = np.random.default_rng(0)
+    a, b = graded(rng, 40.0), graded(rng, 0.0)
+    found = difference(a, b)
+    assert a.samples is not None
+    assert b.samples is not None
+    differences = (a.samples.values_SU - b.samples.values_SU)[0].double().numpy()
+    expected = stats.ttest_1samp(differences, 0.0).pvalue
+    assert found.p_value == pytest.approx(max(1.1 * expected, 1e-12), rel=1e-3)
+    assert pairwise([a, b]).p_C == pytest.approx([found.p_value])
+
+
+@pytest.mark.parametrize("case", ["ties", "zeros"])
+def test_differences_on_a_grid_are_held_to_their_signs(case: str):
+    """As large, but four of nine alike, or 0."""
+    rng = np.random.default_rng(0)
+    a, b = graded(rng, 40.0), graded(rng, 0.0)
+    assert a.samples is not None
+    assert b.samples is not None
+    values_SU = a.samples.values_SU.clone()
+    values_SU[0, :4] = b.samples.values_SU[0, :4] + (40.0 if case == "ties" else 0.0)
+    found = difference(replace(a, samples=replace(a.samples, values_SU=values_SU)), b)
+    assert found.p_value >= 2.0 ** (-8 if case == "ties" else -4)
+
+
 def test_all_right_against_all_wrong_is_a_share_with_an_exact_bound():
     a, b = right_or_wrong("1" * 20, random=False), right_or_wrong("0" * 20, random=False)
     found = difference(a, b, bounds=(0.0, 1.0))
