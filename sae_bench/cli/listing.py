@@ -81,9 +81,9 @@ def _evals() -> Listing:
 
 
 def _saes() -> Listing:
-    from sae_bench.custom_saes.listing import BASELINES, SPEC_FORMS, embedded_saes
+    from sae_bench.custom_saes.listing import BASELINES, DERIVED_BASELINES, SPEC_FORMS, embedded_saes
 
-    rows = [(f"baseline:{name}", "", "") for name in BASELINES]
+    rows = [(f"baseline:{name}", "", "") for name in (*BASELINES, *DERIVED_BASELINES.values())]
     rows += [(f"embedded:{sae.name}", sae.hook, sae.model) for sae in embedded_saes()]
     rows += _sae_lens() if importlib.util.find_spec("sae_lens") else []
     rows += [(form, "", "") for scheme, form in SPEC_FORMS.items() if scheme not in ("embedded", "baseline")]

@@ -100,8 +100,17 @@ Examples:
     help="YAML file that declares datasets of one's own; repeat for several.",
 )
 @click.option("--hook", help="Where baselines sit, e.g. blocks.8.hook_resid_post; by default where the other SAEs sit.")
+@click.option("--pca-corpus", default="embedded_train", show_default=True, help="Corpus that baselines are fitted to.")
 @click.option(
-    "--pca-corpus", default="embedded_train", show_default=True, help="Corpus that baseline:pca is fitted to."
+    "--nulls",
+    is_flag=True,
+    help="Evaluate three null baselines of every SAE too: random_l0_matched, permuted_decoder, frozen_encoder.",
+)
+@click.option(
+    "--ladder",
+    multiple=True,
+    metavar="SPEC",
+    help="SAE spec of the snapshots of one training run: evaluated and marked in their order; repeat for several runs.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:<i> or mps.")
 @click.option(
@@ -143,6 +152,11 @@ def run(context: click.Context, /, request_file: Path | None, **options: Any) ->
       gemma_scope:<repo>:<path>                path:<dir or .safetensors>
       baseline:identity|pca|random|zero        embedded:<name regex>
       python:<module>:<callable>
+    \b
+    or a baseline that is made from other SAEs:
+      baseline:random_l0_matched(<spec>)       baseline:permuted_decoder(<spec>)
+      baseline:frozen_encoder(<spec or L0>)    baseline:best_k(<spec>,<k>)
+      baseline:degraded(<spec>,<kind>[,<level>])
     """
     from sae_bench.cli.evaluation import evaluate_and_show
     from sae_bench.run.request import RunRequest

@@ -12,12 +12,36 @@ SUITE = Path(__file__).resolve().parent / "embedded_suite"
 BASELINES = ("identity", "pca", "random", "zero")
 """Names of the baselines: `baseline:<name>`."""
 
+DERIVED_BASELINES: dict[str, str] = {
+    "random_l0_matched": "random_l0_matched(<SAE spec>)",
+    "permuted_decoder": "permuted_decoder(<SAE spec>)",
+    "frozen_encoder": "frozen_encoder(<SAE spec or L0>)",
+    "best_k": "best_k(<SAE spec>,<k>)",
+    "degraded": "degraded(<SAE spec>,<kind>[,<level>])",
+}
+"""Name of a baseline that is made from an SAE -> its form after `baseline:`."""
+
+NULLS = ("random_l0_matched", "permuted_decoder", "frozen_encoder")
+"""The baselines that `--nulls` adds for every SAE of a run."""
+
+DEGRADING: dict[str, str] = {
+    "decoder_noise": "decoder rows turned towards random directions",
+    "encoder_noise": "encoder columns turned towards random directions",
+    "dead": "a share of the latents never fires",
+    "merged": "a share of the latents is merged in pairs",
+    "permuted": "a share of the decoder rows changes places",
+}
+"""Ways to make an SAE worse, of which `degraded` takes one."""
+
+LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0)
+"""The levels of a ladder, from the SAE itself on."""
+
 SPEC_FORMS: dict[str, str] = {
     "sae_lens": "sae_lens:<release regex>:<id regex>",
     "dictionary_learning": "dictionary_learning:<hub repository or directory>",
     "gemma_scope": "gemma_scope:<hub repository or directory>:<path of params.npz>",
     "path": "path:<directory or .safetensors file>",
-    "baseline": "baseline:identity|pca|random|zero[@<hook name>]",
+    "baseline": "baseline:identity|pca|random|zero[@<hook name>] or baseline:" + "|".join(DERIVED_BASELINES.values()),
     "embedded": "embedded:<name regex>",
     "python": "python:<module>:<callable>",
 }

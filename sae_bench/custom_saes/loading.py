@@ -16,7 +16,7 @@ import torch
 from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import HALF_PRECISION, check_finite, output_hook, weights, writes_elsewhere
-from sae_bench.custom_saes.spec import LoadContext, SAEHandle
+from sae_bench.custom_saes.spec import LoadContext, Rung, SAEHandle
 from sae_bench.errors import SAEMismatchError, UsageError, no_exit
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.aliases import same_model
@@ -36,6 +36,7 @@ class Member:
             unit-norm, say).
         file_weights: its weights before they were cast to half precision, on the CPU; None if they were not.
         fingerprint: which SAE it is.
+        rung: its place among several SAEs whose order is known.
     """
 
     release: str
@@ -45,6 +46,7 @@ class Member:
     warnings: tuple[str, ...] = ()
     file_weights: Any = field(default=None, repr=False)
     fingerprint: str = ""
+    rung: Rung | None = None
 
     @property
     def hook_name_out(self) -> str:
@@ -130,7 +132,7 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
     at = dataclasses.replace(context, lm=lm, hook_name=hook)
     narrows = context.dtype in HALF_PRECISION
     with no_exit(handle.name):
-        wide = dataclasses.replace(at, device=torch.device("cpu"), dtype=torch.float32)
+        wide = dataclasses.replace(at, device=torch.device("cpu"), dtype=torch.float32, cast_afterwards=True)
         told = None if handle.fingerprint is None else handle.fingerprint(at)
         sae = handle.load(wide if narrows else at)
         identity = told or fingerprint.of_weights(sae)
@@ -172,7 +174,25 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
     if hasattr(sae, "to") and (narrows or sae.W_dec.dtype != context.dtype):
         with no_exit(handle.name):
             sae = sae.to(device=context.device, dtype=context.dtype) or sae
-    return Member(handle.release, handle.sae_id, sae, hook, tuple(warnings), original_weights, identity)
+    rung = None if handle.rung is None else placed_on_ladder(handle.rung, sae.cfg, handle.name)
+    return Member(handle.release, handle.sae_id, sae, hook, tuple(warnings), original_weights, identity, rung)
+
+
+def placed_on_ladder(rung: Rung, cfg: Any, name: str) -> Rung:
+    """The rung with its value: the number of tokens that a snapshot was trained on, if it has none yet.
+
+    Raises:
+        SAEMismatchError: the SAE's configuration does not say that number.
+    """
+    if rung.value is not None:
+        return rung
+    tokens = getattr(cfg, rung.by, None)
+    if isinstance(tokens, bool) or not isinstance(tokens, int | float) or tokens < 0:
+        raise SAEMismatchError(
+            f"'{name}' is to be a snapshot of a training run, and its configuration does not say how many tokens it "
+            f"was trained on (cfg.{rung.by} is {tokens!r}). Next: write it there, or give the SAE with --sae."
+        )
+    return dataclasses.replace(rung, value=float(tokens))
 
 
 def _check_output(sae: Any, name: str, lm: LanguageModel) -> None:
@@ -195,7 +215,7 @@ def identify(handle: SAEHandle, context: LoadContext) -> tuple[str, str | None]:
     at = dataclasses.replace(context, hook_name=handle.hook_name or context.hook_name)
     with no_exit(handle.name):
         if handle.fingerprint is not None:
-            placed_by_run = handle.release == "baseline" or not handle.hook_name
+            placed_by_run = handle.placed_by_run or not handle.hook_name
             return handle.fingerprint(at), at.hook_name if placed_by_run else None
         sae = handle.load(dataclasses.replace(at, device=torch.device("cpu"), dtype=torch.float32))
     return fingerprint.of_weights(sae), getattr(sae.cfg, "hook_name", None) or at.hook_name

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,6 +29,10 @@ _LOADERS: dict[str, str] = {
 }
 
 
+BASELINE = "baseline"
+"""Scheme and release of what SAEs are measured against."""
+
+
 @dataclass(frozen=True)
 class LoadContext:
     """Where and for what an SAE is loaded."""
@@ -38,10 +43,27 @@ class LoadContext:
     hook_name: str | None = None
     """Where baselines sit: they have no hook of their own."""
     activations: Callable[[str], Iterator[Tensor]] | None = None
-    """Gives batches (N, D) of corpus activations at a hook, for the PCA baseline."""
+    """Gives batches (N, D) of corpus activations at a hook, for baselines that are fitted to text."""
     data_dir: Path | None = None
     corpus: str = ""
     """Where those activations come from."""
+    cast_afterwards: bool = False
+    """Whether what is loaded will be cast in place, so that it has to be nobody else's."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """That an SAE is one of several whose order is known.
+
+    Attributes:
+        ladder: name of the several.
+        by: what orders them: `level` (of degrading: lower is better) or `training_tokens` (higher is better).
+        value: its place in that; None where only loading tells.
+    """
+
+    ladder: str
+    by: Literal["level", "training_tokens"]
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +80,14 @@ class SAEHandle:
     """Tells without loading which SAE it is (see `custom_saes.fingerprint`); None where only its weights do."""
     fixed_dtype: str | None = None
     """The dtype of an SAE that cannot be cast."""
+    parent: SAEHandle | None = None
+    """The SAE that a baseline is made from."""
+    rung: Rung | None = None
+
+    @property
+    def placed_by_run(self) -> bool:
+        """Whether it sits where the run says: a baseline, unless it is made from an SAE that has a place."""
+        return self.release == BASELINE if self.parent is None else self.parent.placed_by_run
 
     @property
     def name(self) -> str:

@@ -66,9 +66,11 @@ def _facts(record: Record) -> SAEFacts:
 
 def architecture_of(config: Mapping[str, Any], release: str, sae_id: str) -> str:
     """The kind of SAE, by one name for all the ways in which configurations and names say it."""
-    if release == "baseline" and sae_id.split("@")[0].split("_")[0] in BASELINES:
-        return sae_id.split("@")[0].split("_")[0]
     name = _text(config.get("architecture")) or ""
+    if release == "baseline":
+        named = (name, sae_id.split("(")[0], sae_id.split("@")[0].split("_")[0])
+        if any(part in BASELINES for part in named):
+            return next(part for part in named if part in BASELINES)
     key = name.lower().replace("-", "_").replace(" ", "_")
     key = NAMES.get(key, key)
     if "panneal" in release.lower() or "p_anneal" in sae_id.lower():

@@ -73,13 +73,13 @@ def evaluate(
         settings: eval -> setting -> value, over the preset; or eval -> its whole configuration.
         seeds: number of seeds; scores are means over them.
         listener: told how the run goes.
-        options: any other field of `RunRequest`, and `llm_dtype` and `hook`.
+        options: any other field of `RunRequest`, and `llm_dtype`, `hook` and `ladder`.
     Returns:
         the files that were written and those that were there, and what failed.
     Raises:
         SAEBenchError: something is wrong or missing; nothing has been written then.
     """
-    of_target = {key: options.pop(key) for key in ("llm_dtype", "hook") if key in options}
+    of_target = {key: options.pop(key) for key in ("llm_dtype", "hook", "ladder") if key in options}
     with borrowed(model) as lm:
         request = RunRequest.of(
             targets=[{"model": lm, "saes": handles_of(saes), **of_target}],
@@ -144,6 +144,7 @@ def _parts(request: RunRequest) -> Iterator[_Part]:
     """The targets with their SAEs known; one without a model becomes one per model that its SAEs name."""
     for target in request.targets:
         handles = planning.resolve_saes(target.saes, data_dir=request.data_dir)
+        handles = planning.on_ladders(handles, target.ladder, data_dir=request.data_dir)
         by_model: dict[LanguageModel | str, list[SAEHandle]] = {}
         for handle in handles:
             model = target.model or handle.model_name
@@ -153,7 +154,7 @@ def _parts(request: RunRequest) -> Iterator[_Part]:
                 )
             by_model.setdefault(model, []).append(handle)
         for model, of_model in by_model.items():
-            placed = planning.place_baselines(of_model, target.hook)
+            placed = planning.place_baselines(planning.with_nulls(of_model, nulls=request.nulls), target.hook)
             yield _Part(model, placed, target, target.output_folder or request.output_folder)
 
 

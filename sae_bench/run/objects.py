@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sae_bench.custom_saes.spec import LoadContext, SAEHandle, check_shapes
 from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.language_models import LanguageModel, resolve_device
 from sae_bench.language_models.load import DTYPES
-from sae_bench.run.planning import place_baselines, resolve_saes
+from sae_bench.run.planning import load_context, place_baselines, resolve_saes
 
 GivenModel = LanguageModel | str | tuple[Any, Any]
 """A model's name, a model of this package, or a transformers model with its tokenizer."""
@@ -66,7 +67,7 @@ def object_handle(name: str, sae: Any) -> SAEHandle:
     check_shapes(sae, name)
 
     def load(context: LoadContext) -> Any:
-        if _is_usable_as_it_is(sae, context):
+        if not context.cast_afterwards and _is_usable_as_it_is(sae, context):
             return sae
         own = copy.deepcopy(sae)
         move = getattr(own, "to", None)
@@ -110,6 +111,9 @@ def load_saes(
     if dtype not in DTYPES:
         raise UnknownNameError("dtype", dtype, DTYPES)
     context = LoadContext(target, DTYPES[dtype], lm=model, hook_name=hook, data_dir=mirror)
+    if model is not None:
+        of_run = load_context(model, hook=hook, data_dir=mirror)
+        context = replace(of_run, device=target, dtype=DTYPES[dtype])
     names = (specs,) if isinstance(specs, str) else tuple(specs)
     handles = place_baselines(resolve_saes(names, data_dir=mirror), hook)
     return {f"{handle.release}:{handle.sae_id}": handle.load(context) for handle in handles}

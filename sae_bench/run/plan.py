@@ -13,9 +13,6 @@ from sae_bench.evals.base import EvalSpec
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.model import BaseEvalConfig, own_copy
 
-BASELINE = "baseline"
-"""Release of the SAEs that need a hook from the run."""
-
 
 @dataclass(frozen=True)
 class EvalRequest:

@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sae_bench.custom_saes.spec import LoadContext, SAEHandle, resolve_spec
+from sae_bench.custom_saes.derived.calibration import RememberedActivations
+from sae_bench.custom_saes.derived.grammar import innermost_scheme
+from sae_bench.custom_saes.derived.handles import nulls_of
+from sae_bench.custom_saes.spec import LoadContext, Rung, SAEHandle, resolve_spec
 from sae_bench.datasets import load_corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.errors import UnknownNameError, UsageError
@@ -108,10 +111,34 @@ def resolve_saes(specs: Sequence[SAEHandle | str], *, data_dir: Path | None = No
         if isinstance(spec, SAEHandle):
             handles[f"object {id(spec)}", spec.release, spec.sae_id] = spec
             continue
-        scheme = spec.partition(":")[0]
+        scheme = innermost_scheme(spec)
         for handle in resolve_spec(spec, data_dir=data_dir):
             handles.setdefault((scheme if scheme in NAMED_ONCE else spec, handle.release, handle.sae_id), handle)
     return list(handles.values())
+
+
+def with_nulls(handles: Sequence[SAEHandle], *, nulls: bool) -> list[SAEHandle]:
+    """The SAEs and, if they are asked for, the null baselines of each."""
+    return [*handles, *(nulls_of(handles) if nulls else [])]
+
+
+def on_ladders(
+    handles: Sequence[SAEHandle], ladders: Sequence[str], *, data_dir: Path | None = None
+) -> list[SAEHandle]:
+    """The SAEs, those that a ladder's spec names marked as snapshots of one training run.
+
+    Args:
+        handles: of the run.
+        ladders: specs, each of the snapshots of one training run.
+        data_dir: as for `resolve_spec`.
+    """
+    ladder_of = {h.name: spec for spec in ladders for h in resolve_saes([spec], data_dir=data_dir)}
+    return [
+        dataclasses.replace(handle, rung=Rung(ladder_of[handle.name], "training_tokens"))
+        if handle.name in ladder_of
+        else handle
+        for handle in handles
+    ]
 
 
 def resolve_config(
@@ -156,7 +183,7 @@ def place_baselines(handles: Sequence[SAEHandle], hook: str | None) -> list[SAEH
     hooks = [hook] if hook else sorted({h.hook_name for h in handles if h.hook_name})
     placed: list[SAEHandle] = []
     for handle in handles:
-        if handle.release != "baseline" or handle.hook_name is not None or not hooks:
+        if not handle.placed_by_run or handle.hook_name is not None or not hooks:
             placed.append(handle)
             continue
         for name in hooks:
@@ -183,7 +210,7 @@ def load_context(
         hook_name=hook,
         data_dir=data_dir,
         corpus=pca_corpus,
-        activations=lambda name: corpus_activations(lm, name, pca_corpus, data_dir=data_dir),
+        activations=RememberedActivations(lambda name: corpus_activations(lm, name, pca_corpus, data_dir=data_dir)),
     )
 
 

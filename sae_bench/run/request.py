@@ -10,7 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import PrerequisiteError, UnknownNameError, UsageError
@@ -32,7 +41,7 @@ MAX_SEEDS = 1000
 LAST_SEED = 2**32 - 1 - MAX_SEEDS
 """Generators of random numbers take 32 bits, and later seeds follow the first."""
 _JUDGE_FIELDS = ("judge", "judge_model", "judge_base_url")
-_PLACES = ("model", "saes", "llm_dtype", "hook")
+_PLACES = ("model", "saes", "ladder", "llm_dtype", "hook")
 """What a request file says at its top if it has one model, and under `models` for each of several."""
 
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -54,6 +63,19 @@ class Target(BaseModel):
     llm_dtype: str = Field(default="auto", description="dtype in which the model is loaded.")
     hook: str | None = Field(default=None, description="Where SAEs without a hook of their own sit.")
     output_folder: Path | None = Field(default=None, description="Results of this model go here.")
+    ladder: tuple[str, ...] = Field(
+        default=(), description="SAE specs, each of the snapshots of one training run; added to the SAEs."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_ladders(cls, values: Any) -> Any:
+        """The SAEs of ladders are SAEs of the run."""
+        both = [values.get(name) or () for name in ("ladder", "saes")] if isinstance(values, Mapping) else []
+        if not any(both) or not all(isinstance(one, str | list | tuple) for one in both):
+            return values
+        ladder, saes = ((one,) if isinstance(one, str) else tuple(one) for one in both)
+        return {**values, "ladder": ladder, "saes": (*saes, *(spec for spec in ladder if spec not in saes))}
 
     @field_validator("saes", mode="before")
     @classmethod
@@ -93,7 +115,12 @@ class RunRequest(BaseModel):
     folder_per_eval: bool = Field(default=True, description="Whether each eval has a folder of its own there.")
     data_dir: Path | None = Field(default=None, description="Mirror of hub repositories, <dir>/<org>/<name>.")
     dataset_files: tuple[Path, ...] = Field(default=(), description="YAML files that declare datasets.")
-    pca_corpus: str = Field(default=EMBEDDED_PCA_CORPUS, description="Corpus that baseline:pca is fitted to.")
+    pca_corpus: str = Field(default=EMBEDDED_PCA_CORPUS, description="Corpus that baselines are fitted to.")
+    nulls: bool = Field(
+        default=False,
+        description="Whether the null baselines of every SAE are evaluated too: random_l0_matched, "
+        "permuted_decoder, frozen_encoder.",
+    )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:<i> or mps.")
     sae_dtype: str = Field(default="auto", description="dtype of the SAEs; auto is the model's.")
     batch_tokens: int | None = Field(default=None, ge=1, description="Padded tokens that the model reads at once.")
@@ -145,18 +172,21 @@ class RunRequest(BaseModel):
         given = dict(flags)
         specs, files = given.pop("sae_specs", ()), given.pop("settings_files", ())
         texts = given.pop("settings", ())
-        of_target: dict[str, Any] = {key: given.pop(key) for key in ("model", "llm_dtype", "hook") if key in given}
+        of_target: dict[str, Any] = {
+            key: given.pop(key) for key in ("model", "llm_dtype", "hook", "ladder") if key in given
+        }
+        of_target = {key: value for key, value in of_target.items() if value != ()}
         if specs:
             of_target["saes"] = specs
         values = {} if request_file is None else _read_file(request_file)
         values |= given
         targets: Sequence[Mapping[str, Any]] = values.get("targets") or ({},)
-        if len(targets) > 1 and {"model", "saes"} & of_target.keys():
-            raise UsageError(f"'{request_file}' names {len(targets)} models; --model and --sae go with one alone.")
+        if len(targets) > 1 and {"model", "saes", "ladder"} & of_target.keys():
+            raise UsageError(f"'{request_file}' names {len(targets)} models; --model, --sae and --ladder go with one.")
         values["targets"] = [{**target, **of_target} for target in targets]
         for target in values["targets"]:
             for key, flag in (("model", "--model"), ("saes", "--sae")):
-                if not target.get(key):
+                if not target.get(key) and not (key == "saes" and target.get("ladder")):
                     raise UsageError(f"Missing option '{flag}'. Next: add it, or name it in a file for --request.")
         request = cls.of(**{**values, "settings": values.get("settings", {})})
         names = [spec.name for spec in request.specs()]

@@ -19,7 +19,7 @@ from sae_bench.errors import HookError, ResultError, SAEMismatchError, UsageErro
 from sae_bench.evals.base import EvalContext, EvalSpec, Job
 from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run.pending import find_pending
-from sae_bench.run.plan import BASELINE, EvalRequest, RunPlan, RunSummary
+from sae_bench.run.plan import EvalRequest, RunPlan, RunSummary
 from sae_bench.run.resampled import start_resampled
 from sae_bench.run.writing import ResultWriter
 
@@ -72,7 +72,7 @@ class _Run:
         usable = []
         for handle in handles:
             hook = handle.hook_name or self.plan.load_context.hook_name
-            if hook is None and handle.release == BASELINE:
+            if hook is None and handle.placed_by_run:
                 raise UsageError(
                     f"the baseline '{handle.sae_id}' has no place in the model. Next: name a hook, e.g. --hook "
                     f"blocks.{self.plan.lm.n_layers // 3}.hook_resid_post, or choose it beside an SAE that has one."

@@ -8,6 +8,7 @@ import traceback
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from sae_bench.atomic import write_text_atomically
@@ -72,7 +73,7 @@ class ResultWriter:
             sae_lens_id=member.sae_id,
             sae_lens_release_id=member.release,
             sae_lens_version=sae_lens_version(),
-            sae_cfg_dict=config_as_dict(member.sae.cfg),
+            sae_cfg_dict=config_as_dict(member.sae.cfg) | _ladder(member),
             eval_result_unstructured=scores.unstructured,
             provenance=provenance,
             seed_results=scores.seed_results,
@@ -138,6 +139,14 @@ class ResultWriter:
     def _tell(self) -> None:
         asked = len(self.plan.evals) * len(self.plan.handles)
         self.plan.on_result(len(self.summary.results), len(self.summary.failures), asked)
+
+
+def _ladder(member: Member) -> dict[str, Any]:
+    """Where an SAE stands among several whose order is known."""
+    if member.rung is None:
+        return {}
+    better = "lower" if member.rung.by == "level" else "higher"
+    return {"ladder": {**asdict(member.rung), "better": better}}
 
 
 def _beyond_training(member: Member, config: BaseEvalConfig) -> list[str]:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.derived.grammar import is_derived
+from sae_bench.custom_saes.derived.handles import resolve_derived
 from sae_bench.custom_saes.files import layer_of
 from sae_bench.custom_saes.identity_sae import IdentitySAE, ZeroSAE
+from sae_bench.custom_saes.listing import DERIVED_BASELINES
 from sae_bench.custom_saes.loading import hook_width
 from sae_bench.custom_saes.pca_sae import fit_pca
 from sae_bench.custom_saes.random_sae import RandomSAE
@@ -21,11 +24,13 @@ RANDOM_EXPANSION = 4
 RANDOM_K = 32
 
 
-def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:  # noqa: ARG001 (one signature for all)
-    """The baseline `<name>[@<hook name>]`."""
+def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
+    """The baseline `<name>[@<hook name>]`, or those that are made from other SAEs."""
+    if is_derived(rest):
+        return resolve_derived(rest, data_dir=data_dir)
     name, at, hook_name = rest.partition("@")
     if name not in _BUILDERS:
-        raise UnknownNameError("baseline", name, _BUILDERS)
+        raise UnknownNameError("baseline", name, [*_BUILDERS, *DERIVED_BASELINES])
     if at and not hook_name:
         raise malformed(f"baseline:{rest}", "baseline")
     if hook_name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import os
@@ -51,11 +52,11 @@ def _handle(name: str, sae: Any) -> SAEHandle:
 
     def load(context: LoadContext) -> Any:
         identify()  # before it is moved, cast or folded
-        move = getattr(sae, "to", None)
-        if move is None:
+        if not hasattr(sae, "to"):
             return sae
-        moved = move(device=context.device, dtype=context.dtype)
-        return sae if moved is None else moved
+        own = copy.deepcopy(sae)  # baselines that are made from it load it again, as the function gave it
+        moved = own.to(device=context.device, dtype=context.dtype)
+        return own if moved is None else moved
 
     hook_name, model_name = getattr(cfg, "hook_name", None), getattr(cfg, "model_name", None)
     return SAEHandle(

@@ -1,0 +1,152 @@
+"""What baselines learn from text: a sample's activations, read once, and what an encoder makes of them.
+
+Shapes: N tokens, D d_in, F latents, K active latents per token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_tokens
+from sae_bench.custom_saes.spec import LoadContext
+from sae_bench.errors import SAEMismatchError, UsageError
+
+_CODES_AT_ONCE = 1 << 26
+"""Entries of a block of dense codes."""
+_RIDGE = 0.1
+_FEWEST_TOKENS = 2
+
+
+class RememberedActivations:
+    """Activations of a sample of text at any hook; the model reads the sample once per hook.
+
+    Args:
+        read: gives batches (N, D) of the sample's activations at a hook.
+    """
+
+    def __init__(self, read: Callable[[str], Iterator[Float[Tensor, "_ D"]]]) -> None:
+        self._read = read
+        self._batches: dict[str, list[Tensor]] = {}
+
+    def __call__(self, hook: str) -> Iterator[Float[Tensor, "_ D"]]:
+        if hook not in self._batches:
+            self._batches[hook] = [batch.cpu() for batch in self._read(hook)]
+        yield from self._batches[hook]
+
+
+class Sample:
+    """The calibration sample of a run at one hook, in float32.
+
+    Args:
+        context: of the run whose model reads the sample.
+        hook: where its activations are taken.
+        device: where they are worked with.
+    Raises:
+        UsageError: the run has no text to give.
+    """
+
+    def __init__(self, context: LoadContext, hook: str, device: torch.device) -> None:
+        if context.activations is None:
+            raise UsageError(
+                "this baseline is made with activations of a model, and none is at hand. Next: give the model too."
+            )
+        self._batches = [batch for batch in context.activations(hook) if len(batch)]
+        self._device = device
+        self.n_tokens = sum(len(batch) for batch in self._batches)
+        if self.n_tokens < _FEWEST_TOKENS:
+            raise UsageError(
+                f"the corpus that baselines are fitted to gives {self.n_tokens} tokens. Next: --pca-corpus."
+            )
+
+    def blocks(self, d_sae: int) -> Iterator[Float[Tensor, "_ D"]]:
+        """Its tokens in blocks whose codes of `d_sae` latents fit into memory."""
+        for batch in self._batches:
+            for block in batch.split(max(1, _CODES_AT_ONCE // d_sae)):
+                yield block.to(self._device, torch.float32)
+
+    def mean(self) -> Float[Tensor, " D"]:
+        """The mean activation."""
+        return (sum(batch.double().sum(0) for batch in self._batches) / self.n_tokens).float().to(self._device)  # type: ignore[union-attr]
+
+
+@torch.no_grad()
+def mean_l0(sae: SAE, sample: Sample) -> float:
+    """Active latents per token of an SAE; active is what is not 0."""
+    active = 0
+    for codes in _codes(sae, sample):
+        active += int((_values(codes) != 0).sum())
+    return active / sample.n_tokens
+
+
+@torch.no_grad()
+def mean_activity(sae: SAE, sample: Sample) -> Float[Tensor, " F"]:
+    """How much each latent takes part in reconstructions: mean |f| over tokens times the length of its decoder row."""
+    total_F = torch.zeros(int(sae.cfg.d_sae), dtype=torch.float64, device=sae.W_dec.device)
+    for codes in _codes(sae, sample):
+        if isinstance(codes, Tensor):
+            total_F += codes.double().abs().sum(0)
+        else:
+            total_F.index_add_(0, codes.indices_NK.flatten(), codes.values_NK.double().abs().flatten())
+    return (total_F / sample.n_tokens * sae.W_dec.double().norm(dim=1)).float()
+
+
+@torch.no_grad()
+def threshold_for(l0: float, W_enc_DF: Float[Tensor, "D F"], b_enc_F: Float[Tensor, " F"], sample: Sample) -> float:
+    """The threshold that `l0` pre-activations per token exceed, on the sample.
+
+    Args:
+        l0: active latents per token that are wanted.
+        W_enc_DF, b_enc_F: of the encoder.
+    Raises:
+        SAEMismatchError: so many pre-activations are not above 0.
+    """
+    n_above = round(l0 * sample.n_tokens)
+    largest = W_enc_DF.new_empty(0)
+    for x_ND in sample.blocks(W_enc_DF.shape[1]):
+        pre = torch.addmm(b_enc_F, x_ND, W_enc_DF).flatten()
+        candidates = torch.cat([largest, pre[pre > largest[-1]] if len(largest) > n_above else pre])
+        largest = candidates.topk(min(n_above + 1, len(candidates))).values  # sorted: the last one is the threshold
+    threshold = float(largest[-1])
+    if n_above < 1 or len(largest) <= n_above or threshold < 0:
+        raise SAEMismatchError(
+            f"a random encoder of {W_enc_DF.shape[1]} latents cannot have {l0:.4g} active ones per token: it has more "
+            "than 0 and about half of them at most. Baselines that match L0 are for sparse SAEs."
+        )
+    return threshold
+
+
+@torch.no_grad()
+def ridge_decoder(sae: SAE, sample: Sample) -> tuple[Float[Tensor, "F D"], Float[Tensor, " D"]]:
+    """Decoder and bias that reconstruct the sample best from an SAE's codes, by ridge regression.
+
+    The penalty is a tenth of the mean variance of a code, per token; the bias bears none. Latents that never fire get a
+    row of zeros.
+    """
+    n_latents, d_in = sae.W_dec.shape
+    gram_FF = torch.zeros(n_latents, n_latents, device=sae.W_dec.device)
+    target_FD = torch.zeros(n_latents, d_in, device=sae.W_dec.device)
+    total_F = torch.zeros(n_latents, device=sae.W_dec.device)
+    mean_D = sample.mean()
+    for x_ND in sample.blocks(n_latents):
+        f_NF = sae.encode(x_ND)
+        gram_FF += f_NF.T @ f_NF
+        target_FD += f_NF.T @ (x_ND - mean_D)
+        total_F += f_NF.sum(0)
+    mean_F = total_F / sample.n_tokens
+    gram_FF -= sample.n_tokens * torch.outer(mean_F, mean_F)
+    gram_FF.diagonal().add_(_RIDGE * gram_FF.diagonal().mean())
+    W_dec_FD = torch.cholesky_solve(target_FD, torch.linalg.cholesky(gram_FF))
+    return W_dec_FD, mean_D - mean_F @ W_dec_FD
+
+
+def _codes(sae: SAE, sample: Sample) -> Iterator[SparseCodes | Tensor]:
+    for x_ND in sample.blocks(int(sae.cfg.d_sae)):
+        yield encode_tokens(sae, x_ND)
+
+
+def _values(codes: SparseCodes | Tensor) -> Tensor:
+    return codes if isinstance(codes, Tensor) else codes.values_NK
