@@ -214,7 +214,7 @@ _ROWS = (
     Architecture("random_l0_matched", "Random, L0 matched", "#8d99ae", "triangle-ne", "2", is_baseline=True),
     Architecture("permuted_decoder", "Decoder permuted", "#b08968", "triangle-sw", "3", is_baseline=True),
     Architecture("frozen_encoder", "Frozen random encoder", "#6d6875", "star-diamond", "4", is_baseline=True),
-    Architecture("best_k", "Best latents", "#a3b18a", "hexagon2", "_", is_baseline=True),
+    Architecture("best_k", "Best latents", "#a3b18a", "star-triangle-up", "_", is_baseline=True),
     Architecture("degraded", "Degraded", "#b5838d", "diamond-wide", "+", is_baseline=True),
 )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """What baselines learn from text: a sample's activations, read once, and what an encoder makes of them.
 
-Shapes: N tokens, D d_in, F latents, K active latents per token.
+Shapes: N tokens, D d_in, O d_out (D but for transcoders), F latents, K active latents per token.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Sample:
                 "this baseline is made with activations of a model, and none is at hand. Next: give the model too."
             )
         self._batches = [batch for batch in context.activations(hook) if len(batch)]
-        self._device = device
+        self.device = device
         self.n_tokens = sum(len(batch) for batch in self._batches)
         if self.n_tokens < _FEWEST_TOKENS:
             raise UsageError(
@@ -66,11 +66,11 @@ class Sample:
         """Its tokens in blocks whose codes of `d_sae` latents fit into memory."""
         for batch in self._batches:
             for block in batch.split(max(1, _CODES_AT_ONCE // d_sae)):
-                yield block.to(self._device, torch.float32)
+                yield block.to(self.device, torch.float32)
 
     def mean(self) -> Float[Tensor, " D"]:
         """The mean activation."""
-        return (sum(batch.double().sum(0) for batch in self._batches) / self.n_tokens).float().to(self._device)  # type: ignore[union-attr]
+        return (sum(batch.double().sum(0) for batch in self._batches) / self.n_tokens).float().to(self.device)  # type: ignore[union-attr]
 
 
 @torch.no_grad()
@@ -120,27 +120,32 @@ def threshold_for(l0: float, W_enc_DF: Float[Tensor, "D F"], b_enc_F: Float[Tens
 
 
 @torch.no_grad()
-def ridge_decoder(sae: SAE, sample: Sample) -> tuple[Float[Tensor, "F D"], Float[Tensor, " D"]]:
-    """Decoder and bias that reconstruct the sample best from an SAE's codes, by ridge regression.
+def ridge_decoder(sae: SAE, sample: Sample, target: Sample) -> tuple[Float[Tensor, "F O"], Float[Tensor, " O"]]:
+    """Decoder and bias that give the target best from an SAE's codes, by ridge regression.
+
+    Args:
+        sae: whose codes are taken; its decoder is not looked at.
+        sample: what it reads.
+        target: what is to be given for each of these tokens; the sample itself but for a transcoder.
 
     The penalty is a tenth of the mean variance of a code, per token; the bias bears none. Latents that never fire get a
     row of zeros.
     """
-    n_latents, d_in = sae.W_dec.shape
-    gram_FF = torch.zeros(n_latents, n_latents, device=sae.W_dec.device)
-    target_FD = torch.zeros(n_latents, d_in, device=sae.W_dec.device)
-    total_F = torch.zeros(n_latents, device=sae.W_dec.device)
-    mean_D = sample.mean()
-    for x_ND in sample.blocks(n_latents):
+    mean_O = target.mean()
+    n_latents, device = len(sae.W_dec), sae.W_dec.device
+    gram_FF = torch.zeros(n_latents, n_latents, device=device)
+    target_FO = torch.zeros(n_latents, len(mean_O), device=device)
+    total_F = torch.zeros(n_latents, device=device)
+    for x_ND, y_NO in zip(sample.blocks(n_latents), target.blocks(n_latents), strict=True):
         f_NF = sae.encode(x_ND)
         gram_FF += f_NF.T @ f_NF
-        target_FD += f_NF.T @ (x_ND - mean_D)
+        target_FO += f_NF.T @ (y_NO - mean_O)
         total_F += f_NF.sum(0)
     mean_F = total_F / sample.n_tokens
     gram_FF -= sample.n_tokens * torch.outer(mean_F, mean_F)
     gram_FF.diagonal().add_(_RIDGE * gram_FF.diagonal().mean())
-    W_dec_FD = torch.cholesky_solve(target_FD, torch.linalg.cholesky(gram_FF))
-    return W_dec_FD, mean_D - mean_F @ W_dec_FD
+    W_dec_FO = torch.cholesky_solve(target_FO, torch.linalg.cholesky(gram_FF))
+    return W_dec_FO, mean_O - mean_F @ W_dec_FO
 
 
 def _codes(sae: SAE, sample: Sample) -> Iterator[SparseCodes | Tensor]:

@@ -11,10 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
-from sae_bench.custom_saes.interface import SparseCodes, decoder_is_linear, sparse_encoder
+from sae_bench.custom_saes.interface import SparseCodes, decoder_is_linear, skip_path, sparse_encoder
 from sae_bench.errors import SAEMismatchError, UsageError
 
+_OF_TRANSCODERS = ("hook_name_out", "d_out")
 _ENCODER_PARTS = ("W_enc", "b_enc", "b_mag", "gate_bias", "r_mag", "threshold")
+_BESIDE_LATENTS = ("W_skip", "codes_only")
 
 
 @dataclass
@@ -36,7 +38,9 @@ def derived_config(cfg: Any, derived_from: dict[str, Any], *, d_sae: int) -> Der
     shared = {one.name: getattr(cfg, one.name) for one in fields(CustomSAEConfig) if hasattr(cfg, one.name)}
     shared |= {"d_sae": d_sae, "architecture": derived_from["name"], "model_name": shared.get("model_name") or ""}
     shared["hook_layer"] = shared.get("hook_layer") or 0
-    return DerivedSAEConfig(**shared, derived_from=derived_from)
+    derived = DerivedSAEConfig(**shared, derived_from=derived_from)
+    vars(derived).update({name: getattr(cfg, name) for name in _OF_TRANSCODERS if hasattr(cfg, name)})
+    return derived
 
 
 @dataclass(frozen=True)
@@ -112,11 +116,11 @@ class DerivedSAE:
         return self.W_dec.device
 
     def __getattr__(self, name: str) -> Any:
-        """Parts of the parent's encoder, of the latents that are left."""
-        if name not in _ENCODER_PARTS:
+        """Parts of the parent's encoder, of the latents that are left, and what a transcoder has beside latents."""
+        if name not in (*_ENCODER_PARTS, *_BESIDE_LATENTS):
             raise AttributeError(name)
         part = getattr(self.parent, name)
-        if self.latents is None or not isinstance(part, Tensor) or not part.ndim:
+        if name in _BESIDE_LATENTS or self.latents is None or not isinstance(part, Tensor) or not part.ndim:
             return part
         n_latents = self.latents.n_latents
         if part.shape[-1] == n_latents:
@@ -152,7 +156,8 @@ class DerivedSAE:
 
     def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
         """Reconstructions from activations."""
-        return self.decode(self.encode(x))
+        decoded, beside = self.decode(self.encode(x)), skip_path(self, x)
+        return decoded if beside is None else decoded + beside
 
     __call__ = forward
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import at_least_float32
+from sae_bench.custom_saes.base_sae import BaseSAE, at_least_float32
 from sae_bench.custom_saes.derived.calibration import (
     Sample,
     mean_activity,
@@ -27,6 +27,7 @@ from sae_bench.custom_saes.interface import SAE
 from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
 from sae_bench.custom_saes.loading import hook_width
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
+from sae_bench.custom_saes.transcoder import JumpReluTranscoder
 from sae_bench.errors import UsageError
 from sae_bench.seeding import named_generator
 
@@ -84,7 +85,7 @@ def _best(sae: SAE, cfg: DerivedSAEConfig, k: int, sample: Sample) -> DerivedSAE
     return DerivedSAE(sae, cfg, latents=LatentMap(target_F, factor_F, k), W_dec_FD=sae.W_dec[left_K].clone())
 
 
-def _frozen_of(derivation: Derivation, context: LoadContext, derived_from: dict[str, Any]) -> JumpReluSAE:
+def _frozen_of(derivation: Derivation, context: LoadContext, derived_from: dict[str, Any]) -> BaseSAE:
     """A frozen encoder of a given L0, where the run says."""
     if context.lm is None or context.hook_name is None or derivation.l0 is None:
         raise UsageError(
@@ -99,35 +100,44 @@ def _frozen_of(derivation: Derivation, context: LoadContext, derived_from: dict[
     return _frozen_encoder(cfg, derivation.l0, Sample(context, context.hook_name, context.device), context)
 
 
-def _frozen_encoder(cfg: DerivedSAEConfig, l0: float, sample: Sample, context: LoadContext) -> JumpReluSAE:
+def _frozen_encoder(cfg: DerivedSAEConfig, l0: float, sample: Sample, context: LoadContext) -> BaseSAE:
     """Random unit encoder columns, one threshold, and the decoder that is best for their codes."""
-    sae = _thresholded(cfg, l0, sample, context)
-    W_dec_FD, b_dec_D = ridge_decoder(sae, sample)
-    sae.W_dec.copy_(W_dec_FD)
-    sae.b_dec.copy_(b_dec_D)
+    target = _target(cfg, sample, context)
+    sae = _thresholded(cfg, l0, sample, target)
+    W_dec_FO, b_dec_O = ridge_decoder(sae, sample, target)
+    sae.W_dec.copy_(W_dec_FO)
+    sae.b_dec.copy_(b_dec_O)
     return sae
 
 
-def _random(cfg: DerivedSAEConfig, l0: float, sample: Sample, context: LoadContext) -> JumpReluSAE:
-    """Random unit decoder rows with the tied encoder on centred activations, and one threshold."""
-    sae = _thresholded(cfg, l0, sample, context)
-    sae.W_dec.copy_(sae.W_enc.T)
-    sae.b_dec.copy_(sample.mean())
+def _random(cfg: DerivedSAEConfig, l0: float, sample: Sample, context: LoadContext) -> BaseSAE:
+    """Random unit decoder rows with the tied encoder (one of its own in a transcoder), and one threshold."""
+    target = _target(cfg, sample, context)
+    sae = _thresholded(cfg, l0, sample, target)
+    sae.W_dec.copy_(sae.W_enc.T if target is sample else _random_rows(cfg, sae.W_dec.shape[1]))
+    sae.b_dec.copy_(target.mean())
     return sae
 
 
-def _thresholded(cfg: DerivedSAEConfig, l0: float, sample: Sample, context: LoadContext) -> JumpReluSAE:
+def _target(cfg: DerivedSAEConfig, sample: Sample, context: LoadContext) -> Sample:
+    """What is to be reconstructed for the tokens of the sample."""
+    hook = getattr(cfg, "hook_name_out", None) or cfg.hook_name
+    return sample if hook == cfg.hook_name else Sample(context, hook, sample.device)
+
+
+def _thresholded(cfg: DerivedSAEConfig, l0: float, sample: Sample, target: Sample) -> BaseSAE:
     """A JumpReLU SAE without a decoder: random unit columns on centred activations, a threshold that gives the L0."""
-    sae = JumpReluSAE(cfg.d_in, cfg.d_sae, cfg.model_name, cfg.hook_layer, context.device, torch.float32, cfg.hook_name)
+    arguments = (cfg.d_in, cfg.d_sae, cfg.model_name, cfg.hook_layer, sample.device, torch.float32, cfg.hook_name)
+    sae = JumpReluSAE(*arguments) if target is sample else JumpReluTranscoder(*arguments, d_out=len(target.mean()))
     sae.cfg = cfg
-    rows_FD = _random_rows(cfg).to(sae.W_enc)
-    sae.W_enc.copy_(rows_FD.T)
+    sae.W_enc.copy_(_random_rows(cfg, cfg.d_in).T)
     sae.b_enc.copy_(-(sample.mean() @ sae.W_enc))
     sae.threshold.fill_(threshold_for(l0, sae.W_enc, sae.b_enc, sample))
     return sae
 
 
-def _random_rows(cfg: DerivedSAEConfig) -> Float[Tensor, "F D"]:
-    generator = named_generator(cfg.architecture, cfg.d_sae, cfg.d_in)
-    rows_FD = torch.randn(cfg.d_sae, cfg.d_in, generator=generator)
+def _random_rows(cfg: DerivedSAEConfig, width: int) -> Float[Tensor, "F D"]:
+    """Unit rows, the same on every machine."""
+    generator = named_generator(cfg.architecture, cfg.d_sae, width)
+    rows_FD = torch.randn(cfg.d_sae, width, generator=generator)
     return rows_FD / rows_FD.norm(dim=1, keepdim=True)

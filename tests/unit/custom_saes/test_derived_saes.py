@@ -24,7 +24,7 @@ from sae_bench.custom_saes.pca_sae import fit_pca
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import SAEMismatchError, UsageError
 from sae_bench.language_models import LanguageModel
-from sae_bench.testing import check_sae, tiny_model, tiny_sae
+from sae_bench.testing import check_sae, tiny_model, tiny_sae, tiny_transcoder
 
 D = 48
 N = 30_000
@@ -221,6 +221,28 @@ def test_the_model_reads_the_sample_once_for_all(lm: LanguageModel) -> None:
     derived_handle(Derivation("best_k", k=4), parents[0]).load(context)
     fit_pca(context.activations(HOOK), model_name="m", hook_layer=1)  # type: ignore[misc]
     assert reads == [HOOK]
+
+
+def test_baselines_of_a_transcoder_predict_what_it_predicts(lm: LanguageModel) -> None:
+    ids_BL = torch.randint(3, 300, (32, 64), generator=torch.Generator().manual_seed(0))
+
+    def read(hook: str) -> Iterator[torch.Tensor]:
+        yield lm.capture(ids_BL, [hook])[hook].flatten(0, 1)
+
+    context = LoadContext(torch.device("cpu"), torch.float32, lm=lm, activations=RememberedActivations(read))
+    parent = tiny_transcoder("topk_transcoder", skip=True)
+    hook_in, hook_out = parent.cfg.hook_name, parent.cfg.hook_name_out
+    handle = SAEHandle("mine", "parent", hook_in, "tiny-gpt2", lambda _context: parent)
+    x_ND, y_ND = next(read(hook_in)), next(read(hook_out))
+    left = {}
+    for name in ("random_l0_matched", "frozen_encoder", "permuted_decoder"):
+        member = load_member(derived_handle(Derivation(name), handle), context, lm)
+        assert member.hook_name_out == hook_out
+        left[name] = float((y_ND - member.sae(x_ND)).square().sum() / (y_ND - y_ND.mean(0)).square().sum())
+        assert mean_l0(member.sae, x_ND) == pytest.approx(8, rel=0.01)
+    assert left["frozen_encoder"] < 0.9 < left["random_l0_matched"]
+    itself = derived_handle(Derivation("degraded", kind="dead", level=0.0), handle).load(context)
+    assert torch.equal(itself(x_ND), parent(x_ND))
 
 
 def test_half_precision_codes_are_those_of_the_parent(lm: LanguageModel) -> None:
