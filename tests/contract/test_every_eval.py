@@ -55,12 +55,8 @@ def checks_in(world: World) -> dict[str, Check]:
 
 NOT_YET = {
     "references": {
-        "sparse_probing_sae_probes",
         "scr",
         "tpp",
-        "mdl",
-        "meta_structure",
-        "absorption",
         "unlearning",
         "ravel",
         "autointerp",

@@ -30,6 +30,7 @@ from sae_bench.evals.absorption.word_codes import encode_words
 from sae_bench.evals.absorption.words import LETTERS, LetterWords, letter_words
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.families.reported import columns, mean_of_known, report
+from sae_bench.results.references import Reference, References
 from sae_bench.results.samples import Samples
 
 SHARED_EXAMPLES = (
@@ -40,6 +41,7 @@ SILENT = (
     "no latent of this SAE is active on any word that its letter's probe gets right (seed {seeds}): absorption is 0 "
     "there because nothing can be absorbed, and no sign of quality"
 )
+NO_PLACE = "no latent is active on any word: nothing can be absorbed, and its 0 is no merit"
 
 
 class AbsorptionJob:
@@ -116,11 +118,32 @@ def _scores(prepared: PreparedLetters, scores: LetterScores, config: AbsorptionE
         [split.seed for split in prepared.splits],
         samples=_samples(prepared, scores, by_seed),
         seed_values=by_seed,
+        references=_references(prepared, scores, config),
         reasons={path: _why_null(prepared, scores, config, path) for path in by_seed},
         details=_details(prepared, scores),
         unstructured=unstructured_results(prepared, scores),
         warnings=_warnings(prepared, scores, config),
     )
+
+
+def _references(prepared: PreparedLetters, scores: LetterScores, config: AbsorptionEvalConfig) -> dict[str, References]:
+    """Path of a metric -> the best and the worst that its definition allows; lower is better.
+
+    A letter that no latent carries scores 0, as a perfect SAE does, though nothing could be absorbed: an SAE that is
+    silent on all scored words has no place between the two.
+    """
+    n_latents = min(config.max_k_value, scores.latents.latents_SCK.shape[2])
+    silent = len(silent_seeds(prepared, scores)) == len(prepared.splits)
+    ends: dict[str, tuple[str, float, str, float]] = {
+        "num_split_features": ("as many latents for a letter as are tried", n_latents, "one latent for a letter", 1.0)
+    }
+    usual = ("every word's letter in latents of other words", 1.0, "every letter in latents of its own", 0.0)
+    references: dict[str, References] = {}
+    for name in _TABLES:
+        worst, highest, best, lowest = ends.get(name, usual)
+        floor = Reference(worst, None, NO_PLACE) if silent else Reference(worst, float(highest))
+        references[f"mean.mean_{name}"] = References(floor=floor, ceiling=Reference(best, lowest))
+    return references
 
 
 def _seed_metrics(
@@ -211,13 +234,17 @@ def _warnings(prepared: PreparedLetters, scores: LetterScores, config: Absorptio
     width = scores.latents.latents_SCK.shape[2]
     if width < config.max_k_value:
         warnings.append(f"the SAE has {width} latents, so sparse probes end at k = {width}")
-    silent_S = [
-        split.seed
-        for s, split in enumerate(prepared.splits)
-        if not bool(scores.speaks_SC[s][scores.counts_SC[s]].any())
-    ]
-    if silent_S:
+    if silent_S := silent_seeds(prepared, scores):
         warnings.append(SILENT.format(seeds=", ".join(map(str, silent_S))))
     if scores.latents.n_unfinished:
         warnings.append(f"{scores.latents.n_unfinished} sparse probes did not converge")
     return warnings
+
+
+def silent_seeds(prepared: PreparedLetters, scores: LetterScores) -> list[int]:
+    """Seeds in which no latent is active on any word that its letter's probe gets right."""
+    return [
+        split.seed
+        for s, split in enumerate(prepared.splits)
+        if not bool(scores.speaks_SC[s][scores.counts_SC[s]].any())
+    ]

@@ -18,6 +18,7 @@ from sae_bench.evals.mdl.consumer import ROWS_PER_BLOCK, MDLConsumer
 from sae_bench.evals.mdl.eval_config import MDLEvalConfig
 from sae_bench.evals.mdl.eval_output import MDLMetricCategories, MDLMetrics, MDLResultDetail
 from sae_bench.evals.mdl.sweep import Setting, bits_per_block, choose, sweep
+from sae_bench.results.references import Reference, References
 from sae_bench.results.samples import Samples, units_key
 
 UNIT = block_unit(ROWS_PER_BLOCK)
@@ -35,6 +36,18 @@ NOTHING_RANDOM = (
 )
 ALL_KEPT = "the chosen setting keeps all codes"
 CONSTANT = "the activations do not vary"
+NO_WORST = "there is no greatest number of bits"
+NOT_ALONE = "an SAE that codes nothing takes no bits: fewer are better only among SAEs that reconstruct equally well"
+REFERENCES = {
+    "mdl.description_length": References(
+        floor=Reference("the longest code", None, NO_WORST), ceiling=Reference("the shortest code", None, NOT_ALONE)
+    ),
+    "mdl.explained_variance": References(
+        floor=Reference("the mean activation in the place of every activation", 0.0),
+        ceiling=Reference("the activation itself", 1.0),
+    ),
+}
+"""Floors and ceilings that the definitions give."""
 
 
 def score_sae(
@@ -59,6 +72,7 @@ def score_sae(
         MDLMetricCategories,
         samples={} if chosen is None else _samples(consumer, member, chosen, units_key("mdl", (units,)), clusters_U),
         values={f"mdl.{name}": of_chosen.get(name) for name in MDLMetrics.model_fields},
+        references={} if chosen is None else REFERENCES,
         reasons=_reasons(chosen, settings, config),
         details=[_detail(setting) for setting in settings],
         unstructured={},

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.custom_saes.loading import Member
@@ -17,6 +18,7 @@ from sae_bench.evals.meta_structure.eval_output import MetaStructureMetricCatego
 from sae_bench.evals.meta_structure.meta_sae import train
 from sae_bench.evals.meta_structure.spec import EXPLAINED, MSE
 from sae_bench.language_models.load import DTYPES
+from sae_bench.results.references import Reference, References
 from sae_bench.results.samples import Samples, units_key
 
 
@@ -48,5 +50,28 @@ def score_decoder(W_dec_FD: Tensor, seeds: Sequence[int], config: MetaStructureE
     key = units_key("meta_structure", (W_dec_FD.cpu().view(torch.uint8).numpy().tobytes(),))
     samples = {path: Samples.of_equal_units(v, unit="decoder row", key=key) for path, v in values_SF.items()}
     by_seed = {EXPLAINED: explained, MSE: [float(e.mean()) / W_dec_FD.shape[1] for e in error_SF]}
-    values, categories = {"meta_structure.train_time_seconds": seconds}, MetaStructureMetricCategories
-    return report(categories, seeds, samples=samples, seed_values=by_seed, values=values, unstructured={})
+    return report(
+        MetaStructureMetricCategories,
+        seeds,
+        samples=samples,
+        seed_values=by_seed,
+        values={"meta_structure.train_time_seconds": seconds},
+        references=_references(spread_F, W_dec_FD.shape[1], key),
+        unstructured={},
+    )
+
+
+def _references(spread_F: Float[Tensor, " F"], width: int, key: str) -> dict[str, References]:
+    """The mean row in the place of every row, and every row itself.
+
+    Args:
+        spread_F: squared distance of every row from their mean.
+        width: entries of a row.
+        key: of the metrics' samples.
+    """
+    mean, itself = "the mean row in the place of every row", "every row itself"
+    spread = Samples.of_equal_units(spread_F[None] / width, unit="decoder row", key=key, random=False)
+    return {
+        EXPLAINED: References(floor=Reference(mean, 0.0), ceiling=Reference(itself, 1.0)),
+        MSE: References(floor=Reference(mean, spread), ceiling=Reference(itself, 0.0)),
+    }

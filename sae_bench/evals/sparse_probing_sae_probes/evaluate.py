@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -32,6 +32,11 @@ from sae_bench.evals.sparse_probing_sae_probes.eval_output import (
     top_k_key,
 )
 from sae_bench.evals.sparse_probing_sae_probes.probing import Draw, ScoreTable
+from sae_bench.evals.sparse_probing_sae_probes.reference_probes import (
+    direction_scores,
+    majority_scores,
+    probe_references,
+)
 from sae_bench.evals.sparse_probing_sae_probes.tasks import (
     BinaryTask,
     choose_tasks,
@@ -47,7 +52,7 @@ _ATTRIBUTES = {"test_accuracy": "accuracy", "test_auc": "auc", "test_f1": "f1"}
 ALL_LATENTS = "the published package declares this field and never fills it; see sparse_probing for such a probe."
 
 
-class SaeProbesJob(TextsJob[SparseProbingSaeProbesEvalConfig, ScoreTable]):
+class SaeProbesJob(TextsJob[SparseProbingSaeProbesEvalConfig, "StreamScores"]):
     """The tasks of one model: texts tokenised and splits drawn once, the residual stream probed once per hook."""
 
     tokens = "last"
@@ -73,13 +78,15 @@ class SaeProbesJob(TextsJob[SparseProbingSaeProbesEvalConfig, ScoreTable]):
             clusters_U=unit_ids(names[first] for first in sharing_texts(tasks)),
         )
 
-    def prepare(self, activations_TD: Tensor) -> ScoreTable:
+    def prepare(self, activations_TD: Tensor) -> StreamScores:
+        guessing = majority_scores(self.draws)
         if not self.config.include_llm_baseline:
-            return {}
+            return StreamScores(guessing)
         device = self.lm.device if self.lm.device.type == "cuda" else None
-        return probing.score_stream(self.draws, activations_TD, device=device)
+        probes = probing.score_stream(self.draws, activations_TD, device=device)
+        return StreamScores(guessing, probes, direction_scores(self.draws, activations_TD))
 
-    def score_codes(self, member: Member, codes: CodeMatrix, prepared: ScoreTable) -> Scores:
+    def score_codes(self, member: Member, codes: CodeMatrix, prepared: StreamScores) -> Scores:
         del member
         config = self.config
         by_k = probing.score_codes(self.draws, codes, config.ks, penalty=config.reg_type, binarize=config.binarize)
@@ -121,45 +128,70 @@ class Tasks:
 
 
 @dataclass(frozen=True)
+class StreamScores:
+    """What no SAE at a hook changes: scores of guessing, of probes on the residual stream and of a direction in it.
+
+    The latter two are empty where they were left out.
+    """
+
+    guessing: ScoreTable
+    probes: ScoreTable = field(default_factory=dict)
+    direction: ScoreTable = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Collected:
     """The probe scores of one SAE and of the residual stream on all draws."""
 
     draws: Sequence[Draw]
     tasks: Tasks
     seeds: Sequence[int]
-    stream: ScoreTable
+    stream: StreamScores
     by_k: Mapping[int, ScoreTable]
 
     def scores(self, config: SparseProbingSaeProbesEvalConfig) -> Scores:
         """Means over steps, tasks and seeds."""
-        names, key, clusters_U = self.tasks.names, self.tasks.key, self.tasks.clusters_U
+        names = self.tasks.names
         table = self._table()
-        samples = {}
-        for field, of in table.items():
-            values_SU = torch.tensor([[of[task][seed] for task in names] for seed in self.seeds])
-            equal = Samples.of_equal_units(values_SU, unit="task", key=key)
-            samples[metric_path(field)] = replace(equal, clusters_U=clusters_U)
+        samples = {metric_path(name): self._samples(of) for name, of in table.items()}
         return report(
             SaeProbesMetricCategories,
             self.seeds,
             samples=samples,
             seed_values={
-                metric_path(field): [fmean(of[task][seed] for task in names) for seed in self.seeds]
-                for field, of in table.items()
+                metric_path(name): [fmean(of[task][seed] for task in names) for seed in self.seeds]
+                for name, of in table.items()
             },
             values={
-                metric_path(field): fmean(fmean(by_seed.values()) for by_seed in of.values())
-                for field, of in table.items()
+                metric_path(name): fmean(fmean(by_seed.values()) for by_seed in of.values())
+                for name, of in table.items()
             },
+            references=probe_references(
+                samples, self._samples_by_metric(self.stream.guessing), self._samples_by_metric(self.stream.direction)
+            ),
             reasons=self._reasons(config),
             details=[self._detail(task, table, config.ks) for task in names],
             unstructured={task: self._steps(task) for task in names},
             warnings=self._warnings(),
         )
 
+    def _samples(self, of: Mapping[str, Mapping[int, float]]) -> Samples:
+        """Task -> seed -> value as samples; tasks are the units."""
+        values_SU = torch.tensor([[of[task][seed] for task in self.tasks.names] for seed in self.seeds])
+        equal = Samples.of_equal_units(values_SU, unit="task", key=self.tasks.key)
+        return replace(equal, clusters_U=self.tasks.clusters_U)
+
+    def _samples_by_metric(self, table: ScoreTable) -> dict[str, Samples]:
+        """Metric -> samples of the scores on all draws; none of an empty table."""
+        if not table:
+            return {}
+        return {
+            metric: self._samples(probing.step_means(table, attribute)) for metric, attribute in _ATTRIBUTES.items()
+        }
+
     def _tables(self) -> dict[str, ScoreTable]:
         """Prefix of the field names -> scores."""
-        tables = {"llm": self.stream} if self.stream else {}
+        tables = {"llm": self.stream.probes} if self.stream.probes else {}
         return {**tables, **{f"sae_top_{k}": table for k, table in self.by_k.items()}}
 
     def _table(self) -> dict[str, dict[str, dict[int, float]]]:
@@ -201,7 +233,7 @@ class Collected:
             why = f"k = {k} is more than the SAE's latents." if k in config.ks else f"k = {k} is not among ks."
             reasons |= {top_k_key(k, metric): why for metric in METRICS}
         reasons |= {llm_key(metric): "left out: include_llm_baseline is off." for metric in METRICS}
-        return {metric_path(field): why for field, why in reasons.items()}
+        return {metric_path(name): why for name, why in reasons.items()}
 
     def _warnings(self) -> list[str]:
         warnings: list[str] = []

@@ -26,6 +26,7 @@ from sae_bench.evals.mdl.results import score_sae
 from sae_bench.evals.registry import get_eval
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.metric_statistics import describe_metrics
+from sae_bench.results.references import describe_references
 from sae_bench.run.planning import make_config
 from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing import tiny_model, tiny_sae
@@ -291,3 +292,18 @@ def test_settings():
 def test_bad_settings(values: dict[str, Any], message: str):
     with pytest.raises(ValidationError, match=message):
         MDLEvalConfig(**values)
+
+
+def test_explained_variance_stands_between_the_mean_and_the_identity_and_bits_nowhere(lm: LanguageModel):
+    (scores,) = run_mdl(lm, settings(), corpus_rows(lm, 4), [at(HOOK)])
+    beside = describe_references(scores.references, scores.samples, {})
+    explained = beside["mdl.explained_variance"]
+    assert explained.above_floor.value == pytest.approx(flat_value(scores, "explained_variance"), abs=1e-5)
+    bits = beside["mdl.description_length"]
+    assert bits.above_floor.value is None
+    assert bits.ceiling is not None
+    assert "reconstruct equally well" in (bits.ceiling.reason or "")
+
+
+def flat_value(scores: Any, name: str) -> float:
+    return float(scores.metrics.model_dump()["mdl"][name])

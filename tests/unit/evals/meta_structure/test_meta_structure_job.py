@@ -19,9 +19,10 @@ from sae_bench.evals.base import EvalContext
 from sae_bench.evals.meta_structure import main
 from sae_bench.evals.meta_structure.eval_config import MetaStructureEvalConfig
 from sae_bench.evals.meta_structure.eval_output import MetaStructureEvalOutput
-from sae_bench.evals.meta_structure.evaluate import EXPLAINED, MSE, MetaStructureJob
+from sae_bench.evals.meta_structure.evaluate import EXPLAINED, MSE, MetaStructureJob, score_decoder
 from sae_bench.evals.registry import get_eval
 from sae_bench.language_models import LanguageModel
+from sae_bench.results.references import describe_references
 from sae_bench.run.planning import make_config
 from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing import tiny_model, tiny_sae
@@ -156,3 +157,17 @@ def test_bad_settings(values: dict[str, Any], message: str):
 
 def test_published_defaults():
     assert asdict(MetaStructureEvalConfig()) == PUBLISHED_DEFAULTS | {"model_name": "", "llm_dtype": ""}
+
+
+def test_the_mean_row_is_the_floor_and_the_rows_themselves_the_ceiling():
+    """Of the explained variance and of the error alike: their places agree, for they say the same."""
+    W_dec_FD = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
+    scores = score_decoder(W_dec_FD, (1, 2), MetaStructureEvalConfig(**TINY))
+    beside = describe_references(scores.references, scores.samples, {})
+    floor = beside[MSE].floor
+    assert floor is not None
+    assert floor.value == pytest.approx(float(W_dec_FD.var(dim=0, correction=0).mean()), rel=1e-5)
+    metrics = scores.metrics.model_dump()["meta_structure"]
+    explained = metrics["decoder_fraction_variance_explained"]
+    assert beside[EXPLAINED].above_floor.value == pytest.approx(explained, abs=1e-5)
+    assert beside[MSE].above_floor.value == pytest.approx(explained, abs=1e-5)
