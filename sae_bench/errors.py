@@ -6,6 +6,8 @@ They are also what Python raises in such a case (`ValueError`, `KeyError`, `Runt
 from __future__ import annotations
 
 import difflib
+import signal
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -91,7 +93,7 @@ class ExitError(SAEBenchError, RuntimeError):
 def no_exit(what: str) -> Iterator[None]:
     """Code of others that calls `sys.exit` fails; it does not end the run.
 
-    An exit by a signal's handler (128 and above, as shells count) goes through.
+    An exit by the handler of a signal goes through.
 
     Args:
         what: whose code it is, for the message.
@@ -101,11 +103,18 @@ def no_exit(what: str) -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        if isinstance(error.code, int) and error.code >= 128:
+        if _is_of_a_signal(error):
             raise
         raise ExitError(
             f"the code of '{what}' called sys.exit({error.code!r}). Next: let it raise an error."
         ) from error
+
+
+def _is_of_a_signal(error: SystemExit) -> bool:
+    """Whether the handler of a signal raised it, whatever was at work when the signal came."""
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    codes = {getattr(handler, "__code__", None) for handler in handlers}
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _quoted(names: Iterable[str]) -> str:

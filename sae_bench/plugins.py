@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from sae_bench.errors import UsageError
+from sae_bench.errors import UsageError, no_exit
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ def load_plugin(entry: EntryPoint) -> Any:
         UsageError: it cannot be imported; the message names it, its package and the cause.
     """
     try:
-        return entry.load()
+        with no_exit(entry.name):
+            return entry.load()
     except Exception as error:  # another package's code fails in every way; the cause stays attached
         package = entry.dist.name if entry.dist is not None else "an unknown package"
         raise UsageError(

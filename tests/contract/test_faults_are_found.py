@@ -54,7 +54,10 @@ class _Faulty:
 @pytest.mark.parametrize(
     ("world_name", "fault", "name", "message"),
     [
-        ("meta_structure", _drifts, "company", "alone differs from .* eval_result_metrics.meta_structure"),
+        pytest.param(
+            *("meta_structure", _drifts, "company", "alone differs from .* eval_result_metrics.meta_structure"),
+            marks=pytest.mark.slow,
+        ),
         ("mdl", _null_without_reason, "result[topk]", "mdl.explained_variance is null without a reason"),
         ("meta_structure", _out_of_bounds, "result[topk]", f"{FIELD} is 1.5; its range is None to 1.0"),
         ("meta_structure", _old_key, "result[topk]", "not_computed has 'meta_structure.mse'"),

@@ -344,6 +344,7 @@ def _every_letter_in_training() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_every_letter_in_training")
+@pytest.mark.slow
 def test_all_steps_from_the_model_to_the_words(lm: LanguageModel, sae: Any, tmp_path: Path):
     template, folders = "{word} is spelled:", {"probes_dir": tmp_path / "probes"}
     train_and_save_probes(lm, [0], template, -4, tmp_path / "probes", num_epochs=30, device="cpu")

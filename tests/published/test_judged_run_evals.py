@@ -14,6 +14,8 @@ from sae_bench.custom_saes.run_all_evals_custom_saes import run_evals
 from sae_bench.errors import SAEBenchError
 from sae_bench.testing.tiny_models import tiny_sae
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("openai")
 
 KEY = "sk-a-key-that-goes-nowhere"

@@ -15,6 +15,8 @@ import pytest
 import sae_bench
 from sae_bench.evals.core.eval_output import CoreEvalOutput
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(sae_bench.__file__).parent
 SCRIPTS = sorted(
     path.relative_to(PACKAGE).as_posix()

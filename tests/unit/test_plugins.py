@@ -33,6 +33,7 @@ ENTRIES = """
 [sae_bench.evals]
 mine = their_module:SPEC
 broken = no_such_module:SPEC
+leaves = their_leaving_module:SPEC
 
 [sae_bench.saes]
 theirs = their_module:resolve
@@ -51,6 +52,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(ENTRIES)
     (tmp_path / "their_module.py").write_text(MODULE)
+    (tmp_path / "their_leaving_module.py").write_text("raise SystemExit(200)")
     (tmp_path / "theirs.yaml").write_text("name: theirs/corpus\nkind: corpus\ndescription: T.\npath: x.jsonl\n")
     monkeypatch.syspath_prepend(tmp_path)
     forget_plugins()
@@ -67,6 +69,7 @@ def test_evals(caplog: pytest.LogCaptureFixture):
         assert eval_names()[-1] == "mine"
     assert "the plug-in 'broken' of theirs" in caplog.text
     assert "No module named 'no_such_module'" in caplog.text
+    assert "the plug-in 'leaves' of theirs" in caplog.text
     assert get_eval("mine").name == "mine"
     assert get_eval("core").name == "core"
     with pytest.raises(UsageError, match=r"'broken' of theirs .*cannot be loaded.*mend or uninstall theirs"):
@@ -79,7 +82,8 @@ def test_an_eval_by_its_place():
     request = RunRequest.of(targets=[{"model": "m", "saes": "theirs:a"}], evals="core,their_module:SPEC")
     assert [spec.name for spec in request.specs()] == ["core", "mine"]
     for target, message in (("their_module:SPAC", "no attribute 'SPAC'"), ("their_module:resolve", "a function, not"),
-                            ("nowhere:SPEC", "No module named 'nowhere'")):  # fmt: skip
+                            ("nowhere:SPEC", "No module named 'nowhere'"),
+                            ("their_leaving_module:SPEC", "called sys.exit")):  # fmt: skip
         with pytest.raises(UsageError, match=message):
             get_eval(target)
 

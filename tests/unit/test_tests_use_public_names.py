@@ -17,6 +17,8 @@ LEFT_OUT = ("parity",)
 PUBLIC = {"_replace", "_asdict", "_fields"}
 """Of named tuples: the underscore only keeps them apart from the fields."""
 
+TAKE_NAMES = ("setattr", "getattr", "delattr", "hasattr", "patch", "attrgetter")
+
 
 def is_private(name: str) -> bool:
     return PRIVATE.fullmatch(name) is not None
@@ -27,22 +29,29 @@ def defined_names(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name
-        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield node.id if isinstance(node, ast.Name) else node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node):
+            yield node.attr
+
+
+def is_own(node: ast.Attribute) -> bool:
+    """Whether it is an attribute of the object whose method this is."""
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
 
 
 def reached_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Private names of others in a file: imported, read off an object, or named in a string as `setattr` takes them."""
+    """Private names of others in a file: imported, read off an object, or named in a call of `setattr` and the like."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             yield from ((node.lineno, alias.name) for alias in node.names if is_private(alias.name))
-        elif isinstance(node, ast.Attribute) and is_private(node.attr):
-            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
-                yield node.lineno, node.attr
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            *path, name = node.value.split(".")
-            if is_private(name) and all(part.isidentifier() for part in path):
-                yield node.lineno, name
+        elif isinstance(node, ast.Attribute) and is_private(node.attr) and not is_own(node):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+            names = [text.rpartition(".")[2] for text in texts if called in TAKE_NAMES]
+            yield from ((node.lineno, name) for name in names if is_private(name))
 
 
 def names_made_in(folder: Path) -> set[str]:
@@ -84,9 +93,11 @@ def test_every_way_of_reaching_is_seen():
     source = """
 from sae_bench.atomic import _host
 judge._pieces
+lm._shares_beginnings = True
 monkeypatch.setattr("sae_bench.published.eval_command._evaluate", f)
 monkeypatch.setattr(lm, "_reads_on", False)
-self._own = "a sentence about _x. And _y"
+self._own = f"{name}_results"
 """
-    names = [name for _, name in reached_names(ast.parse(source))]
-    assert names == ["_host", "_pieces", "_evaluate", "_reads_on"]
+    tree = ast.parse(source)
+    names = {name for _, name in reached_names(tree)} - set(defined_names(tree))
+    assert names == {"_host", "_pieces", "_shares_beginnings", "_evaluate", "_reads_on"}

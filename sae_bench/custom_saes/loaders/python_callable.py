@@ -31,13 +31,16 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
     module_name, colon, attribute = rest.rpartition(":")
     if not colon or not module_name or not attribute:
         raise malformed(f"python:{rest}", "python")
-    function = _find(module_name, attribute)
-    takes_context = _takes_context(function)
     context = LoadContext(torch.device("cpu"), torch.float32, data_dir=data_dir)
+    named = False
     try:
         with no_exit(f"{module_name}:{attribute}"):
-            result = _call(function, takes_context, context)
+            function = _find(module_name, attribute)
+            named = True
+            result = _call(function, _takes_context(function), context)
     except Exception as error:  # whatever the code of others raises is the failure of its SAE, not of the run
+        if isinstance(error, UsageError) and not named:
+            raise  # the name is wrong
         return [unusable(attribute, DEFAULT_ID, error)]
     return [_handle(name, sae) for name, sae in _named(result, default=attribute)]
 

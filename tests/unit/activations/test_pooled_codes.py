@@ -102,6 +102,7 @@ def test_texts_that_no_batch_held_stay_zero(lm, texts, limit):
     assert bool((PooledCodes(2, 5, dense_limit_bytes=limit).finish().rows(torch.arange(2)) == 0).all())
 
 
+@pytest.mark.slow
 def test_wide_saes_fit_in_memory():
     """65,536 latents, 1,500 of them active per text: below 8 GB for 100,000 texts, and below twice that on the way.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,18 @@ from sae_bench.analysis.comparison import Comparison
 Call = Callable[..., Any]
 
 
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compare") / "out"
+
+
 @pytest.fixture
-def results(world: Any, sae_bench: Call, tmp_path: Path) -> Path:
-    out = tmp_path / "out"
-    batches = "core.n_eval_sparsity_variance_batches=16"
-    assert sae_bench(*world.run_arguments(out, "--set", batches)).code == 0
-    return out
+def results(world: Any, sae_bench: Call, run_folder: Path, tmp_path: Path) -> Path:
+    """Results of one run, in a folder of the test's own."""
+    if not run_folder.exists():
+        batches = "core.n_eval_sparsity_variance_batches=16"
+        assert sae_bench(*world.run_arguments(run_folder, "--set", batches)).code == 0
+    return shutil.copytree(run_folder, tmp_path / "out")
 
 
 def test_compare_pairs_baselines_and_ranks(results: Path, sae_bench: Call, tmp_path: Path):

@@ -19,6 +19,8 @@ from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.plugins import forget_plugins
 from sae_bench.testing import check_eval, run_checks
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "adding_an_eval.md"
 EXAMPLE = DOCS / "examples" / "firing_entropy"

@@ -38,3 +38,13 @@ def test_the_package_loads_nothing_heavy():
     code = f"import sae_bench, sys; print([name for name in {(*HEAVY, 'pydantic')!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["list", "models"], ["schema", "core"]])
+def test_a_reader_that_has_seen_enough_gets_no_traceback(arguments: list[str]):
+    """As in `sae-bench list models | head -1`."""
+    command = [sys.executable, "-m", "sae_bench.cli", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) <= 1

@@ -19,6 +19,7 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
+@pytest.mark.slow
 def test_a_report_beside_others_with_figures(results: Path, sae_bench: Call, tmp_path: Path):
     write_synthetic_results(tmp_path / "theirs", 2, evals=("core",), n_units=12, n_latents=5)
     target = tmp_path / "r.html"

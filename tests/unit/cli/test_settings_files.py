@@ -62,6 +62,7 @@ def test_unknown_name():
         read_settings(["reduced_memry"], ["core"])
 
 
+@pytest.mark.slow
 def test_a_run_takes_them(world: Any, sae_bench: Callable, tmp_path: Path):
     own = tmp_path / "own.yaml"
     own.write_text("core: {context_size: 20, exclude_special_tokens_from_reconstruction: false}\n")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,17 +139,29 @@ def test_whatever_loading_raises_is_the_failure_of_that_sae(error: BaseException
     assert failed == ["bad"]
 
 
+@pytest.mark.parametrize("code", [0, 1, 143, 200, "no", None])
+def test_an_exit_of_others_is_an_error_with_any_code(code: int | str | None) -> None:
+    with pytest.raises(ExitError, match=rf"'mine' called sys\.exit\({code!r}\)"), no_exit("mine"):
+        sys.exit(code)
+
+
 def test_an_interrupt_and_a_signal_are_not_swallowed() -> None:
-    for error in (KeyboardInterrupt(), SystemExit(143)):
-        with pytest.raises(type(error)), no_exit("mine"):
-            raise error
-    with pytest.raises(ExitError, match=r"'mine' called sys\.exit\(1\)"), no_exit("mine"):
-        raise SystemExit(1)
+    def leave(_number: int, _frame: object) -> None:
+        sys.exit(3)
+
+    with pytest.raises(KeyboardInterrupt), no_exit("mine"):
+        raise KeyboardInterrupt
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        with pytest.raises(SystemExit), no_exit("mine"):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_function_that_exits_is_a_failed_sae(context: LoadContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def leave() -> None:
-        raise SystemExit(0)
+        raise SystemExit(200)
 
     monkeypatch.setattr("sae_bench.testing.tiny_models.leave", leave, raising=False)
     (handle,) = resolve_spec("python:sae_bench.testing.tiny_models:leave")

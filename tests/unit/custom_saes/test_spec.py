@@ -17,6 +17,7 @@ from sae_bench.custom_saes.pca_sae import PCASAE
 from sae_bench.custom_saes.random_sae import RandomSAE
 from sae_bench.custom_saes.spec import SPEC_FORMS, LoadContext, resolve_spec
 from sae_bench.errors import (
+    ExitError,
     HookError,
     SAELoadError,
     SAEMismatchError,
@@ -174,6 +175,19 @@ def test_python_errors(module: str, rest: str, error: type[Exception], message: 
 def test_what_is_no_sae_is_refused_when_loaded(module: str, context: LoadContext) -> None:
     (handle,) = resolve_spec(f"{module}:no_sae")
     with pytest.raises(SAELoadError, match="is no SAE: it has no cfg, W_dec, encode, decode"):
+        handle.load(context)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("raise SystemExit(200)", r"sys\.exit\(200\)"), ("import no_such_package", "no_such_package")]
+)
+def test_a_module_that_cannot_be_imported_is_a_failed_sae(
+    tmp_path: Path, context: LoadContext, monkeypatch: pytest.MonkeyPatch, line: str, message: str
+) -> None:
+    (tmp_path / "their_broken_saes.py").write_text(line)
+    monkeypatch.chdir(tmp_path)
+    (handle,) = resolve_spec("python:their_broken_saes:load")
+    with pytest.raises((ExitError, ImportError), match=message):
         handle.load(context)
 
 

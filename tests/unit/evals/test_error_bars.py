@@ -28,6 +28,8 @@ from sae_bench.run.resampled import DETAILS_DIFFER, ResampledJob, start_resample
 from sae_bench.run.runner import RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
+pytestmark = pytest.mark.slow
+
 Plan = Callable[..., RunPlan]
 
 

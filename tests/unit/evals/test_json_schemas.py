@@ -41,6 +41,7 @@ def test_schema_is_one(name: str):
     assert shown, f"no field of '{name}' is shown first"
 
 
+@pytest.mark.slow
 def test_types_are_those_that_the_tool_makes(tmp_path: Path):
     """The full check, where Node.js and the tool are there already."""
     made = {schemas.schema_name(get_eval(name)): schemas.output_schema(get_eval(name).output) for name in eval_names()}

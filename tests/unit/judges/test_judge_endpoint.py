@@ -177,6 +177,7 @@ def test_nobody_there(tmp_path):
         judge.ask(questions(1))
 
 
+@pytest.mark.slow
 def test_rate_limits_hold_requests_back(tmp_path):
     with serving() as server:
         judge = judge_at(server, tmp_path, requests_per_minute=600, concurrency=50)

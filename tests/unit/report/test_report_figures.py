@@ -13,6 +13,7 @@ from sae_bench.report import figures
 from sae_bench.report.collect import L0, Collected
 
 
+@pytest.mark.slow
 def test_every_figure_as_png_and_svg(collected: Collected, tmp_path: Path):
     few = Collected(collected.sources, collected.saes, collected.evals,
                     [m for m in collected.metrics if "top_1_" in m.path or "ce_loss_score" in m.path],

@@ -107,6 +107,7 @@ def test_the_published_fields_are_means_over_seeds(make_plan: Plan):
     assert mean == pytest.approx(math.fsum(values) / 3, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_order_or_the_grouping_of_saes(make_plan: Plan, tmp_path: Path):
     handles = [
         handle("a"),

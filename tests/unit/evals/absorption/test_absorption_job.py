@@ -41,6 +41,8 @@ from sae_bench.run.planning import load_context, make_config
 from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
+pytestmark = pytest.mark.slow
+
 FRACTION = "mean.mean_absorption_fraction_score"
 FULL = "mean.mean_full_absorption_score"
 FLAGS = (

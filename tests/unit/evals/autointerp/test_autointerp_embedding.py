@@ -78,6 +78,7 @@ def mean_and_error(values: dict[Case, float]) -> tuple[float, float]:
     return float(of_latents.mean()), float(of_latents.std() / math.sqrt(len(of_latents)))
 
 
+@pytest.mark.slow
 def test_meaningless_bursts_score_one_half(corpus):
     """Without the look at shared tokens the same windows score far above it."""
     examples = examples_of(corpus, 120)

@@ -119,6 +119,7 @@ def planted_rows(n: int, *, n_directions: int, d: int = 32, seed: int = 0) -> Te
     return rows / rows.norm(dim=1, keepdim=True)
 
 
+@pytest.mark.slow
 def test_rows_made_of_few_directions_are_explained_and_random_ones_are_not():
     config = settings(train_steps=600, train_batch_size=64, k=2, dtype="float32")
     n = 128

@@ -23,6 +23,8 @@ from sae_bench.run.planning import load_context, make_config
 from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (42, 43)
 
 

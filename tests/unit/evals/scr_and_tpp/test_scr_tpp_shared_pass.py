@@ -23,6 +23,8 @@ from sae_bench.run.planning import load_context, make_config
 from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_model
 
+pytestmark = pytest.mark.slow
+
 EVALS = ("sparse_probing", "scr", "tpp")
 SEEDS = (1, 2, 3)
 SIZES = {"train_set_size": 24, "test_set_size": 12}

@@ -37,6 +37,8 @@ from sae_bench.run.planning import load_context, make_config
 from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
+pytestmark = pytest.mark.slow
+
 WORDS = (("river", "water", "boat", "lake"), ("return", "def", "import", "while"))
 
 

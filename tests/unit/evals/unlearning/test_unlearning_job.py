@@ -38,6 +38,8 @@ from sae_bench.run.planning import load_context, make_config, resolve_config
 from sae_bench.run.runner import EvalRequest, RunPlan, run
 from sae_bench.testing.tiny_models import tiny_sae
 
+pytestmark = pytest.mark.slow
+
 BOUND = 2e-4
 """Log-likelihoods closer than this may change places by rounding, float32."""
 TOPIC = "Q"

@@ -24,6 +24,8 @@ from sae_bench.testing.simulated_samples import (
     truth,
 )
 
+pytestmark = pytest.mark.slow
+
 RUNS = 200
 THREE_SIGMA = 3 * (0.05 * 0.95 / RUNS) ** 0.5
 """How far a share of 5 % strays in this many runs."""
