@@ -7,6 +7,12 @@ Trainers are those of the dictionary_learning package. The L1 coefficient of the
 towards the target L0 while they train. L1 shrinks activations, so where a recipe says so the decoder is fitted once
 more by ridge regression on the finished codes (the encoder, and with it L0, stays as it is).
 
+`--snapshots N` also writes each SAE N times while it trains, as a ladder of known order for `sae-bench run --ladder`. A
+small one takes minutes:
+
+    python scripts/train_embedded_saes.py --work .work/ladder --only topk --tokens 200000 --steps 400 --snapshots 6
+    sae-bench run --model embedded --ladder path:.work/ladder/topk_snapshots
+
 Reads the `train` part of the embedded corpus only; explained variance, L0 and dead latents in the log are measured on
 the `held_out` part.
 """
@@ -14,15 +20,17 @@ the `held_out` part.
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib
 import json
 import logging
 import math
 import sys
+import tempfile
 import time
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +38,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sae_bench.custom_saes.loaders.native import save_sae
+from sae_bench.custom_saes.spec import LoadContext, resolve_spec
 from sae_bench.datasets.embedded import corpus
 from sae_bench.datasets.packing import pack_corpus
 from sae_bench.language_models import LanguageModel, load_language_model
-
-sys.modules.setdefault("nnsight", types.ModuleType("nnsight"))
-sys.modules["nnsight"].LanguageModel = object  # type: ignore[attr-defined]  # imported by a buffer that is not used here
 
 logger = logging.getLogger("train_embedded_saes")
 
@@ -69,10 +76,13 @@ class Recipe:
 
 def recipes(steps: int) -> list[Recipe]:
     """One recipe per architecture for a run of `steps` steps."""
-    sparsity_warmup = {"warmup_steps": 200, "sparsity_warmup_steps": 500, "decay_start": int(steps * 0.8)}
+    warmup = min(200, steps // 6)
+    sparsity_warmup = {
+        "warmup_steps": warmup, "sparsity_warmup_steps": min(500, steps // 2), "decay_start": int(steps * 0.8)
+    }  # fmt: skip
     topk = {
-        "warmup_steps": 200, "decay_start": int(steps * 0.8), "threshold_start_step": 500, "threshold_beta": 0.99,
-        "lr": 1e-3,
+        "warmup_steps": warmup, "decay_start": int(steps * 0.8), "threshold_start_step": min(500, steps // 2),
+        "threshold_beta": 0.99, "lr": 1e-3,
     }  # fmt: skip
     return [
         Recipe("topk", "TopKTrainer", {**topk, "k": 40}),
@@ -132,8 +142,33 @@ def batches(data: np.ndarray, batch_size: int, steps: int, scale: float) -> Iter
             done += 1
 
 
-def train(recipe: Recipe, data: np.ndarray, *, steps: int, batch_size: int, scale: float, log: list[dict]) -> Any:
-    """Train one SAE and return its trainer, biases scaled back to the model's own activations."""
+def snapshot_steps(steps: int, n_snapshots: int) -> set[int]:
+    """How many steps snapshots have seen: each twice as many as the one before, the last one all."""
+    return {max(1, steps // 2**i) for i in range(n_snapshots)}
+
+
+def train(
+    recipe: Recipe,
+    data: np.ndarray,
+    *,
+    steps: int,
+    batch_size: int,
+    scale: float,
+    log: list[dict],
+    snapshots: tuple[int, Path] = (0, Path()),
+) -> Any:
+    """Train one SAE and return its trainer, biases scaled back to the model's own activations.
+
+    Args:
+        recipe: of the SAE.
+        data: (N, D) activations.
+        steps, batch_size: optimiser steps, and tokens of each.
+        scale: what activations are divided by.
+        log: takes an entry every 250 steps.
+        snapshots: how many are written while it trains, and the folder they go to.
+    """
+    sys.modules.setdefault("nnsight", types.ModuleType("nnsight"))  # imported by a buffer that is not used here
+    sys.modules["nnsight"].LanguageModel = object  # type: ignore[attr-defined]
     module = importlib.import_module(f"dictionary_learning.trainers.{TRAINER_MODULES[recipe.trainer]}")
     cls = getattr(module, recipe.trainer)
     torch.manual_seed(SEED)
@@ -149,6 +184,8 @@ def train(recipe: Recipe, data: np.ndarray, *, steps: int, batch_size: int, scal
     for step, x in enumerate(batches(data, batch_size, steps, scale)):
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.name != "jumprelu"):
             trainer.update(step, x)
+        if step + 1 in snapshot_steps(steps, snapshots[0]):
+            save_snapshot(trainer, snapshots[1], tokens=(step + 1) * batch_size, scale=scale)
         if step % 25 == 0:
             with torch.no_grad():
                 l0 = (trainer.ae.encode(x) != 0).float().sum(-1).mean().item()
@@ -201,11 +238,36 @@ def evaluate(ae: Any, x: Tensor) -> dict[str, float]:
     }
 
 
-def save(trainer: Any, folder: Path) -> None:
+def save(ae: Any, config: dict[str, Any], folder: Path) -> None:
     """Write ae.pt and config.json as dictionary_learning does."""
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save({k: v.cpu() for k, v in trainer.ae.state_dict().items()}, folder / "ae.pt")
-    (folder / "config.json").write_text(json.dumps({"trainer": trainer.config}, indent=1, default=float))
+    torch.save({k: v.cpu() for k, v in ae.state_dict().items()}, folder / "ae.pt")
+    (folder / "config.json").write_text(json.dumps({"trainer": as_plain(config)}, indent=1))
+
+
+def save_snapshot(trainer: Any, folder: Path, *, tokens: int, scale: float) -> None:
+    """Write an SAE that is still being trained as `<tokens>.safetensors`, its configuration says after how many tokens.
+
+    Args:
+        trainer: of the SAE; it is left as it is.
+        folder: of the snapshots.
+        tokens: that it was trained on so far.
+        scale: what its activations are divided by.
+    """
+    ae = copy.deepcopy(trainer.ae)
+    ae.scale_biases(scale)
+    with tempfile.TemporaryDirectory() as work:
+        save(ae, trainer.config, Path(work))
+        (handle,) = resolve_spec(f"dictionary_learning:{work}")
+        sae: Any = handle.load(LoadContext(torch.device("cpu"), torch.float32))
+    sae.cfg = replace(sae.cfg, training_tokens=tokens)
+    save_sae(sae, folder / f"{tokens}.safetensors", dtype=torch.float16, metadata=as_plain(trainer.config))
+
+
+def as_plain(config: dict[str, Any]) -> dict[str, Any]:
+    """A trainer's configuration as JSON holds it."""
+    plain: dict[str, Any] = json.loads(json.dumps(config, default=float))
+    return plain
 
 
 def main() -> None:
@@ -215,20 +277,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1200, help="optimiser steps")
     parser.add_argument("--batch-size", type=int, default=2048, help="tokens per step")
     parser.add_argument("--only", nargs="*", default=[], help="architectures to train; all by default")
+    parser.add_argument("--snapshots", type=int, default=0, help="how often each SAE is written while it trains")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.work.mkdir(parents=True, exist_ok=True)
 
     lm = load_language_model("embedded", dtype="bfloat16")
     data = collect(lm, "train", args.tokens, args.work / "train.npy")
-    held_out = torch.from_numpy(collect(lm, "held_out", 102_400, args.work / "held_out.npy").astype(np.float32))
+    other = collect(lm, "held_out", min(102_400, args.tokens), args.work / "held_out.npy")
+    held_out = torch.from_numpy(other.astype(np.float32))
     scale = float(np.sqrt(np.mean(np.sum(data[:100_000].astype(np.float32) ** 2, axis=1))))
     log: list[dict] = []
     for recipe in recipes(args.steps):
         if args.only and recipe.name not in args.only:
             continue
-        trainer = train(recipe, data, steps=args.steps, batch_size=args.batch_size, scale=scale, log=log)
-        save(trainer, args.work / recipe.name)
+        trainer = train(
+            recipe, data, steps=args.steps, batch_size=args.batch_size, scale=scale, log=log,
+            snapshots=(args.snapshots, args.work / f"{recipe.name}_snapshots"),
+        )  # fmt: skip
+        save(trainer.ae, trainer.config, args.work / recipe.name)
         log.append({"sae": recipe.name, "held_out": evaluate(trainer.ae, held_out)})
         logger.info("%s", log[-1])
         with (args.work / "log.jsonl").open("a") as file:
