@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.spatial import KDTree
 from torch import Tensor
 
 NEIGHBOURS = 20
@@ -20,46 +22,70 @@ CONTROL = "random latents that are as active"
 """What a control is called in results."""
 
 
+class LatentMatcher:
+    """Finds latents that are like others in firing rate and further properties.
+
+    Latents are compared by their ranks in each property, among those that are ever active; the greatest difference of
+    ranks counts.
+
+    Args:
+        properties_F: what must match, of all latents; the first is the firing rate, and a latent whose rate is 0 is no
+            match.
+    """
+
+    def __init__(self, *properties_F: Float[Tensor, " F"]) -> None:
+        is_live_F = properties_F[0].cpu() > 0
+        self._live_L = is_live_F.nonzero()[:, 0].numpy()
+        self._ranks_FP = torch.stack([_ranks(of_F.cpu().double(), is_live_F) for of_F in properties_F], dim=1).numpy()
+        self._tree = KDTree(self._ranks_FP[self._live_L]) if len(self._live_L) else None
+
+    def draw(
+        self, picked_K: Int[Tensor, " K"], *, generator: torch.Generator, neighbours: int = NEIGHBOURS
+    ) -> Int[Tensor, " M"]:
+        """For each picked latent one that was not picked, drawn from the nearest ones; none is taken twice.
+
+        Args:
+            picked_K: the latents to match.
+            generator: draws the matches; on the CPU.
+            neighbours: among how many of the nearest that are left a match is drawn.
+
+        Returns:
+            As many latents, in the order of the picked ones; fewer if there are not enough that are alive.
+        """
+        taken, matches = set(picked_K.tolist()), []
+        at_once = self._nearest(picked_K.numpy(force=True), 4 * neighbours)
+        for latent, nearest_N in zip(picked_K.tolist(), at_once, strict=True):
+            left = [other for other in nearest_N if other not in taken][:neighbours]
+            while len(left) < neighbours and len(nearest_N) < len(self._live_L):
+                (nearest_N,) = self._nearest(np.array([latent]), 4 * len(nearest_N))
+                left = [other for other in nearest_N if other not in taken][:neighbours]
+            if not left:
+                break
+            matches.append(left[int(torch.randint(len(left), (1,), generator=generator))])
+            taken.add(matches[-1])
+        return torch.tensor(matches, dtype=torch.long)
+
+    def _nearest(self, latents_K: Int[np.ndarray, " K"], n: int) -> list[list[int]]:
+        """The n nearest live latents of each, the nearest first; all of them if there are fewer."""
+        if self._tree is None:
+            return [[] for _ in latents_K]
+        places = range(1, min(n, len(self._live_L)) + 1)
+        _, found_KN = self._tree.query(self._ranks_FP[latents_K], k=places, p=np.inf)
+        nearest: list[list[int]] = self._live_L[found_KN].tolist()
+        return nearest
+
+
 def matched_latents(
     picked_K: Int[Tensor, " K"],
     *properties_F: Float[Tensor, " F"],
     generator: torch.Generator,
     neighbours: int = NEIGHBOURS,
 ) -> Int[Tensor, " M"]:
-    """For each picked latent one that was not picked and has about its firing rate and other properties.
-
-    Latents are compared by their ranks in each property, among those that are ever active; each match is drawn from
-    the nearest ones, and none is taken twice.
-
-    Args:
-        picked_K: the latents to match.
-        properties_F: what must match, of all latents; the first is the firing rate, and a latent whose rate is 0 is no
-            match.
-        generator: draws the matches; on the CPU.
-        neighbours: among how many of the nearest a match is drawn.
-
-    Returns:
-        As many latents, in the order of the picked ones; fewer if there are not enough that are alive.
-    """
-    picked_K = picked_K.cpu()
-    rate_F = properties_F[0].cpu()
-    is_free_F = rate_F > 0
-    is_free_F[picked_K] = False
-    free_C = is_free_F.nonzero()[:, 0]
-    ranks_PF = torch.stack([_ranks(values_F.cpu().double(), rate_F > 0) for values_F in properties_F])
-    matches: list[int] = []
-    for latent in picked_K.tolist():
-        if not len(free_C):
-            break
-        distance_C = (ranks_PF[:, free_C] - ranks_PF[:, latent, None]).abs().amax(dim=0)
-        nearest_N = distance_C.topk(min(neighbours, len(free_C)), largest=False).indices
-        drawn = nearest_N[torch.randint(len(nearest_N), (1,), generator=generator)]
-        matches.append(int(free_C[drawn]))
-        free_C = torch.cat([free_C[:drawn], free_C[drawn + 1 :]])
-    return torch.tensor(matches, dtype=torch.long)
+    """`LatentMatcher(*properties_F).draw(picked_K)`, for one draw with these properties."""
+    return LatentMatcher(*properties_F).draw(picked_K, generator=generator, neighbours=neighbours)
 
 
-def firing_rates(codes: Sequence[Float[Tensor, "T F"]]) -> Float[Tensor, " F"]:
+def firing_rates(codes: Sequence[Float[Tensor, "_ F"]]) -> Float[Tensor, " F"]:
     """Share of rows in which each latent is active (not 0)."""
     active_F = torch.stack([(codes_TF != 0).sum(dim=0) for codes_TF in codes]).sum(dim=0)
     return active_F.double() / sum(len(codes_TF) for codes_TF in codes)

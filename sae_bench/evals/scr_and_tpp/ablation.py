@@ -49,6 +49,7 @@ class Ablation:
         evaluated: places of the J probes that read the ablated texts.
         test_rows: rows of the U test texts; ablations of the same texts share the tensor.
         signed: tpp's ranking, latents that raise the logit first; else scr's, by size whatever the sign.
+        name: what tells it from all others of a model, for what is drawn at random for it.
     """
 
     probe: int
@@ -56,6 +57,7 @@ class Ablation:
     evaluated: tuple[int, ...]
     test_rows: Int[Tensor, " U"]
     signed: bool
+    name: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,19 +148,18 @@ def all_shifts(
     ablations: Sequence[Ablation],
     sizes: Sequence[int],
     source: TokenSource,
-) -> tuple[list[Float[Tensor, "N J U"]], list[int]]:
+) -> tuple[list[Float[Tensor, "N J U"]], list[Int[Tensor, " _"]]]:
     """How far every ablation moves the logits of the probes it evaluates, for every N of `sizes` (ascending).
 
     Returns:
-        the changes, and how many latents each ablation could rank (fewer than the largest N where few have an effect).
+        the changes, and the latents that each ablation ranked (fewer than the largest N where few have an effect).
     """
     projections_PF = decoder_projections(sae.W_dec, probes.weights_PF)
     latents = rank_all(codes, projections_PF, ablations, sizes[-1])
-    n_ranked = [len(latents_K) for latents_K in latents]
     if not decoder_is_linear(sae):
-        return decoded_shifts(sae, source, probes.weights_PF, ablations, latents, sizes), n_ranked
+        return decoded_shifts(sae, source, probes.weights_PF, ablations, latents, sizes), latents
     pairs = zip(ablations, latents, strict=True)
-    return [pooled_shift(codes, projections_PF, a, latents_K, sizes) for a, latents_K in pairs], n_ranked
+    return [pooled_shift(codes, projections_PF, a, latents_K, sizes) for a, latents_K in pairs], latents
 
 
 def pooled_shift(

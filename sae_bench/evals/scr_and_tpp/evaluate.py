@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_bench.activations.pooled import CodeMatrix
+from sae_bench.custom_saes.interface import decoder_is_linear
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets import LabelledTexts
 from sae_bench.errors import UsageError
@@ -28,10 +30,19 @@ from sae_bench.evals.scr_and_tpp.eval_config import (
     TppEvalConfig,
 )
 from sae_bench.evals.scr_and_tpp.eval_output import scr_key, tpp_key
+from sae_bench.evals.scr_and_tpp.references import (
+    NOT_LINEAR,
+    best_first,
+    control_shifts,
+    references_of,
+    supervised_shifts,
+)
 from sae_bench.evals.scr_and_tpp.text_samples import scr_samples, tpp_samples
 from sae_bench.evals.scr_and_tpp.texts import QUADRANTS, PairTexts, Quadrant, load_pairs
 from sae_bench.language_models.token_texts import text_key
 from sae_bench.probes import AdamWSettings
+from sae_bench.results.references import Reference, References
+from sae_bench.results.samples import Samples
 
 AUDIT = (
     "an independent audit (arXiv 2605.18229, 2026) found scr and tpp unreliable at their usual settings: tpp falls as "
@@ -47,26 +58,74 @@ ConfigT = TypeVar("ConfigT", bound=ScrAndTppEvalConfig)
 PreparedT = TypeVar("PreparedT", scr.PreparedScr, tpp.PreparedTpp)
 
 
-class _AblationJob(TextsJob[ConfigT, PreparedT]):
+@dataclass(frozen=True)
+class AtHook(Generic[PreparedT]):
+    """What all SAEs at a hook share: trained probes, and what directions made from the labels score, the best first."""
+
+    prepared: PreparedT
+    directions: tuple[Reference, ...]
+
+
+class _AblationJob(TextsJob[ConfigT, AtHook[PreparedT]]):
     """What scr and tpp do alike: probes are trained once per hook, then the latents of every SAE are ablated."""
 
-    def score_codes(self, member: Member, codes: CodeMatrix, prepared: PreparedT) -> Scores:
+    def __init__(self, context: EvalContext, config: ConfigT) -> None:
+        super().__init__(context, config)
+        self._has_controls = context.controls
+
+    def prepare(self, activations_TD: Float[Tensor, "T D"]) -> AtHook[PreparedT]:
+        prepared = self.train(activations_TD)
+        shifts = supervised_shifts(activations_TD, prepared.probes, prepared.ablations)
+        headline = self.headline(1)
+        of_directions = {name: self.samples(prepared, of_name, [1])[headline] for name, of_name in shifts.items()}
+        return AtHook(prepared, tuple(best_first(of_directions)))
+
+    def score_codes(self, member: Member, codes: CodeMatrix, prepared: AtHook[PreparedT]) -> Scores:
         config: ScrAndTppEvalConfig = self.config
         n_latents = codes.shape[1]
         sizes: list[int] = [n for n in sorted(config.n_values) if n <= n_latents]
         if not sizes:
             raise UsageError(f"n_values {config.n_values} are all above the {n_latents} latents there are.")
         source = TokenSource(self.lm, member.hook_name, self.token_ids)
-        shifts, n_ranked = all_shifts(member.sae, codes, prepared.probes, prepared.ablations, sizes, source)
+        probes, ablations = prepared.prepared.probes, prepared.prepared.ablations
+        shifts, latents = all_shifts(member.sae, codes, probes, ablations, sizes, source)
         reasons: dict[str, str] = {}
         for n in sorted({*PUBLISHED_N_VALUES, *config.n_values} - {*sizes}):
             asked = n in config.n_values
             why = f"more than the {n_latents} latents there are" if asked else "not among n_values"
             reasons |= dict.fromkeys(self.paths(n), f"N = {n} is {why}.")
-        scores = self.report(prepared, shifts, sizes, reasons)
+        references = self._references(member, codes, prepared, latents, sizes)
+        scores = self.report(prepared.prepared, shifts, sizes, reasons, references)
         scores.warnings[:0] = [AUDIT, *([TEST_SELECTED] if config.probe_selection == "test" else [])]
-        scores.warnings += _few_effects(n_ranked, sizes)
+        scores.warnings += _few_effects([len(latents_K) for latents_K in latents], sizes)
         return scores
+
+    def _references(
+        self,
+        member: Member,
+        codes: CodeMatrix,
+        at_hook: AtHook[PreparedT],
+        latents: Sequence[Int[Tensor, " _"]],
+        sizes: Sequence[int],
+    ) -> dict[str, References]:
+        """Floor, ceiling and control of every headline metric.
+
+        Args:
+            member: the SAE.
+            codes: its pooled codes.
+            at_hook: what all SAEs share.
+            latents: those that every ablation ranked.
+            sizes: how many are ablated, ascending.
+        """
+        prepared, paths = at_hook.prepared, {n: self.headline(n) for n in sizes}
+        control: dict[str, Samples] | None = None
+        reasons: dict[int, str] = {}
+        if self._has_controls and decoder_is_linear(member.sae):
+            shifts, reasons = control_shifts(member.sae, codes, prepared.probes, prepared.ablations, latents, sizes)
+            control = self.samples(prepared, shifts, sizes)
+        elif self._has_controls:
+            reasons = dict.fromkeys(sizes, NOT_LINEAR)
+        return references_of(paths, at_hook.directions, control, reasons)
 
     @property
     def probe_settings(self) -> AdamWSettings:
@@ -87,12 +146,29 @@ class _AblationJob(TextsJob[ConfigT, PreparedT]):
         return unit_ids(map(text_key, self.token_ids))
 
     @abstractmethod
+    def train(self, activations_TD: Float[Tensor, "T D"]) -> PreparedT:
+        """Probes of the activations at a hook, and the ablations."""
+
+    @abstractmethod
     def paths(self, n: int) -> list[str]:
         """Paths of the metrics with `n` ablated latents."""
 
     @abstractmethod
+    def headline(self, n: int) -> str:
+        """Path of the headline metric with `n` ablated latents."""
+
+    @abstractmethod
+    def samples(self, prepared: PreparedT, shifts: Sequence[Tensor], sizes: Sequence[int]) -> dict[str, Samples]:
+        """Path of every headline metric -> what it is a mean of, as `report` takes the shifts."""
+
+    @abstractmethod
     def report(
-        self, prepared: PreparedT, shifts: Sequence[Tensor], sizes: Sequence[int], reasons: Mapping[str, str]
+        self,
+        prepared: PreparedT,
+        shifts: Sequence[Tensor],
+        sizes: Sequence[int],
+        reasons: Mapping[str, str],
+        references: Mapping[str, References],
     ) -> Scores:
         """The scores from how far the ablations move the logits.
 
@@ -101,6 +177,7 @@ class _AblationJob(TextsJob[ConfigT, PreparedT]):
             shifts: of every ablation, (N, C, U).
             sizes: how many latents are ablated, ascending.
             reasons: path -> why a metric is null for want of latents or because it was not asked for.
+            references: path -> floor, ceiling and control.
         """
 
 
@@ -122,7 +199,7 @@ class ScrJob(_AblationJob[ScrEvalConfig, scr.PreparedScr]):
     def _place_split(self, split: Mapping[Quadrant, list[str]]) -> dict[Quadrant, Tensor]:
         return {quadrant: self.place(split[quadrant]) for quadrant in QUADRANTS}
 
-    def prepare(self, activations_TD: Tensor) -> scr.PreparedScr:
+    def train(self, activations_TD: Float[Tensor, "T D"]) -> scr.PreparedScr:
         return scr.prepare_scr(
             self.pairs, activations_TD, seeds=self.seeds, settings=self.probe_settings, device=self.lm.device
         )
@@ -130,8 +207,20 @@ class ScrJob(_AblationJob[ScrEvalConfig, scr.PreparedScr]):
     def paths(self, n: int) -> list[str]:
         return [f"scr_metrics.{scr_key(kind, n)}" for kind in scr.KINDS]
 
+    def headline(self, n: int) -> str:
+        return f"scr_metrics.{scr_key('metric', n)}"
+
+    def samples(self, prepared: scr.PreparedScr, shifts: Sequence[Tensor], sizes: Sequence[int]) -> dict[str, Samples]:
+        results = scr.score_scr(prepared, shifts, sizes)
+        return scr_samples(results, sizes, self.text_ids_T)
+
     def report(
-        self, prepared: scr.PreparedScr, shifts: Sequence[Tensor], sizes: Sequence[int], reasons: Mapping[str, str]
+        self,
+        prepared: scr.PreparedScr,
+        shifts: Sequence[Tensor],
+        sizes: Sequence[int],
+        reasons: Mapping[str, str],
+        references: Mapping[str, References],
     ) -> Scores:
         results = scr.score_scr(prepared, shifts, sizes)
         undirected = {f"scr_metrics.{scr_key('metric', n)}": _NO_DIRECTION for n in sizes}
@@ -141,6 +230,7 @@ class ScrJob(_AblationJob[ScrEvalConfig, scr.PreparedScr]):
             self.seeds,
             samples=scr_samples(results, sizes, self.text_ids_T),
             seed_values=columns(scr.seed_metrics(results, sizes).values(), "scr_metrics"),
+            references=references,
             reasons={**undirected, **reasons},
             details=[output.ScrResultDetail.model_validate(scr.detail_row(result, sizes)) for result in results],
             detail_reasons=detail_reasons,
@@ -166,7 +256,7 @@ class TppJob(_AblationJob[TppEvalConfig, tpp.PreparedTpp]):
             )
         self.pooled = [self.place_labelled(texts) for texts in labelled]
 
-    def prepare(self, activations_TD: Tensor) -> tpp.PreparedTpp:
+    def train(self, activations_TD: Float[Tensor, "T D"]) -> tpp.PreparedTpp:
         return tpp.prepare_tpp(
             self.pooled, activations_TD, seeds=self.seeds, settings=self.probe_settings, device=self.lm.device
         )
@@ -174,8 +264,20 @@ class TppJob(_AblationJob[TppEvalConfig, tpp.PreparedTpp]):
     def paths(self, n: int) -> list[str]:
         return [f"tpp_metrics.{tpp_key(kind, n)}" for kind in tpp.KINDS]
 
+    def headline(self, n: int) -> str:
+        return f"tpp_metrics.{tpp_key('total_metric', n)}"
+
+    def samples(self, prepared: tpp.PreparedTpp, shifts: Sequence[Tensor], sizes: Sequence[int]) -> dict[str, Samples]:
+        results = tpp.score_tpp(prepared, shifts, sizes)
+        return tpp_samples(results, self.text_ids_T)
+
     def report(
-        self, prepared: tpp.PreparedTpp, shifts: Sequence[Tensor], sizes: Sequence[int], reasons: Mapping[str, str]
+        self,
+        prepared: tpp.PreparedTpp,
+        shifts: Sequence[Tensor],
+        sizes: Sequence[int],
+        reasons: Mapping[str, str],
+        references: Mapping[str, References],
     ) -> Scores:
         results = tpp.score_tpp(prepared, shifts, sizes)
         return report(
@@ -183,6 +285,7 @@ class TppJob(_AblationJob[TppEvalConfig, tpp.PreparedTpp]):
             self.seeds,
             samples=tpp_samples(results, self.text_ids_T),
             seed_values=columns(tpp.seed_metrics(results).values(), "tpp_metrics"),
+            references=references,
             reasons=reasons,
             details=[output.TppResultDetail.model_validate(tpp.detail_row(result)) for result in results],
             unstructured=tpp.unstructured_results(results),

@@ -119,12 +119,17 @@ def prepare_scr(
         test_rows_U = balanced(pair.test)
         x_UD = activations_TD[test_rows_U].cpu()
         contrasts = {concept: Contrast(*rows_of(pair.train, concept)) for concept in CONCEPTS}
-        for s in range(len(seeds)):
+        for s, seed in enumerate(seeds):
             first = (p * len(seeds) + s) * len(CONCEPTS)
             probe_of = {concept: first + c for c, concept in enumerate(CONCEPTS)}
             for ablated, asked in DIRECTIONS.values():
                 ablation = Ablation(
-                    probe_of[ablated], contrasts[ablated], (probe_of["biased"],), test_rows_U, signed=False
+                    probe_of[ablated],
+                    contrasts[ablated],
+                    (probe_of["biased"],),
+                    test_rows_U,
+                    signed=False,
+                    name=(EVAL_TYPE_ID_SCR, pair.name, ablated, seed),
                 )
                 ablations.append(ablation)
                 base.append(logits(probes, x_UD, ablation.evaluated)[0])

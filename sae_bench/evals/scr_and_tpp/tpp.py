@@ -95,7 +95,8 @@ def prepare_tpp(
             )
             for number, name in zip(probe_numbers, dataset.classes, strict=True):
                 contrast = ranking_contrast(dataset, name, seed)
-                ablations.append(Ablation(number, contrast, probe_numbers, test_rows_U, signed=True))
+                identity = (EVAL_TYPE_ID_TPP, dataset.name, name, seed)
+                ablations.append(Ablation(number, contrast, probe_numbers, test_rows_U, signed=True, name=identity))
     return PreparedTpp(tuple(datasets), tuple(seeds), probes, tuple(ablations), measured)
 
 

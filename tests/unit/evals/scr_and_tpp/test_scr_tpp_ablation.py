@@ -57,10 +57,10 @@ def check_against_plain(lm, sae, token_ids):
     x_TD, codes = pooled(lm, sae, token_ids)
     probes, ablations = random_probes(3), some_ablations()
     source = TokenSource(lm, HOOK, token_ids)
-    shifts, n_ranked = all_shifts(sae, codes, probes, ablations, SIZES, source)
+    shifts, ranked = all_shifts(sae, codes, probes, ablations, SIZES, source)
     tokens = token_activations(lm, HOOK, token_ids)
     moved = 0.0
-    for a, shift_NJU, n in zip(ablations, shifts, n_ranked, strict=True):
+    for a, shift_NJU, n in zip(ablations, shifts, map(len, ranked), strict=True):
         probe = torch.nn.Linear(D_MODEL, 1).requires_grad_(False)
         probe.weight.copy_(probes.weights_PF[a.probe][None])
         contrast = a.contrast

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.slow
 SEEDS = (42, 43)
 
 
-def scored(lm, spec, sae, seeds=SEEDS, **changes):
-    job = spec.start(EvalContext(lm, (HOOK,), seeds), make_config(spec, {**TINY, **changes}))
+def scored(lm, spec, sae, seeds=SEEDS, *, controls=True, **changes):
+    job = spec.start(EvalContext(lm, (HOOK,), seeds, controls=controls), make_config(spec, {**TINY, **changes}))
     member = Member("tiny", "sae", sae, HOOK)
     report = run_pass(lm, job.requests([member]), [member])
     assert not report.failed
@@ -199,6 +199,29 @@ def test_an_sae_without_active_latents_scores_zero(lm, times):
     _, scores = scored(lm, TPP_SPEC, tiny_sae("zero"))
     assert scores.metrics.tpp_metrics.tpp_threshold_1_total_metric == 0.0
     assert any("fewer than 16 latents have an effect" in warning for warning in scores.warnings)
+
+
+@pytest.mark.parametrize("spec", [SCR_SPEC, TPP_SPEC])
+def test_controls_change_no_score_and_can_be_left_out(lm, times, spec):
+    _, with_controls = scored(lm, spec, tiny_sae("topk"))
+    _, without = scored(lm, spec, tiny_sae("topk"), controls=False)
+    assert with_controls.metrics == without.metrics
+    assert with_controls.references.keys() == with_controls.samples.keys() == without.references.keys()
+    for path, samples in with_controls.samples.items():
+        beside, also_without = with_controls.references[path], without.references[path]
+        assert also_without.control is None
+        same = {"rtol": 0, "atol": 0, "equal_nan": True}
+        torch.testing.assert_close(samples.values_SU, without.samples[path].values_SU, **same)
+        torch.testing.assert_close(beside.ceiling.measured.values_SU, also_without.ceiling.measured.values_SU, **same)
+        assert beside.ceiling.measured.key == beside.control.measured.key == samples.key
+
+
+def test_a_decoder_that_is_not_linear_has_no_control(lm, times):
+    _, scores = scored(lm, TPP_SPEC, PerTokenScaleSAE(tiny_sae("relu")), n_values=[1])
+    (beside,) = scores.references.values()
+    assert beside.control.measured is None
+    assert "not linear" in beside.control.reason
+    assert beside.ceiling.measured is not None
 
 
 @pytest.mark.parametrize("selection", ["test", "validation"])
