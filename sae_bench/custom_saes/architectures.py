@@ -110,6 +110,7 @@ class Architecture:
         return f"{type(sae).__module__}:{type(sae).__qualname__}" == f"{_CLASSES}.{self.sae_class}"
 
 
+_OF_PURSUIT = ("residual_threshold", "max_iterations", "stop_on_duplicate_support")
 _OF_TRANSCODERS = ("d_sae", "d_out", "hook_name_out", "skip")
 
 _ROWS = (
@@ -134,6 +135,12 @@ _ROWS = (
         trainers=(Trainer("TopKTrainer", "topk"),),
         sae_lens=SAELensForm("topk", folds=None),
         plots=(("topk", PlotStyle("^", "green", "TopK")),),
+    ),
+    Architecture(
+        "abs_topk", "AbsTopK", "#7fb069", "triangle-down", "v",
+        other_names=("abstopk",),
+        sae_class="topk_sae:AbsTopKSAE", arguments=("d_sae", "k"), saved=True,
+        sae_lens=SAELensForm("abstopk", folds=None),
     ),
     Architecture(
         "batch_topk", "BatchTopK", "#a259e6", "square", "s",
@@ -161,9 +168,14 @@ _ROWS = (
         "gated", "Gated", "#0d9fb3", "diamond", "D",
         # not r_mag: it multiplies x @ W_enc, which is scaled already
         sae_class="gated_sae:GatedSAE", folds=("gate_bias", "b_mag"), saved=True,
-        trainers=(Trainer("GatedSAETrainer", "gated"),),
+        trainers=(Trainer("GatedSAETrainer", "gated"), Trainer("GatedAnnealTrainer", "gated")),
         sae_lens=SAELensForm("gated", folds=("b_gate", "b_mag")),
         plots=(("gated", PlotStyle("d", "purple", "Gated")),),
+    ),
+    Architecture(
+        "matching_pursuit", "Matching pursuit", "#6b4fbb", "star-diamond", "*",
+        sae_class="matching_pursuit_sae:MatchingPursuitSAE", arguments=("d_sae", *_OF_PURSUIT),
+        sae_lens=SAELensForm("matching_pursuit", folds=None),
     ),
     Architecture(
         "p_anneal", "ReLU, p-annealed", "#dd3f3f", "cross", "P",

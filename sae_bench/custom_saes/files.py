@@ -64,16 +64,16 @@ def empty_sae(
     hook_layer: int | None = None,
     k: int | None = None,
     use_threshold: bool = False,
-    **of_transcoders: Any,
+    **others: Any,
 ) -> BaseSAE:
     """An SAE of a class of this package, in float32 on the CPU, to be filled with weights.
 
     Args:
         hook_layer: None reads it from the hook's name.
         k, use_threshold: for the classes that take them.
-        of_transcoders: `d_out`, `hook_name_out` and `skip`, as `Transcoder` takes them.
+        others: what else its class takes, as `d_out`, `hook_name_out` and `skip` of a transcoder.
     """
-    more = {"d_sae": d_sae, "k": k, "use_threshold": use_threshold, **of_transcoders}
+    more = {"d_sae": d_sae, "k": k, "use_threshold": use_threshold, **others}
     sae: BaseSAE = architecture.load_class()(
         d_in=d_in,
         model_name=model_name,
@@ -143,7 +143,7 @@ def find_repository(name: str, *, data_dir: Path | None) -> Path | None:
     return next((path for path in candidates if path.is_dir()), None)
 
 
-def download(repo_id: str, filename: str, *, local_dir: str | Path | None = None) -> Path:
+def download(repo_id: str, filename: str, *, local_dir: str | Path | None = None, revision: str | None = None) -> Path:
     """One file of a hub repository, from the local cache if it is there.
 
     Raises:
@@ -153,7 +153,7 @@ def download(repo_id: str, filename: str, *, local_dir: str | Path | None = None
 
     check_repo_id(repo_id)
     try:
-        return Path(hf_hub_download(repo_id=repo_id, filename=filename, local_dir=local_dir))
+        return Path(hf_hub_download(repo_id=repo_id, filename=filename, local_dir=local_dir, revision=revision))
     except Exception as error:  # the hub client, its network stack and the disk each have their own errors
         raise hub_failed(f"'{filename}' of '{repo_id}'", error) from error
 

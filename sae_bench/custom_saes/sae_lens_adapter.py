@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sae_bench.custom_saes.architectures import SAE_LENS
 from sae_bench.custom_saes.base_sae import keep_wide
-from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
-from sae_bench.custom_saes.interface import PER_TOKEN_NORMALIZATIONS, SparseCodes
+from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig, TranscoderConfig
+from sae_bench.custom_saes.interface import PER_TOKEN_NORMALIZATIONS, SparseCodes, skip_path
 from sae_bench.custom_saes.topk_sae import largest
 from sae_bench.errors import UsageError
 
@@ -28,6 +28,7 @@ class SAELensAdapter:
     """Wraps an SAELens SAE (version 5 or 6).
 
     Heads are flat: an SAE on `attn.hook_z` reads (..., heads * d_head), as this package's language models give it.
+    `codes_only` is set by whoever knows that the reconstruction means nothing.
     An SAE that normalises each token decodes with the statistics of the tokens that it encoded last; its decoder
     counts as not linear.
     """
@@ -36,6 +37,7 @@ class SAELensAdapter:
         self.inner = inner
         self.cfg = _config(inner)
         self.caveats: tuple[str, ...] = ()
+        self.codes_only = ""
         stated = {name: _stated(inner.cfg, name) for name in ("prepend_bos", "seqpos_slice")}
         self.trained_with = {name: value for name, value in stated.items() if value is not None}
         self.decoder_is_linear = self.cfg.normalize_activations not in PER_TOKEN_NORMALIZATIONS
@@ -111,9 +113,10 @@ class SAELensAdapter:
         decoded = self.inner.decode(f)
         return decoded.flatten(-2) if decoded.ndim > f.ndim else decoded
 
-    def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
-        """Reconstructions from activations."""
-        return self.decode(self.encode(x))
+    def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N O"]:
+        """Reconstructions from activations; a transcoder's predictions, its skip path included."""
+        decoded, skipped = self.decode(self.encode(x)), skip_path(self.inner, x)
+        return decoded if skipped is None else decoded + skipped
 
     __call__ = forward
 
@@ -173,7 +176,11 @@ def _config(inner: Any) -> CustomSAEConfig:
     match = hook_name.split(".")
     layer = int(match[1]) if len(match) > 1 and match[1].isdigit() else 0
     extra = {name: value for name in _COPIED if (value := get(name)) is not None}
-    return CustomSAEConfig(
+    kind = CustomSAEConfig
+    if hook_name_out := get("hook_name_out"):
+        kind = TranscoderConfig
+        extra |= {"hook_name_out": str(hook_name_out), "d_out": int(inner.W_dec.shape[-1])}
+    return kind(
         str(get("model_name", "")),
         int(cfg.d_in),
         int(cfg.d_sae),

@@ -22,6 +22,7 @@ _LOADERS: dict[str, str] = {
     "sae_lens": "sae_lens",
     "dictionary_learning": "dictionary_learning",
     "gemma_scope": "gemma_scope",
+    **{name: name for name in ("sparsify", "circuit_tracer", "llama_scope", "qwen_scope", "goodfire")},
     "path": "safetensors_dir",
     "baseline": "baseline",
     "embedded": "embedded",
@@ -83,6 +84,8 @@ class SAEHandle:
     parent: SAEHandle | None = None
     """The SAE that a baseline is made from."""
     rung: Rung | None = None
+    format: str = ""
+    """Whose layout its files have, for lists."""
 
     @property
     def placed_by_run(self) -> bool:

@@ -71,6 +71,18 @@ class TopKSAE(BaseSAE):
         return largest(pre_NF, self.n_active)
 
 
+class AbsTopKSAE(TopKSAE):
+    """AbsTopK SAE: the k pre-activations of largest size, with their signs and no ReLU (2510.00404)."""
+
+    architecture = "abs_topk"
+
+    def encode_sparse(self, x_ND: Float[Tensor, "N D"]) -> SparseCodes:
+        """The k pre-activations of largest size of each token; values may be negative."""
+        pre_NF = self._centred_pre_activations(x_ND)
+        indices_NK = pre_NF.abs().topk(self.n_active, dim=-1, sorted=False).indices
+        return SparseCodes(pre_NF.gather(-1, indices_NK), indices_NK, pre_NF.shape[-1])
+
+
 def largest(pre_NF: Float[Tensor, "N F"], k: int) -> SparseCodes:
     """The k largest pre-activations as codes; those that are not positive become 0, as after a ReLU."""
     top = pre_NF.topk(k, dim=-1, sorted=False)

@@ -16,6 +16,12 @@ from sae_bench.custom_saes.custom_sae_config import TranscoderConfig
 from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.custom_saes.topk_sae import largest
 
+CROSS_LAYER = (
+    "this is one layer of a cross-layer transcoder, whose latents write to all later layers: its decoder here is the "
+    "sum over those layers"
+)
+"""Why the reconstruction of such a layer means nothing."""
+
 
 class Transcoder(BaseSAE):
     """ReLU transcoder: `f = relu(x @ W_enc + b_enc)`.

@@ -250,7 +250,8 @@ def tiny_transcoder(
 
 
 ARCHITECTURES: tuple[str, ...] = (
-    "relu", "topk", "topk_threshold", "batch_topk", "jumprelu", "gated", "pca", "identity", "zero", "random"
+    "relu", "topk", "topk_threshold", "abs_topk", "batch_topk", "jumprelu", "gated", "matching_pursuit", "pca",
+    "identity", "zero", "random",
 )  # fmt: skip
 """The architectures of `tiny_sae`."""
 
@@ -260,15 +261,18 @@ def _sae_builders() -> dict[str, Callable[[int, int, dict[str, Any]], Any]]:
     from sae_bench.custom_saes.gated_sae import GatedSAE
     from sae_bench.custom_saes.identity_sae import IdentitySAE, ZeroSAE
     from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
+    from sae_bench.custom_saes.matching_pursuit_sae import MatchingPursuitSAE
     from sae_bench.custom_saes.pca_sae import PCASAE
     from sae_bench.custom_saes.random_sae import RandomSAE
     from sae_bench.custom_saes.relu_sae import ReluSAE
-    from sae_bench.custom_saes.topk_sae import TopKSAE
+    from sae_bench.custom_saes.topk_sae import AbsTopKSAE, TopKSAE
 
     return {
         "relu": lambda d_in, d_sae, common: ReluSAE(d_in, d_sae, **common),
         "topk": lambda d_in, d_sae, common: TopKSAE(d_in, d_sae, 8, **common),
         "topk_threshold": lambda d_in, d_sae, common: TopKSAE(d_in, d_sae, 8, use_threshold=True, **common),
+        "abs_topk": lambda d_in, d_sae, common: AbsTopKSAE(d_in, d_sae, 8, **common),
+        "matching_pursuit": lambda d_in, d_sae, common: MatchingPursuitSAE(d_in, d_sae, max_iterations=8, **common),
         "batch_topk": lambda d_in, d_sae, common: BatchTopKSAE(d_in, d_sae, 8, **common),
         "jumprelu": lambda d_in, d_sae, common: JumpReluSAE(d_in, d_sae, **common),
         "gated": lambda d_in, d_sae, common: GatedSAE(d_in, d_sae, **common),
@@ -287,7 +291,8 @@ def _fill_sae(sae: Any, generator: torch.Generator) -> None:
     if type(sae).__name__ == "PCASAE":
         rows_FD = torch.linalg.qr(rows_FD).Q
     sae.W_dec.copy_(rows_FD / rows_FD.norm(dim=1, keepdim=True))
-    sae.W_enc.copy_(sae.W_dec.T)
+    if "W_enc" in dict(sae.named_parameters()):
+        sae.W_enc.copy_(sae.W_dec.T)
     spread = {"b_dec": 0.1, "b_enc": 0.1, "gate_bias": 0.1, "b_mag": 0.1, "r_mag": 0.1, "mean": 0.1}
     for name, std in spread.items():
         if hasattr(sae, name):

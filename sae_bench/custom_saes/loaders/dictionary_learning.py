@@ -27,6 +27,8 @@ from sae_bench.custom_saes.files import (
     read_torch,
 )
 from sae_bench.custom_saes.folding import fold_decoder_norm
+from sae_bench.custom_saes.loaders.module_hooks import Hooks, hooks_of, module_of
+from sae_bench.custom_saes.loaders.tensor_layout import subtract_b_dec_no_more
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, unusable
 from sae_bench.errors import SAELoadError, UnknownNameError
 
@@ -54,22 +56,17 @@ _RENAMED = {
     "mag_bias": "b_mag",
 }
 _TRAINING_ONLY = ("group_sizes",)
-_NAMED_HOOKS = {
-    "resid_pre": "hook_resid_pre",
-    "resid_mid": "hook_resid_mid",
-    "resid_post": "hook_resid_post",
-    "attention_out": "hook_attn_out",
-    "attn_out": "hook_attn_out",
-    "mlp_out": "hook_mlp_out",
+_TRANSCODERS = {
+    "relu": "transcoder",
+    "p_anneal": "transcoder",
+    "topk": "topk_transcoder",
+    "jumprelu": "jumprelu_transcoder",
+    "batch_topk": "jumprelu_transcoder",
+    "matryoshka_batch_topk": "jumprelu_transcoder",
 }
-"""What the library's scripts call a place, as in `resid_post_layer_8` -> what its output is here."""
-_NAMED = re.compile(rf"(?P<kind>{'|'.join(_NAMED_HOOKS)})(?:_layer_?(?P<layer>\d+))?")
-_MODULE = re.compile(
-    r"(?:[\w.]+\.)?(?:layers|h|blocks)\.(?P<layer>\d+)(?:\.(?:(?P<attn>attn|self_attn|attention)|(?P<mlp>mlp)))?"
-)
-"""The path of a module in a transformers model: a layer, its attention or its MLP."""
+"""Kind of SAE -> the kind of transcoder that computes the same from another module's input."""
 _DEFAULT_KIND = "resid_post"
-_DIRECTIONS = ("in", "out")
+_DIRECTIONS = ("in", "out", "in_and_out")
 
 
 def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
@@ -90,25 +87,25 @@ def hook_from_config(config: Mapping[str, Any], *, source: object) -> str:
 
     `trainer.submodule_name` names a module: as the library's scripts do (`resid_post_layer_8`), or by its path in the
     model (`transformer.h.8`); without a name it is the layer. `buffer.io` says whether the SAE reads the module's
-    output (the default) or its input.
+    output (the default) or its input, or is a transcoder from the input to the output.
 
     Args:
         config: the whole configuration.
         source: the file, for messages.
     Raises:
         SAELoadError: no layer, a module that is not known or is named with another layer, an input that has no hook
-            here, or a transcoder (`in_and_out`).
+            here.
     """
+    return hooks_from_config(config, source=source).read
+
+
+def hooks_from_config(config: Mapping[str, Any], *, source: object) -> Hooks:
+    """What is read and what is reconstructed: the same, unless `buffer.io` is `in_and_out`. As `hook_from_config`."""
     trainer = trainer_of(config, source=source)
     io = str((config.get("buffer") or {}).get("io") or "out")
-    if io == "in_and_out":
-        raise SAELoadError(
-            f"'{source}' is a transcoder (buffer.io is in_and_out): it predicts a module's output from its input, and "
-            "no eval here takes one."
-        )
     if io not in _DIRECTIONS:
-        raise SAELoadError(f"'{source}': buffer.io is '{io}'; known are {', '.join(_DIRECTIONS)} and in_and_out.")
-    kind, layer_in_name = _module_of(str(trainer.get("submodule_name") or _DEFAULT_KIND), source=source)
+        raise SAELoadError(f"'{source}': buffer.io is '{io}'; known are {', '.join(_DIRECTIONS)}.")
+    kind, layer_in_name = module_of(str(trainer.get("submodule_name") or _DEFAULT_KIND), source=source)
     layer = trainer.get("layer", layer_in_name)
     layer = layer_in_name if layer is None else layer
     try:
@@ -117,24 +114,7 @@ def hook_from_config(config: Mapping[str, Any], *, source: object) -> str:
         raise SAELoadError(f"'{source}' names no layer (trainer.layer is {layer!r}).") from error
     if layer_in_name is not None and number != layer_in_name:
         raise SAELoadError(f"'{source}' names layer {number} and, in trainer.submodule_name, layer {layer_in_name}.")
-    if io == "in":
-        if kind != "resid_post":
-            raise SAELoadError(f"'{source}' reads the input of {kind} (buffer.io is in), which has no hook here.")
-        kind = "resid_pre"
-    return f"blocks.{number}.{_NAMED_HOOKS[kind]}"
-
-
-def _module_of(name: str, *, source: object) -> tuple[str, int | None]:
-    """What a `submodule_name` stands for, and the layer that it names."""
-    if match := _NAMED.fullmatch(name):
-        return match["kind"], None if match["layer"] is None else int(match["layer"])
-    if match := _MODULE.fullmatch(name):
-        kind = "attention_out" if match["attn"] else "mlp_out" if match["mlp"] else "resid_post"
-        return kind, int(match["layer"])
-    raise SAELoadError(
-        f"'{source}': the submodule '{name}' is not known. Known: {', '.join(_NAMED_HOOKS)}, each alone or with "
-        "_layer_<number>, and paths such as model.layers.8, model.layers.8.self_attn, model.layers.8.mlp."
-    )
+    return hooks_of(kind, number, io, source=source)
 
 
 def load_folder(
@@ -156,25 +136,48 @@ def load_folder(
     layout = layout_of(trainer)
     tensors = _to_our_layout(read_torch(weights), layout, trainer, keep_threshold=use_threshold, source=weights)
     d_in, d_sae = matrix_shape(tensors, "W_enc", source=weights)
-    hook_name = hook_from_config(config, source=weights)
+    hooks = hooks_from_config(config, source=weights)
+    row, name = layout.architecture, layout.trainer.architecture
+    if hooks.read != hooks.written:
+        row = _as_transcoder(tensors, row, source=weights)
+        name = row.name
     k = None
-    if "k" in layout.architecture.arguments:
+    if "k" in row.arguments:
         k = _k_of(tensors, trainer, source=weights)
         tensors["k"] = torch.tensor(k)
     empty = empty_sae(
-        layout.architecture,
+        row,
         d_in=d_in,
         d_sae=d_sae,
         model_name=model_name or str(trainer.get("lm_name", "")),
-        hook_name=hook_name,
+        hook_name=hooks.read,
+        hook_name_out=hooks.written,
         k=k,
         use_threshold=use_threshold,
     )
     sae = fill(empty, tensors, source=weights)
     buffer = config.get("buffer") or {}
-    sae.cfg = replace(sae.cfg, architecture=layout.trainer.architecture, context_size=buffer.get("ctx_len"))
+    sae.cfg = replace(sae.cfg, architecture=name, context_size=buffer.get("ctx_len"))
     fold_decoder_norm(sae)
     return sae.to(device=device, dtype=dtype)
+
+
+def _as_transcoder(tensors: dict[str, Tensor], row: Architecture, *, source: object) -> Architecture:
+    """The row of the transcoder that computes what this class computes; its tensors are changed to that one's.
+
+    Raises:
+        SAELoadError: there is none, or a threshold was never set.
+    """
+    if row.name not in _TRANSCODERS:
+        raise SAELoadError(f"'{source}' is a transcoder of the class {row.title}, which is not read.")
+    if row.name != "jumprelu":  # the others subtract b_dec, of the output, from the input
+        subtract_b_dec_no_more(tensors, sign=-1.0)
+    if row.sae_class.endswith("BatchTopKSAE"):
+        tensors.pop("k", None)
+        if "threshold" not in tensors or float(tensors["threshold"]) < 0:
+            raise SAELoadError(f"'{source}' encodes with a threshold that was never set. Take a later checkpoint.")
+        tensors["threshold"] = tensors["threshold"].float().expand(tensors["W_enc"].shape[1]).clone()
+    return ARCHITECTURES[_TRANSCODERS[row.name]]
 
 
 def layout_of(trainer: Mapping[str, Any]) -> TrainerLayout:

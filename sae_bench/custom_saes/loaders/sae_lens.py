@@ -9,15 +9,21 @@ from typing import Any
 
 import torch
 
+from sae_bench.custom_saes.architectures import SAE_LENS
 from sae_bench.custom_saes.files import hub_failed
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, malformed, nothing_matches
+from sae_bench.custom_saes.transcoder import CROSS_LAYER
 from sae_bench.errors import PrerequisiteError, SAELoadError
 
 UNKNOWN_SCALE = (
     "the SAE was trained on rescaled activations and the factor is not known: its codes are computed without it and "
     "may be far from those in training"
+)
+TEMPORAL = (
+    "it is a temporal SAE: it predicts a token's codes from those of the tokens before it, and SAEs here encode each "
+    "token by itself"
 )
 _ACTIVATIONS = ("", "relu", "topk", "batchtopk", "jumprelu", "identity")
 """Activation functions that SAELens' architectures have in themselves."""
@@ -69,14 +75,23 @@ def load_release(release: str, sae_id: str, *, device: torch.device | str, dtype
 
     Raises:
         PrerequisiteError: SAELens is missing, or the download failed.
-        SAELoadError: NaN or infinite weights, or no SAE (a transcoder).
+        SAELoadError: NaN or infinite weights, or a kind that cannot be evaluated.
     """
     lens = _sae_lens()
     try:
         loaded = lens.SAE.from_pretrained(release=release, sae_id=sae_id, device="cpu", dtype="float32")
     except Exception as error:  # the loaders of two dozen formats, and the hub client
         raise hub_failed(f"'{sae_id}' of '{release}'", error) from error
-    return _ready(loaded, device=device, dtype=dtype)
+    adapter = _ready(loaded, device=device, dtype=dtype)
+    if is_cross_layer(pretrained_directory()[release], sae_id):
+        adapter.codes_only = CROSS_LAYER
+    return adapter
+
+
+def is_cross_layer(release: Any, sae_id: str) -> bool:
+    """Whether an entry of SAELens' list is one layer of a cross-layer transcoder, read for its codes."""
+    path = str(release.saes_map[sae_id])
+    return release.conversion_func == "mntss_clt_layer_transcoder" or "clt" in path.split("/")
 
 
 def load_from_disk(folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> SAELensAdapter:
@@ -115,13 +130,19 @@ def _hook(release: str, sae_id: str) -> str | None:
 def _ready(loaded: Any, *, device: torch.device | str, dtype: torch.dtype) -> SAELensAdapter:
     sae = loaded[0] if isinstance(loaded, tuple) else loaded  # (SAE, config, sparsity) before version 6
     adapter = SAELensAdapter(sae)
-    if _TRANSCODERS in adapter.cfg.architecture:
-        raise SAELoadError("this is a transcoder: it predicts another hook than it reads, and no eval here takes one.")
+    if adapter.cfg.architecture not in SAE_LENS:
+        raise SAELoadError(f"SAELens' architecture '{adapter.cfg.architecture}' is not read: {_unread(adapter)}.")
     check_activation(adapter.cfg.activation_fn_str, source=adapter.cfg.hook_name)
     fold_decoder_norm(adapter)
     if adapter.cfg.normalize_activations == "expected_average_only_in":
         adapter.caveats = (UNKNOWN_SCALE,)
     return adapter.to(device=device, dtype=dtype)
+
+
+def _unread(adapter: SAELensAdapter) -> str:
+    if adapter.cfg.architecture == "temporal":
+        return TEMPORAL
+    return f"known are {', '.join(sorted(SAE_LENS))}"
 
 
 def check_activation(name: str, *, source: object) -> None:

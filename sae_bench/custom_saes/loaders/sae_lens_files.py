@@ -1,12 +1,12 @@
 """Folders that SAELens saved (`cfg.json` + `sae_weights.safetensors`), read without SAELens where they are plain.
 
-Four architectures without run-time normalisation become this package's classes; anything else goes through SAELens
-itself.
+Architectures without run-time normalisation become this package's classes, checkpoints of training too; per-token
+normalisation goes through SAELens itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,22 @@ from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import active_latents, empty_sae, fill, matrix_shape, read_json, read_safetensors
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import SAE
-from sae_bench.custom_saes.loaders.sae_lens import UNKNOWN_SCALE, check_activation, load_from_disk
+from sae_bench.custom_saes.loaders.sae_lens import TEMPORAL, UNKNOWN_SCALE, check_activation, load_from_disk
+from sae_bench.custom_saes.loaders.tensor_layout import Entry, arrange, subtract_b_dec_no_more
+from sae_bench.custom_saes.matching_pursuit_sae import MatchingPursuitSAE
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
+from sae_bench.custom_saes.transcoder import Transcoder
 from sae_bench.errors import SAELoadError
 
 WEIGHTS, CONFIG, SCALER = "sae_weights.safetensors", "cfg.json", "activation_scaler.json"
+WHITENING = "activation_whitening.safetensors"
 RESCALED = "expected_average_only_in"
 """`normalize_activations` of an SAE that reads activations times one factor."""
+WHITENED = "covariance_whitening"
+"""`normalize_activations` of an SAE that reads whitened activations: in training; saved ones have it in the weights."""
 _SCALES = ("scaling_factor", "finetuning_scaling_factor")
-
+_IN_TRAINING = {"batchtopk": "jumprelu", "matryoshka_batchtopk": "jumprelu"}
+"""What a checkpoint of training is called -> what the SAE is called when it is saved."""
 
 _RENAMED = {"b_gate": "gate_bias"}
 _FIRST_NAMES = {"hook_point": "hook_name", "hook_point_head_index": "hook_head_index"}
@@ -43,7 +50,7 @@ def handle(folder: Path, raw: Mapping[str, Any], *, release: str, sae_id: str) -
         return load_folder(folder, raw, device=context.device, dtype=context.dtype)
 
     def identify(_context: LoadContext) -> str:
-        files = [folder / name for name in (WEIGHTS, CONFIG, SCALER)]
+        files = [folder / name for name in (WEIGHTS, CONFIG, SCALER, WHITENING)]
         return fingerprint.of_files(*(path for path in files if path.exists()))
 
     return SAEHandle(release, sae_id, hook_name, cfg.get("model_name"), load, identify)
@@ -58,6 +65,8 @@ def load_folder(folder: Path, raw: Mapping[str, Any], *, device: torch.device | 
     """
     cfg = flatten(raw)
     check_activation(str(cfg.get("activation_fn_str", cfg.get("activation_fn")) or ""), source=folder / CONFIG)
+    if cfg["architecture"] == "temporal":
+        raise SAELoadError(f"'{folder}' is not read: {TEMPORAL}.")
     plain = SAE_LENS.get(cfg["architecture"])
     scale, normalization = _input_scale(folder), cfg["normalize_activations"]
     rescaled = normalization == RESCALED
@@ -67,15 +76,17 @@ def load_folder(folder: Path, raw: Mapping[str, Any], *, device: torch.device | 
             "the weights have the factor in them cannot be told. Next: delete the file if they have."
         )
     tensors = read_safetensors(folder / WEIGHTS)
-    if plain is None or not (rescaled or normalization == "none"):
+    if plain is None or normalization not in ("none", RESCALED, WHITENED):
         if scale is not None or _finetuning_scale(tensors, cfg, source=folder) is not None:
             raise SAELoadError(f"'{folder}' scales activations in a way that is not read for this architecture.")
         return load_from_disk(folder, device=device, dtype=dtype)
     sae = _convert(tensors, cfg, *plain, source=folder)
     if scale is not None:
-        _read_scaled(sae, scale)
+        _read_scaled(sae, scale, source=folder)
     if rescaled:
-        sae.caveats = (UNKNOWN_SCALE if scale is None else f"the SAE reads {scale:g} times the activations ({SCALER})",)
+        sae.caveats += (
+            UNKNOWN_SCALE if scale is None else f"the SAE reads {scale:g} times the activations ({SCALER})",
+        )
     sae.trained_with = {name: cfg[name] for name in ("prepend_bos", "seqpos_slice") if cfg.get(name) is not None}
     fold_decoder_norm(sae)
     return sae.to(device=device, dtype=dtype)
@@ -98,11 +109,18 @@ def _input_scale(folder: Path) -> float | None:
 
 
 @torch.no_grad()
-def _read_scaled(sae: BaseSAE, scale: float) -> None:
+def _read_scaled(sae: BaseSAE, scale: float, *, source: Path) -> None:
     """Make an SAE of `scale * x` one of x, in place: its codes are then `f(scale * x) / scale`.
 
     Every architecture of this file computes codes that grow with x, biases and thresholds alike, so these are divided.
+
+    Raises:
+        SAELoadError: it is a transcoder, whose output may have another factor.
     """
+    if isinstance(sae, Transcoder):
+        raise SAELoadError(f"'{source}' is a transcoder of scaled activations ({SCALER}), which is not read.")
+    if isinstance(sae, MatchingPursuitSAE):
+        sae.residual_threshold /= scale
     for name in ("b_enc", "b_dec", "gate_bias", "b_mag", "threshold"):
         value = getattr(sae, name, None)
         if isinstance(value, Tensor):
@@ -128,6 +146,7 @@ def flatten(raw: Mapping[str, Any]) -> dict[str, Any]:
     cfg = {_FIRST_NAMES.get(key, key): value for key, value in raw.items() if key != "metadata"}
     cfg.update({k: v for k, v in (raw.get("metadata") or {}).items() if v is not None and k not in cfg})
     cfg.setdefault("architecture", "standard")
+    cfg["architecture"] = _IN_TRAINING.get(cfg["architecture"], cfg["architecture"])
     cfg.setdefault("apply_b_dec_to_input", True)
     if cfg.get("activation_fn_str", cfg.get("activation_fn")) == "topk":
         cfg["architecture"] = "topk"
@@ -141,8 +160,6 @@ def _convert(
     raw: dict[str, Tensor], cfg: dict[str, Any], architecture: Architecture, form: SAELensForm, *, source: Path
 ) -> BaseSAE:
     tensors = {_RENAMED.get(name, name): value.float() for name, value in raw.items() if name not in _SCALES}
-    d_in, d_sae = matrix_shape(tensors, "W_enc", source=source)
-    matrix_shape(tensors, "W_dec", source=source)
     hook_name = cfg.get("hook_name")
     if not isinstance(hook_name, str):
         raise SAELoadError(f"'{source / CONFIG}' names no hook (hook_name).")
@@ -150,18 +167,92 @@ def _convert(
         _fold_topk_rescaling(tensors)
     if (scale_F := _finetuning_scale(raw, cfg, source=source)) is not None:
         tensors["W_dec"] = tensors["W_dec"] * scale_F[:, None]
+    others = _of_the_architecture(tensors, cfg, architecture, source=source)
+    d_sae, d_out = matrix_shape(tensors, "W_dec", source=source)
+    d_in = d_out if architecture.name == "matching_pursuit" else matrix_shape(tensors, "W_enc", source=source)[0]
+    if cfg["normalize_activations"] == WHITENED:
+        _read_whitened(tensors, cfg, architecture, source=source)
     k = None
     if "k" in architecture.arguments:
         k = active_latents(cfg.get("k"), d_sae, source=source / CONFIG)
         tensors["k"] = torch.tensor(k)
-    if bool(cfg["apply_b_dec_to_input"]) != form.subtracts_b_dec:
-        _move_b_dec(tensors, sign=-1.0 if cfg["apply_b_dec_to_input"] else 1.0, source=source)
-    model_name = str(cfg.get("model_name") or "")
-    empty = empty_sae(architecture, d_in=d_in, d_sae=d_sae, model_name=model_name, hook_name=hook_name, k=k)
+    if "W_enc" in tensors and not architecture.is_transcoder:
+        subtracted = bool(cfg["apply_b_dec_to_input"])
+        if subtracted != form.subtracts_b_dec:
+            if "b_dec" not in tensors:
+                raise SAELoadError(f"'{source}' lacks b_dec.")
+            subtract_b_dec_no_more(tensors, sign=-1.0 if subtracted else 1.0)
+    empty = empty_sae(
+        architecture,
+        d_in=d_in,
+        d_sae=d_sae,
+        model_name=str(cfg.get("model_name") or ""),
+        hook_name=hook_name,
+        k=k,
+        d_out=d_out,
+        **others,
+    )
     sae = fill(empty, tensors, source=source)
     known = ("context_size", "prepend_bos", "dataset_path", "training_tokens", "hook_head_index", "neuronpedia_id")
     sae.cfg = replace(sae.cfg, **{name: cfg[name] for name in known if cfg.get(name) is not None})
     return sae
+
+
+def _of_the_architecture(
+    tensors: dict[str, Tensor], cfg: Mapping[str, Any], architecture: Architecture, *, source: Path
+) -> dict[str, Any]:
+    """Tensors as our class names them, in place, and what else the class is built from."""
+    if "log_threshold" in tensors:
+        tensors["threshold"] = tensors.pop("log_threshold").exp()
+    if "topk_threshold" in tensors:  # a checkpoint of training
+        tensors["threshold"] = tensors.pop("topk_threshold").float().expand(len(tensors["W_dec"])).clone()
+    if architecture.is_transcoder:
+        if not isinstance(cfg.get("hook_name_out"), str):
+            raise SAELoadError(f"'{source / CONFIG}' is of a transcoder and names no hook_name_out.")
+        return {"hook_name_out": cfg["hook_name_out"], "skip": "skip" in cfg["architecture"]}
+    if architecture.name != "matching_pursuit":
+        return {}
+    if not cfg["apply_b_dec_to_input"] and "b_dec" in tensors:
+        tensors["b_dec"] = torch.zeros_like(tensors["b_dec"])  # neither subtracted nor added
+    tensors.pop("W_enc", None)
+    names = ("residual_threshold", "max_iterations", "stop_on_duplicate_support")
+    return {name: cfg[name] for name in names if name in cfg}
+
+
+def _read_whitened(
+    tensors: dict[str, Tensor], cfg: Mapping[str, Any], architecture: Architecture, *, source: Path
+) -> None:
+    """Make an SAE of `(x - mean) @ M` one of x, in place: both maps are affine, so they go into its weights.
+
+    Raises:
+        SAELoadError: a checkpoint without the whitening of its training, or a class that cannot take it in.
+    """
+    if architecture.is_transcoder or "W_enc" not in tensors:
+        raise SAELoadError(f"'{source}' is a {architecture.title} that reads whitened activations, which is not read.")
+    if not (source / WHITENING).is_file():
+        raise SAELoadError(
+            f"'{source}' reads whitened activations ({CONFIG}) and lacks '{WHITENING}', which says how. Next: save the "
+            "SAE for inference, which puts it into the weights, or copy that file too."
+        )
+    raw = read_safetensors(source / WHITENING)
+    layout = {"mean": Entry("mean", "D"), "matrix": Entry("M", "DD"), "inverse_matrix": Entry("M_inverse", "DD")}
+    whitening = arrange(raw, layout, source=source / WHITENING).tensors
+    if len(whitening["mean"]) != len(tensors["W_enc"]):
+        raise SAELoadError(
+            f"'{source / WHITENING}' is of vectors of {len(whitening['mean'])} numbers, the SAE of "
+            f"{len(tensors['W_enc'])}."
+        )
+    mean_D, M_DD, inverse_DD = (whitening[name].double() for name in ("mean", "M", "M_inverse"))
+    W_enc_DF = M_DD @ tensors["W_enc"].double()
+    if not cfg["apply_b_dec_to_input"]:  # else the mean is in b_dec, which is subtracted first
+        shift_F = mean_D @ W_enc_DF
+        for name in ("b_enc", "gate_bias", "b_mag"):
+            if name in tensors:
+                scale = tensors["r_mag"].double().exp() if name == "b_mag" else 1.0
+                tensors[name] = (tensors[name].double() - shift_F * scale).float()
+    tensors["W_enc"] = W_enc_DF.float()
+    tensors["W_dec"] = (tensors["W_dec"].double() @ inverse_DD).float()
+    tensors["b_dec"] = (tensors["b_dec"].double() @ inverse_DD + mean_D).float()
 
 
 def _fold_topk_rescaling(tensors: dict[str, Tensor]) -> None:
@@ -171,18 +262,3 @@ def _fold_topk_rescaling(tensors: dict[str, Tensor]) -> None:
     for name in ("W_enc", "b_enc"):
         if name in tensors:
             tensors[name] = tensors[name] * norm_F
-
-
-def _move_b_dec(tensors: dict[str, Tensor], *, sign: float, source: Path) -> None:
-    """Write "subtract b_dec first" into the encoder's biases (sign -1), or take it back out (sign 1)."""
-    if "b_dec" not in tensors:
-        raise SAELoadError(f"'{source}' lacks b_dec.")
-    shift_F = sign * (tensors["b_dec"].double() @ tensors["W_enc"].double())
-    scales: dict[str, Callable[[], Tensor]] = {
-        "b_enc": lambda: shift_F,
-        "gate_bias": lambda: shift_F,
-        "b_mag": lambda: shift_F * tensors["r_mag"].double().exp(),
-    }
-    for name, shift in scales.items():
-        if name in tensors:
-            tensors[name] = (tensors[name].double() + shift()).float()

@@ -3,26 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from sae_bench.custom_saes.files import read_json
-from sae_bench.custom_saes.loaders import dictionary_learning, sae_lens_files
+from sae_bench.custom_saes.loaders import (
+    circuit_tracer,
+    dictionary_learning,
+    gemma_scope,
+    gemma_scope_2,
+    goodfire,
+    llama_scope,
+    qwen_scope,
+    sae_lens_files,
+    sparsify,
+)
 from sae_bench.custom_saes.loaders.embedded import native_handle, pair_handles
 from sae_bench.custom_saes.loaders.native import FOLDER_CONFIG, FOLDER_WEIGHTS, is_native, save_sae
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
+from sae_bench.custom_saes.loaders.repository import Format, Repository, local_repository
+from sae_bench.custom_saes.loaders.sae_lens import TEMPORAL
 from sae_bench.custom_saes.spec import SAEHandle, unusable
 from sae_bench.errors import SAELoadError
 
 __all__ = ["resolve", "save_sae"]
+
+FORMATS: tuple[Format, ...] = (
+    gemma_scope.FORMAT,
+    gemma_scope_2.FORMAT,
+    sparsify.FORMAT,
+    circuit_tracer.FORMAT,
+    llama_scope.FORMAT,
+    qwen_scope.FORMAT,
+    goodfire.FORMAT,
+)
+"""The layouts of others that a folder is searched for, beside those of the package, SAELens and dictionary_learning."""
+_OWN, _SAE_LENS, _DICTIONARY_LEARNING = "sae_bench", "SAELens", "dictionary_learning"
+_TEMPORAL = ("conf.yaml", "latest_ckpt.safetensors")
 
 _LOOKED_FOR = (
     "<name>.safetensors + <name>.json (written by save_sae)",
     f"{FOLDER_WEIGHTS} + {FOLDER_CONFIG} (written by save_sae)",
     f"{sae_lens_files.WEIGHTS} + {sae_lens_files.CONFIG} (SAELens)",
     f"{dictionary_learning.WEIGHTS} + {dictionary_learning.CONFIG} (dictionary_learning)",
+    *(f"{layout.looked_for} ({layout.title})" for layout in FORMATS),
 )
 
-_WEIGHT_NAMES = (FOLDER_WEIGHTS, sae_lens_files.WEIGHTS, dictionary_learning.WEIGHTS, "params.npz")
+_WEIGHT_NAMES = (
+    FOLDER_WEIGHTS,
+    sae_lens_files.WEIGHTS,
+    dictionary_learning.WEIGHTS,
+    "params.npz",
+    "params.safetensors",
+    _TEMPORAL[1],
+)
 _WEIGHT_SUFFIXES = (".safetensors", ".pt", ".npz", ".bin")
 
 
@@ -33,13 +67,15 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
     if path is None:
         raise SAELoadError(f"there is no '{rest}'. Next: give path: a folder of SAEs or a .safetensors file.")
     if path.is_dir():
-        handles = list(_directory(path))
-    elif path.suffix == ".safetensors":
-        handles = _file(path)
+        handles = list(_directory(path, data_dir))
     elif path.name == dictionary_learning.WEIGHTS:
         handles = dictionary_learning.local_handles(path.parent)
+    elif handles := _of_others(_file_alone(path, data_dir)):
+        pass
+    elif path.suffix == ".safetensors":
+        handles = _file(path)
     else:
-        raise SAELoadError(f"'{path}' is no .safetensors file and no directory.")
+        raise SAELoadError(f"'{path}' is no file of an SAE and no directory. Looked for: {'; '.join(_LOOKED_FOR)}.")
     if not handles:
         raise SAELoadError(f"found no SAE in '{path}'. Looked, also in its subfolders, for: {'; '.join(_LOOKED_FOR)}.")
     return handles
@@ -57,13 +93,25 @@ def _file(path: Path) -> list[SAEHandle]:
     return [native_handle(path, config_path, config, release=path.stem, sae_id=DEFAULT_ID)]
 
 
-def _directory(root: Path) -> Iterator[SAEHandle]:
+def _file_alone(path: Path, data_dir: Path | None) -> Repository:
+    """A file of weights with the settings that lie beside it."""
+    beside = [other.name for other in path.parent.glob("*") if other.suffix in (".json", ".yaml")]
+    return Repository(_release(path.parent), path.parent, str(path.parent), (path.name, *sorted(beside)), data_dir)
+
+
+def _of_others(repository: Repository) -> list[SAEHandle]:
+    return [handle for layout in FORMATS for handle in layout.listed(repository)]
+
+
+def _directory(root: Path, data_dir: Path | None) -> Iterator[SAEHandle]:
     """The SAEs that can be read, then those that look like one and cannot."""
-    readable = pair_handles(root, release=_release(root))
+    readable = [replace(handle, format=_OWN) for handle in pair_handles(root, release=_release(root))]
     for folder in sorted({path.parent for path in root.rglob(FOLDER_CONFIG)}):
         readable += _folder(folder, root=root)
     if any(path.with_name(dictionary_learning.CONFIG).is_file() for path in root.rglob(dictionary_learning.WEIGHTS)):
-        readable += dictionary_learning.local_handles(root)
+        of_library = dictionary_learning.local_handles(root)
+        readable += [replace(handle, format=_DICTIONARY_LEARNING) for handle in of_library]
+    readable += _of_others(local_repository(root, data_dir=data_dir))
     taken = {handle.sae_id for handle in readable}
     unread = [path for path in _lookalikes(root) if _id(path.parent, root) not in taken]
     if unread and not readable:
@@ -86,6 +134,8 @@ def _lookalikes(root: Path) -> list[Path]:
 
 def _not_read(paths: list[Path]) -> str:
     named = ", ".join(f"'{path}'" for path in paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+    if all(path.name == _TEMPORAL[1] and path.with_name(_TEMPORAL[0]).is_file() for path in paths):
+        return f"{named}: not read, since {TEMPORAL}."
     verb = "look like SAEs and are" if len(paths) > 1 else "looks like an SAE and is"
     return f"{named} {verb} of no format that path: reads. It reads: {'; '.join(_LOOKED_FOR)}."
 
@@ -97,9 +147,11 @@ def _folder(folder: Path, *, root: Path) -> list[SAEHandle]:
         config = read_json(folder / FOLDER_CONFIG)
         if is_native(config) and (folder / FOLDER_WEIGHTS).is_file():
             weights = folder / FOLDER_WEIGHTS
-            return [native_handle(weights, folder / FOLDER_CONFIG, config, release=_release(root), sae_id=sae_id)]
+            native = native_handle(weights, folder / FOLDER_CONFIG, config, release=_release(root), sae_id=sae_id)
+            return [replace(native, format=_OWN)]
         if (folder / sae_lens_files.WEIGHTS).is_file():
-            return [sae_lens_files.handle(folder, config, release=_release(root), sae_id=sae_id)]
+            saved = sae_lens_files.handle(folder, config, release=_release(root), sae_id=sae_id)
+            return [replace(saved, format=_SAE_LENS)]
     except SAELoadError as error:
         return [unusable(_release(root), sae_id, error)]
     return []

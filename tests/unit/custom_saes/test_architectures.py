@@ -34,6 +34,11 @@ def _formula(architecture: str, w: dict[str, torch.Tensor], x: torch.Tensor) -> 
     if architecture == "jumprelu":
         pre = x @ w["W_enc"] + w["b_enc"]
         return pre.relu() * (pre > w["threshold"])
+    if architecture == "abs_topk":
+        pre = (x - w["b_dec"]) @ w["W_enc"] + w["b_enc"]
+        return pre * (pre.abs() >= pre.abs().sort(dim=-1, descending=True).values[..., 7:8])
+    if architecture == "matching_pursuit":
+        return torch.stack([_pursuit(x_D - w["b_dec"], w["W_dec"], steps=8) for x_D in x])
     if architecture == "gated":
         shared = (x - w["b_dec"]) @ w["W_enc"]
         return (shared + w["gate_bias"] > 0) * (w["r_mag"].exp() * shared + w["b_mag"]).relu()
@@ -44,6 +49,19 @@ def _formula(architecture: str, w: dict[str, torch.Tensor], x: torch.Tensor) -> 
         kth = post.sort(dim=-1, descending=True).values[..., 7:8]
         return post * (post >= kth)
     return post
+
+
+def _pursuit(left_D: torch.Tensor, rows_FD: torch.Tensor, *, steps: int) -> torch.Tensor:
+    """Codes of one token: the row that fits best takes its share, until a row comes up again or little is left."""
+    code_F = torch.zeros(len(rows_FD), dtype=left_D.dtype)
+    for _ in range(steps):
+        i = int((rows_FD @ left_D).argmax())
+        value, again = max(float(rows_FD[i] @ left_D), 0.0), bool(code_F[i] != 0)
+        code_F[i] += value
+        left_D = left_D - value * rows_FD[i]
+        if again or value == 0 or left_D.norm() < 1e-2:
+            break
+    return code_F
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -1,0 +1,171 @@
+"""Gemma Scope 2: JumpReLU SAEs, transcoders with and without an affine path, and layers of cross-layer transcoders.
+
+`<kind>/<leaf>/params.safetensors` with `config.json` beside it, or `clt/<name>/<...layer_<L>...>.safetensors`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.files import read_json, read_safetensors
+from sae_bench.custom_saes.loaders import repository as of
+from sae_bench.custom_saes.loaders.module_hooks import Hooks
+from sae_bench.custom_saes.loaders.repository import Format, Repository
+from sae_bench.custom_saes.loaders.tensor_layout import Entry, Layout, arrange, build
+from sae_bench.custom_saes.spec import SAEHandle, unusable
+from sae_bench.custom_saes.transcoder import CROSS_LAYER, Transcoder
+from sae_bench.errors import SAELoadError
+
+PARAMS, CONFIG = "params.safetensors", "config.json"
+CONTEXT_SIZE = 1024
+_ENCODER: Layout = {
+    "w_enc": Entry("W_enc", "DF"),
+    "b_enc": Entry("b_enc", "F"),
+    "threshold": Entry("threshold", "F"),
+}
+SAE_LAYOUT: Layout = {**_ENCODER, "w_dec": Entry("W_dec", "FD"), "b_dec": Entry("b_dec", "D")}
+TRANSCODER_LAYOUT: Layout = {
+    **_ENCODER,
+    "w_dec": Entry("W_dec", "FO"),
+    "b_dec": Entry("b_dec", "O"),
+    "affine_skip_connection": Entry("W_skip", "DO", optional=True),
+}
+_KINDS = {
+    "resid_post": "hook_resid_post",
+    "attn_out": "attn.hook_z",
+    "mlp_out": "hook_mlp_out",
+    "transcoder": "hook_mlp_in",
+    "clt": "hook_mlp_in",
+}
+"""First folder, without `_all` -> the hook that is read there."""
+_POINTS = {
+    "output": "hook_resid_post",
+    "self_attn.o_proj.input": "attn.hook_z",
+    "post_feedforward_layernorm.output": "hook_mlp_out",
+    "pre_feedforward_layernorm.output": "hook_mlp_in",
+}
+"""What `config.json` calls a hook, below `model.layers.<L>.` -> its name here."""
+
+
+def handles(repository: Repository) -> list[SAEHandle]:
+    """One handle per file of weights."""
+    leaves = [match[0] for match in repository.matching(rf"(?:.+/)?{re.escape(PARAMS)}")]
+    layers = [m[0] for m in repository.matching(r"(?:.+/)?clt/.*layer_\d+[^/]*\.safetensors") if m[0] not in leaves]
+    return [_handle(repository, filename) for filename in (*leaves, *layers)]
+
+
+def load(weights: Path, config: Mapping[str, Any], where: str) -> BaseSAE:
+    """What one file holds, in float32 on the CPU.
+
+    Args:
+        config: the `config.json` beside it; empty where there is none.
+        where: its path with the repository's name: what the configuration does not say of kind, layer and model.
+    Raises:
+        SAELoadError: broken or contradictory files, a crosscoder, another architecture, a kind that is not told.
+    """
+    hooks = hooks_of(config, where)
+    raw = read_safetensors(weights)
+    is_layer = raw.get("w_dec") is not None and raw["w_dec"].ndim == 3
+    if is_layer:
+        raw = _summed(raw)
+    transcodes = is_layer or hooks.read != hooks.written
+    sae = build(
+        "jumprelu_transcoder" if transcodes else "jumprelu",
+        arrange(raw, TRANSCODER_LAYOUT if transcodes else SAE_LAYOUT, source=weights),
+        source=weights,
+        hook_name=hooks.read,
+        hook_name_out=hooks.written,
+        model_name=model_of(config, where),
+        context_size=CONTEXT_SIZE,
+    )
+    if is_layer and isinstance(sae, Transcoder):
+        sae.codes_only = CROSS_LAYER
+    return sae
+
+
+def hooks_of(config: Mapping[str, Any], where: str) -> Hooks:
+    """What is read and what is predicted, from the configuration and the path.
+
+    Raises:
+        SAELoadError: neither tells, both tell and differ, or it is a crosscoder.
+    """
+    if config.get("architecture", "jump_relu") != "jump_relu":
+        raise SAELoadError(f"'{where}' has the architecture '{config['architecture']}'; jump_relu is read.")
+    folders = [part.removesuffix("_all") for part in reversed(where.split("/"))]
+    kind = next((folder for folder in folders if folder in _KINDS), None)
+    layers = re.findall(r"layer_(\d+)", where)
+    if "crosscoder" in folders:
+        raise SAELoadError(f"'{where}' is a crosscoder, which reads several layers at once and is not read here.")
+    by_path = f"blocks.{layers[-1]}.{_KINDS[kind]}" if kind and layers else None
+    by_config = _hook(config.get("hf_hook_point_in"), where)
+    if by_path is None and by_config is None:
+        raise SAELoadError(
+            f"'{where}': neither {CONFIG} nor the path says the hook. Next: keep the folders of the repository, as in "
+            f"resid_post/layer_12_width_16k_l0_medium/{PARAMS}."
+        )
+    if by_path and by_config and by_path != by_config:
+        raise SAELoadError(f"'{where}' is of '{by_path}' by its path and of '{by_config}' by its {CONFIG}.")
+    read = by_config or by_path or ""
+    written = _hook(config.get("hf_hook_point_out"), where)
+    if written is None:
+        written = read.replace("hook_mlp_in", "hook_mlp_out") if kind in ("transcoder", "clt") else read
+    return Hooks(read, written)
+
+
+def model_of(config: Mapping[str, Any], where: str) -> str | None:
+    """The model as the hub calls it: from the configuration, else from the repository's name in the path."""
+    name = str(config.get("model_name") or "")
+    if not name:
+        match = re.search(r"gemma-scope-2-(\w+)-(pt|it)", where)
+        if match is None:
+            return None
+        name = f"gemma-3-{match[1]}-{match[2]}"
+    name = name.rpartition("/")[2].replace("-v3", "-3")
+    return "google/" + (name.removesuffix("-pt") if "270m" in name else name)
+
+
+def _handle(repository: Repository, filename: str) -> SAEHandle:
+    folder, _, last = filename.rpartition("/")
+    sae_id = (folder if last == PARAMS else filename.removesuffix(".safetensors")) or of.DEFAULT_ID
+    config_name = f"{folder}/{CONFIG}" if folder else CONFIG
+    has_config = config_name in repository.files
+    where = repository.full_name(filename)
+    hook_name, model_name = None, model_of({}, where)
+    try:
+        config = read_json(repository.get(config_name)) if has_config and repository.root is not None else {}
+        if config or not has_config:
+            hook_name, model_name = hooks_of(config, where).read, model_of(config, where)
+    except SAELoadError as error:
+        return unusable(repository.name, sae_id, error)
+
+    def load_files(paths: list[Path]) -> BaseSAE:
+        stated = read_json(paths[1]) if has_config else {}
+        return load(paths[0], stated, where)
+
+    files = [filename, config_name] if has_config else [filename]
+    return of.handle(repository, sae_id, files, load_files, hook_name=hook_name, model_name=model_name)
+
+
+def _hook(point: object, where: str) -> str | None:
+    if point is None:
+        return None
+    match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", str(point))
+    if match is None or match[2] not in _POINTS:
+        raise SAELoadError(f"'{where}': the hook point '{point}' is not known; known are {', '.join(_POINTS)}.")
+    return f"blocks.{match[1]}.{_POINTS[match[2]]}"
+
+
+def _summed(raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A cross-layer transcoder's layer with one decoder, the sum over the layers that it writes to."""
+    kept = {name: value for name, value in raw.items() if name != "affine_skip_connection"}
+    return {**kept, "w_dec": raw["w_dec"].float().sum(dim=1)}
+
+
+FORMAT = Format("gemma_scope", "Gemma Scope 2", f"folders with {PARAMS} (and {CONFIG}), clt/<name>/", handles)
+resolve = FORMAT.resolve
