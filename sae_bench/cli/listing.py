@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from sae_bench.cli.described_saes import is_spec, show_saes
 from sae_bench.errors import PrerequisiteError, UsageError
 from sae_bench.evals.registry import eval_names
 
@@ -21,15 +22,22 @@ KINDS = ("evals", "saes", "models", "datasets")
 
 
 @click.command(
-    "list", epilog="\b\nExamples:\n  sae-bench list evals\n  sae-bench list evals core\n  sae-bench list models pythia"
+    "list",
+    epilog="\b\nExamples:\n  sae-bench list evals\n  sae-bench list evals core\n  sae-bench list models pythia\n"
+    "  sae-bench list saes path:DIR",
 )
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("pattern", default="")
-def list_command(kind: str, pattern: str) -> None:
+@click.option("--data-dir", help="A mirror of the hub, for SAEs that a spec names.")
+def list_command(kind: str, pattern: str, data_dir: str | None) -> None:
     """List evals, SAEs, models or datasets whose row matches PATTERN (a regular expression).
 
-    With the name of an eval as PATTERN: its metrics, and its settings with their defaults.
+    With the name of an eval as PATTERN: its metrics, and its settings with their defaults. With a spec of SAEs
+    (path:DIR, sparsify:DIR, ...): what each of them is, read from its files, and what would be refused and why.
     """
+    if kind == "saes" and is_spec(pattern):
+        show_saes(pattern, data_dir=data_dir)
+        return
     try:
         matcher = re.compile(pattern, re.IGNORECASE)
     except re.error as error:

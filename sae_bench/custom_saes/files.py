@@ -152,8 +152,9 @@ def download(repo_id: str, filename: str, *, local_dir: str | Path | None = None
     from huggingface_hub import hf_hub_download
 
     check_repo_id(repo_id)
+    at: dict[str, Any] = {} if revision is None else {"revision": revision}
     try:
-        return Path(hf_hub_download(repo_id=repo_id, filename=filename, local_dir=local_dir, revision=revision))
+        return Path(hf_hub_download(repo_id=repo_id, filename=filename, local_dir=local_dir, **at))
     except Exception as error:  # the hub client, its network stack and the disk each have their own errors
         raise hub_failed(f"'{filename}' of '{repo_id}'", error) from error
 

@@ -12,6 +12,7 @@ import torch
 from sae_bench.custom_saes.architectures import SAE_LENS
 from sae_bench.custom_saes.files import hub_failed
 from sae_bench.custom_saes.folding import fold_decoder_norm
+from sae_bench.custom_saes.interface import writes_elsewhere
 from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, malformed, nothing_matches
 from sae_bench.custom_saes.transcoder import CROSS_LAYER
@@ -59,7 +60,7 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:  # n
     if not chosen:
         where = releases[0] if len(releases) == 1 else f"{len(releases)} releases"
         raise nothing_matches(parts[1], [sae_id for _, sae_id in ids], where)
-    return [_handle(release, sae_id, directory[release].model) for release, sae_id in chosen]
+    return [_handle(release, sae_id, directory[release]) for release, sae_id in chosen]
 
 
 def pretrained_directory() -> dict[str, Any]:
@@ -82,16 +83,13 @@ def load_release(release: str, sae_id: str, *, device: torch.device | str, dtype
         loaded = lens.SAE.from_pretrained(release=release, sae_id=sae_id, device="cpu", dtype="float32")
     except Exception as error:  # the loaders of two dozen formats, and the hub client
         raise hub_failed(f"'{sae_id}' of '{release}'", error) from error
-    adapter = _ready(loaded, device=device, dtype=dtype)
-    if is_cross_layer(pretrained_directory()[release], sae_id):
-        adapter.codes_only = CROSS_LAYER
-    return adapter
+    return _ready(loaded, device=device, dtype=dtype)
 
 
 def is_cross_layer(release: Any, sae_id: str) -> bool:
     """Whether an entry of SAELens' list is one layer of a cross-layer transcoder, read for its codes."""
     path = str(release.saes_map[sae_id])
-    return release.conversion_func == "mntss_clt_layer_transcoder" or "clt" in path.split("/")
+    return getattr(release, "conversion_func", None) == "mntss_clt_layer_transcoder" or "clt" in path.split("/")
 
 
 def load_from_disk(folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> SAELensAdapter:
@@ -104,11 +102,16 @@ def load_from_disk(folder: Path, *, device: torch.device | str, dtype: torch.dty
     return _ready(loaded, device=device, dtype=dtype)
 
 
-def _handle(release: str, sae_id: str, model_name: str) -> SAEHandle:
+def _handle(release: str, sae_id: str, record: Any) -> SAEHandle:
     def load(context: LoadContext) -> SAELensAdapter:
-        return load_release(release, sae_id, device=context.device, dtype=context.dtype)
+        if getattr(record, "conversion_func", None) == "temporal":
+            raise SAELoadError(f"'{sae_id}' of '{release}' is not read: {TEMPORAL}.")
+        adapter = load_release(release, sae_id, device=context.device, dtype=context.dtype)
+        if is_cross_layer(record, sae_id):
+            adapter.codes_only = CROSS_LAYER
+        return adapter
 
-    return SAEHandle(release, sae_id, _hook(release, sae_id), model_name or None, load)
+    return SAEHandle(release, sae_id, _hook(release, sae_id), record.model or None, load)
 
 
 def _hook(release: str, sae_id: str) -> str | None:
@@ -130,6 +133,8 @@ def _hook(release: str, sae_id: str) -> str | None:
 def _ready(loaded: Any, *, device: torch.device | str, dtype: torch.dtype) -> SAELensAdapter:
     sae = loaded[0] if isinstance(loaded, tuple) else loaded  # (SAE, config, sparsity) before version 6
     adapter = SAELensAdapter(sae)
+    if "transcoder" in adapter.cfg.architecture and not writes_elsewhere(adapter):
+        raise SAELoadError(f"this transcoder of '{adapter.cfg.hook_name}' names no hook that it predicts.")
     if adapter.cfg.architecture not in SAE_LENS:
         raise SAELoadError(f"SAELens' architecture '{adapter.cfg.architecture}' is not read: {_unread(adapter)}.")
     check_activation(adapter.cfg.activation_fn_str, source=adapter.cfg.hook_name)

@@ -48,6 +48,7 @@ _LOOKED_FOR = (
     f"{dictionary_learning.WEIGHTS} + {dictionary_learning.CONFIG} (dictionary_learning)",
     *(f"{layout.looked_for} ({layout.title})" for layout in FORMATS),
 )
+_KNOWN = "; ".join(_LOOKED_FOR)
 
 _WEIGHT_NAMES = (
     FOLDER_WEIGHTS,
@@ -75,9 +76,11 @@ def resolve(rest: str, *, data_dir: Path | None = None) -> list[SAEHandle]:
     elif path.suffix == ".safetensors":
         handles = _file(path)
     else:
-        raise SAELoadError(f"'{path}' is no file of an SAE and no directory. Looked for: {'; '.join(_LOOKED_FOR)}.")
+        raise SAELoadError(
+            f"'{path}' is no .safetensors file, no other file of an SAE and no directory. Known: {_KNOWN}."
+        )
     if not handles:
-        raise SAELoadError(f"found no SAE in '{path}'. Looked, also in its subfolders, for: {'; '.join(_LOOKED_FOR)}.")
+        raise SAELoadError(f"found no SAE in '{path}'. Looked, also in its subfolders, for: {_KNOWN}.")
     return handles
 
 
@@ -112,6 +115,7 @@ def _directory(root: Path, data_dir: Path | None) -> Iterator[SAEHandle]:
         of_library = dictionary_learning.local_handles(root)
         readable += [replace(handle, format=_DICTIONARY_LEARNING) for handle in of_library]
     readable += _of_others(local_repository(root, data_dir=data_dir))
+    readable = list({handle.sae_id: handle for handle in reversed(readable)}.values())[::-1]  # the first of each id
     taken = {handle.sae_id for handle in readable}
     unread = [path for path in _lookalikes(root) if _id(path.parent, root) not in taken]
     if unread and not readable:
@@ -137,7 +141,7 @@ def _not_read(paths: list[Path]) -> str:
     if all(path.name == _TEMPORAL[1] and path.with_name(_TEMPORAL[0]).is_file() for path in paths):
         return f"{named}: not read, since {TEMPORAL}."
     verb = "look like SAEs and are" if len(paths) > 1 else "looks like an SAE and is"
-    return f"{named} {verb} of no format that path: reads. It reads: {'; '.join(_LOOKED_FOR)}."
+    return f"{named} {verb} of no format that path: reads. It reads: {_KNOWN}."
 
 
 def _folder(folder: Path, *, root: Path) -> list[SAEHandle]:

@@ -12,6 +12,7 @@ import torch
 
 from sae_bench.custom_saes import batch_topk_sae, gated_sae, jumprelu_sae, relu_sae, topk_sae
 from sae_bench.custom_saes.batch_topk_sae import BatchTopKSAE
+from sae_bench.custom_saes.interface import output_hook
 from sae_bench.custom_saes.loaders.dictionary_learning import TRAINERS
 from sae_bench.custom_saes.spec import LoadContext, resolve_spec
 from sae_bench.custom_saes.topk_sae import TopKSAE
@@ -27,6 +28,7 @@ DICT_CLASSES = {
     "MatryoshkaBatchTopKTrainer": "MatryoshkaBatchTopKSAE",
     "JumpReluTrainer": "JumpReluAutoEncoder",
     "GatedSAETrainer": "GatedAutoEncoder",
+    "GatedAnnealTrainer": "GatedAutoEncoder",
 }
 
 
@@ -61,7 +63,7 @@ def _formula(trainer: str, s: dict[str, torch.Tensor], x: torch.Tensor) -> tuple
     W_dec = s["W_dec"] if "W_dec" in s else s["decoder.weight"].T
     b_dec = next(s[n] for n in ("b_dec", "bias", "decoder_bias", "decoder.bias") if n in s)
     x = x.double()
-    if trainer == "GatedSAETrainer":
+    if DICT_CLASSES[trainer] == "GatedAutoEncoder":
         shared = (x - b_dec) @ W_enc
         codes = (shared + s["gate_bias"] > 0) * torch.relu(s["r_mag"].exp() * shared + s["mag_bias"])
         return codes, codes @ W_dec + b_dec
@@ -165,8 +167,9 @@ def test_the_hook_comes_from_layer_and_submodule(changes: dict[str, Any], hook_n
         ("resid_post_layer_8", "in", "blocks.8.hook_resid_pre"),
         ("gpt_neox.layers.8.attention", "out", "blocks.8.hook_attn_out"),
         ("model.layers.8.mlp", "out", "blocks.8.hook_mlp_out"),
-        ("model.layers.8.mlp", "in", "reads the input of mlp_out"),
-        ("transformer.h.8", "in_and_out", "is a transcoder"),
+        ("model.layers.8.mlp", "in", "blocks.8.mlp.hook_in"),
+        ("model.layers.8.self_attn", "in", "reads the input of attention_out"),
+        ("transformer.h.8", "in_and_out", "blocks.8.hook_resid_pre"),
         ("transformer.h.8", "sideways", "buffer.io is 'sideways'"),
         ("resid_postscript_layer_8", "out", "'resid_postscript_layer_8' is not known"),
         ("attention_pattern_layer_8", "out", "'attention_pattern_layer_8' is not known"),
@@ -187,6 +190,26 @@ def test_a_module_and_a_direction_are_known_or_refused(
         assert handle.hook_name is None
         with pytest.raises(SAELoadError, match=re.escape(expected)):
             handle.load(context)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_transcoders_compute_what_their_class_computes(trainer: str, tmp_path: Path, context: LoadContext) -> None:
+    """From a module's input to its output, `b_dec` subtracted from the one and added to the other as the class does."""
+    state = trained_state(trainer, unit=False)
+    config = _config(trainer, submodule_name="model.layers.8.mlp")
+    config["buffer"]["io"] = "in_and_out"
+    _write(tmp_path, state, config)
+    (handle,) = resolve_spec(f"dictionary_learning:{tmp_path}")
+    if DICT_CLASSES[trainer] == "GatedAutoEncoder":
+        with pytest.raises(SAELoadError, match="a transcoder of the class Gated"):
+            handle.load(context)
+        return
+    sae = handle.load(context)
+    codes, prediction = _formula(trainer, state, _x())
+    norm_F = torch.linspace(0.5, 2.0, F) if trainer != "TopKTrainer" else torch.ones(F)
+    torch.testing.assert_close(sae.encode(_x()).double(), codes * norm_F, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(sae(_x()).double(), prediction, rtol=1e-4, atol=1e-5)
+    assert (sae.cfg.hook_name, output_hook(sae)) == ("blocks.8.mlp.hook_in", "blocks.8.hook_mlp_out")
 
 
 def test_one_broken_configuration_does_not_hide_the_other_saes(tmp_path: Path, context: LoadContext) -> None:

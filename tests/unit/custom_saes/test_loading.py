@@ -172,14 +172,14 @@ def test_a_function_that_exits_is_a_failed_sae(context: LoadContext, monkeypatch
 # ---- folders
 
 
-def _sparsify(folder: Path) -> None:
+def _unknown(folder: Path) -> None:
     folder.mkdir(parents=True)
     save_file({"encoder.weight": torch.zeros(F, D)}, folder / "sae.safetensors")
-    (folder / "cfg.json").write_text(json.dumps({"activation": "topk", "num_latents": F, "k": 8, "d_in": D}))
+    (folder / "cfg.json").write_text(json.dumps({"d_model": D}))
 
 
 def test_neighbours_that_are_not_read_are_named(tmp_path: Path, context: LoadContext) -> None:
-    _sparsify(tmp_path / "layers.0")
+    _unknown(tmp_path / "layers.0")
     with pytest.raises(SAELoadError, match=r"layers\.0/sae\.safetensors' looks like an SAE and is of no format"):
         resolve_spec(f"path:{tmp_path}")
     save_sae(tiny_sae("topk"), tmp_path / "own")

@@ -284,16 +284,21 @@ def test_the_adapter_presents_our_configuration_and_folds() -> None:
     assert "cannot be folded" in warning
 
 
-def test_transcoders_and_broken_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_evaluated_and_broken_weights_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = ModuleType("sae_lens")
     inner = _Inner()
     fake.SAE = SimpleNamespace(from_pretrained=lambda **_kwargs: (inner, {}, None))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "sae_lens", fake)
     arguments: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}
     assert isinstance(sae_lens.load_release("r", "i", **arguments), SAELensAdapter)
-    inner.cfg.architecture = lambda: "skip_transcoder"
-    with pytest.raises(SAELoadError, match="transcoder"):
-        sae_lens.load_release("r", "i", **arguments)
+    for architecture, reason in (
+        ("skip_transcoder", "names no hook that it predicts"),
+        ("temporal", "predicts a token's codes from those of the tokens before it"),
+        ("new", "known are abstopk"),
+    ):
+        inner.cfg.architecture = lambda architecture=architecture: architecture
+        with pytest.raises(SAELoadError, match=reason):
+            sae_lens.load_release("r", "i", **arguments)
     inner.cfg.architecture = lambda: "standard"
     with torch.no_grad():
         inner.b_enc[0] = float("inf")
