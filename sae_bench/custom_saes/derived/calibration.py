@@ -17,7 +17,11 @@ from sae_bench.errors import SAEMismatchError, UsageError
 
 _CODES_AT_ONCE = 1 << 26
 """Entries of a block of dense codes."""
+WIDEST_GRAM = 16_384
+"""Latents up to which their products with one another are held (1 GiB); wider systems are solved step by step."""
 _RIDGE = 0.1
+_MAX_STEPS = 300
+_SOLVED = 1e-4
 _FEWEST_TOKENS = 2
 
 
@@ -131,21 +135,62 @@ def ridge_decoder(sae: SAE, sample: Sample, target: Sample) -> tuple[Float[Tenso
     The penalty is a tenth of the mean variance of a code, per token; the bias bears none. Latents that never fire get a
     row of zeros.
     """
-    mean_O = target.mean()
-    n_latents, device = len(sae.W_dec), sae.W_dec.device
-    gram_FF = torch.zeros(n_latents, n_latents, device=device)
+    mean_O, n_latents, device = target.mean(), len(sae.W_dec), sae.W_dec.device
+    wide = n_latents > WIDEST_GRAM
+    gram_FF = torch.zeros(0 if wide else n_latents, n_latents, device=device)
+    sparse_codes: list[Tensor] = []
     target_FO = torch.zeros(n_latents, len(mean_O), device=device)
-    total_F = torch.zeros(n_latents, device=device)
+    total_F, squares_F = torch.zeros(2, n_latents, device=device)
     for x_ND, y_NO in zip(sample.blocks(n_latents), target.blocks(n_latents), strict=True):
         f_NF = sae.encode(x_ND)
-        gram_FF += f_NF.T @ f_NF
+        if wide:
+            sparse_codes.append(f_NF.to_sparse())
+        else:
+            gram_FF += f_NF.T @ f_NF
         target_FO += f_NF.T @ (y_NO - mean_O)
         total_F += f_NF.sum(0)
-    mean_F = total_F / sample.n_tokens
-    gram_FF -= sample.n_tokens * torch.outer(mean_F, mean_F)
-    gram_FF.diagonal().add_(_RIDGE * gram_FF.diagonal().mean())
-    W_dec_FO = torch.cholesky_solve(target_FO, torch.linalg.cholesky(gram_FF))
+        squares_F += f_NF.square().sum(0)
+    n_tokens, mean_F = sample.n_tokens, total_F / sample.n_tokens
+    variance_F = squares_F - n_tokens * mean_F.square()
+    penalty = _RIDGE * float(variance_F.mean())
+    if wide:
+        product = _sparse_product(torch.cat(sparse_codes), mean_F, penalty)
+        W_dec_FO = _conjugate_gradients(product, target_FO, variance_F + penalty)
+    else:
+        gram_FF -= n_tokens * torch.outer(mean_F, mean_F)
+        gram_FF.diagonal().add_(penalty)
+        W_dec_FO = torch.cholesky_solve(target_FO, torch.linalg.cholesky(gram_FF))
     return W_dec_FO, mean_O - mean_F @ W_dec_FO
+
+
+def _sparse_product(codes_NF: Tensor, mean_F: Float[Tensor, " F"], penalty: float) -> Callable[[Tensor], Tensor]:
+    """The product of a matrix with the centred codes' products with one another, of which none is held."""
+
+    def product(W_FO: Tensor) -> Tensor:
+        summed_FO = torch.sparse.mm(codes_NF.t(), torch.sparse.mm(codes_NF, W_FO))
+        return summed_FO - len(codes_NF) * torch.outer(mean_F, mean_F @ W_FO) + penalty * W_FO
+
+    return product
+
+
+def _conjugate_gradients(
+    product: Callable[[Tensor], Tensor], target_FO: Float[Tensor, "F O"], diagonal_F: Float[Tensor, " F"]
+) -> Float[Tensor, "F O"]:
+    """Solve `product(W) = target` for a positive definite product, each column by itself, to 1e-4 of its length."""
+    W_FO, left_FO = torch.zeros_like(target_FO), target_FO.clone()
+    scaled_FO = left_FO / diagonal_F[:, None]
+    step_FO, size_O = scaled_FO, (left_FO * scaled_FO).sum(0)
+    for _ in range(_MAX_STEPS):
+        moved_FO = product(step_FO)
+        length_O = size_O / (step_FO * moved_FO).sum(0).clamp(min=1e-30)
+        W_FO += length_O * step_FO
+        left_FO -= length_O * moved_FO
+        if (left_FO.norm(dim=0) <= _SOLVED * target_FO.norm(dim=0)).all():
+            break
+        scaled_FO = left_FO / diagonal_F[:, None]
+        before_O, size_O = size_O, (left_FO * scaled_FO).sum(0)
+        step_FO = scaled_FO + size_O / before_O.clamp(min=1e-30) * step_FO
+    return W_FO
 
 
 def _codes(sae: SAE, sample: Sample) -> Iterator[SparseCodes | Tensor]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from sae_bench.custom_saes.derived import calibration
 from sae_bench.custom_saes.derived.calibration import RememberedActivations
 from sae_bench.custom_saes.derived.grammar import Derivation
 from sae_bench.custom_saes.derived.handles import derived_handle
@@ -149,6 +150,15 @@ def test_a_frozen_encoder_has_random_unit_columns_and_the_best_decoder_for_them(
     np.testing.assert_allclose(sae.W_dec.numpy(), best_FD, atol=1e-4)
     random = made(Derivation("random_l0_matched"), oracle("relu"), context)
     assert explained(oracle("relu"), x_ND) > 0.99 > explained(sae, x_ND) > explained(random, x_ND)
+
+
+def test_a_wide_frozen_encoder_has_the_same_decoder(context: LoadContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = made(Derivation("frozen_encoder"), oracle("relu"), context)
+    monkeypatch.setattr(calibration, "WIDEST_GRAM", D - 1)
+    wide = made(Derivation("frozen_encoder"), oracle("relu"), context)
+    # solved to 1e-4 of the target's length
+    torch.testing.assert_close(wide.W_dec, narrow.W_dec, atol=2e-3, rtol=0)
+    torch.testing.assert_close(wide.b_dec, narrow.b_dec, atol=2e-3, rtol=0)
 
 
 def test_best_k_keeps_what_takes_most_part_in_reconstructions(context: LoadContext) -> None:
