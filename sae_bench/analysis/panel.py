@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sae_bench.analysis.table import Record
+from sae_bench.custom_saes.listing import NULLS as MATCHED_NULLS
 
 Kind = Literal["trained", "null", "reference", "rung"]
 
-NULLS = ("random", "zero", "random_l0_matched", "permuted_decoder", "frozen_encoder")
+NULLS = ("random", "zero", *MATCHED_NULLS)
 """Baselines that learned no features; every trained SAE should beat them."""
 
 _BASELINE = "baseline"

@@ -15,6 +15,7 @@ from sae_bench.cli.publish import publish
 from sae_bench.cli.report import report
 from sae_bench.cli.run import run
 from sae_bench.cli.schema import schema
+from sae_bench.cli.validate import validate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -27,6 +28,7 @@ def cli(verbose: bool) -> None:
 
 cli.add_command(run)
 cli.add_command(compare)
+cli.add_command(validate)
 cli.add_command(report)
 cli.add_command(list_command)
 cli.add_command(check)

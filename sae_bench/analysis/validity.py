@@ -1,0 +1,249 @@
+"""What a score is worth here: for each metric its noise, whether it knows good SAEs from bad, and a verdict.
+
+A metric is held against SAEs whose order is known: null baselines that learned nothing, ladders of SAEs made worse step
+by step or trained longer step by step, and true features where the model is synthetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sae_bench.analysis.comparable import Group, groups_of
+from sae_bench.analysis.panel_evidence import (
+    NO_NULL,
+    MetricPanel,
+    costs,
+    floor_evidence,
+    ladder_evidence,
+    noise_evidence,
+    null_evidence,
+    panel_of,
+    smallest_difference,
+)
+from sae_bench.analysis.panel_truth import agreement_of, truth_of
+from sae_bench.analysis.table import Record, ResultTable, choose_metrics, load_results
+from sae_bench.analysis.validity_model import (
+    Agreement,
+    FloorEvidence,
+    LadderEvidence,
+    NoiseEvidence,
+    NullEvidence,
+    TruthEvidence,
+)
+from sae_bench.results.statistics.intervals import UNBOUNDED, Bounds
+
+FILE_NAME = "validity.json"
+
+Verdict = Literal["ranks SAEs here", "separates good from bad only", "not valid here", "too little evidence"]
+"""What a metric is good for, on this model and hook, with these settings and so many seeds."""
+
+BEATEN = 0.9
+"""Share of comparisons with null baselines that trained SAEs have to win."""
+
+APART = 2.0
+"""Standard errors by which they have to win them, in the median."""
+
+ORDERED = 0.8
+"""Share of pairs of a ladder that have to stand in the right order for a metric to rank SAEs."""
+
+REVERSED = 0.25
+"""Share at or below which it stands on its head; by chance it is about a half."""
+
+POWERLESS = 0.5
+"""Share of a metric's range: a run that can only see such differences between SAE and null can refute nothing."""
+
+LEAST_PAIRS = 3
+"""Comparisons with null baselines, and pairs of rungs, below which nothing is said."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a verdict rests on.
+
+    Attributes:
+        is_constant: whether all SAEs have the same score.
+        range: least and greatest value of the metric.
+    """
+
+    nulls: NullEvidence
+    ladders: LadderEvidence
+    floor: FloorEvidence = field(default_factory=FloorEvidence)
+    truth: TruthEvidence = field(default_factory=TruthEvidence)
+    is_constant: bool = False
+    range: Bounds = UNBOUNDED
+
+    @classmethod
+    def of(cls, panel: MetricPanel, truth: TruthEvidence) -> Evidence:
+        """Of the SAEs of a panel."""
+        nulls, ladders, floor = null_evidence(panel), ladder_evidence(panel), floor_evidence(panel)
+        return cls(nulls, ladders, floor, truth, panel.is_constant, panel.bounds)
+
+    @property
+    def is_powerless(self) -> bool:
+        """Whether the run could only have seen differences of half the metric's range."""
+        low, high = self.range
+        if low is None or high is None or self.nulls.detectable is None:
+            return False
+        return self.nulls.detectable >= POWERLESS * (high - low)
+
+
+SHORT: dict[Verdict, str] = {
+    "ranks SAEs here": "ranks",
+    "separates good from bad only": "separates",
+    "not valid here": "not valid",
+    "too little evidence": "too little",
+}
+"""Verdicts for narrow columns."""
+
+
+class MetricVerdict(BaseModel):
+    """One metric on one model and hook."""
+
+    model_config = ConfigDict(frozen=True)
+
+    eval: str = Field(description="Name of the eval.")
+    metric: str = Field(description="Path of the metric in eval_result_metrics.")
+    title: str = Field(description="Title of the metric.")
+    higher_is_better: bool = Field(description="Which direction is better.")
+    group: str = Field(description="Definition, model and hook.")
+    n_trained: int = Field(description="Trained SAEs.")
+    verdict: Verdict = Field(description="What the metric is good for here.")
+    sentence: str = Field(description="Why, in words.")
+    noise: NoiseEvidence = Field(description="How much of a score is noise.")
+    detectable: float | None = Field(description="Smallest true difference that 80 % of such runs tell apart.")
+    nulls: NullEvidence = Field(description="Trained SAEs against null baselines.")
+    ladders: LadderEvidence = Field(description="SAEs whose order is known.")
+    floor: FloorEvidence = Field(description="Trained SAEs between measured floor and ceiling.")
+    truth: TruthEvidence = Field(description="Agreement with the true features of a synthetic model.")
+    agreement: Agreement = Field(description="Agreement of its ranking with those of other metrics.")
+    seconds_per_sae: float | None = Field(description="Seconds that the eval took for one SAE, median.")
+    seconds_shared: float | None = Field(
+        description="Seconds that were paid once for all SAEs of the run, the pass too."
+    )
+    same_in_halves: bool | None = Field(
+        default=None, description="Whether two disjoint halves of the seeds give the same verdict; null under 4 seeds."
+    )
+
+
+class Validation(BaseModel):
+    """What `validate` found for a folder of results."""
+
+    model_config = ConfigDict(frozen=True)
+
+    metrics: list[MetricVerdict] = Field(description="One entry per metric, model and hook.")
+    notes: list[str] = Field(default_factory=list, description="What was left out, and why.")
+    seconds: float | None = Field(default=None, description="Seconds that it took.")
+
+    def of(self, eval_name: str, path: str) -> list[MetricVerdict]:
+        """The verdicts on one metric, one per model and hook."""
+        return [one for one in self.metrics if (one.eval, one.metric) == (eval_name, path)]
+
+
+def read_validity(folder: Path) -> Validation | None:
+    """What `validate` wrote into a folder of results; None if nothing.
+
+    Raises:
+        ValueError: the file is broken.
+    """
+    path = folder / FILE_NAME
+    return Validation.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def validate(
+    results: ResultTable | str | Path, *, metrics: Sequence[str] = (), halves: bool = True, seeds: Sequence[int] = ()
+) -> Validation:
+    """A verdict on every headline metric with a better direction.
+
+    Args:
+        results: an output folder, or what `load_results` made of it.
+        metrics: regular expressions for `eval.category.metric` or titles.
+        halves: whether each verdict is made again from two halves of the seeds.
+        seeds: those that count; all by default.
+    Raises:
+        ResultError: there are no results.
+        UsageError: a pattern is no regular expression, or there is nothing to say anything about.
+    """
+    table = results if isinstance(results, ResultTable) else load_results(results)
+    found: list[MetricVerdict] = []
+    for name in table.eval_names():
+        for group in groups_of(table.of_eval(name)):
+            for metric in choose_metrics(group.first, metrics):
+                if metric.higher_is_better is not None:
+                    panel = panel_of(group.records, metric, seeds)
+                    if panel.trained or panel.ladders:
+                        found.append(_verdict(panel, group, table, halves=halves))
+    agreeing = agreement_of(table, [(v.eval, v.metric, v.group, v.higher_is_better) for v in found])
+    found = [v.model_copy(update={"agreement": a}) for v, a in zip(found, agreeing, strict=True)]
+    return Validation(metrics=found, notes=[*table.mixed_names(), *(f"{s.path}: {s.reason}" for s in table.skipped)])
+
+
+def _verdict(panel: MetricPanel, group: Group, table: ResultTable, *, halves: bool) -> MetricVerdict:
+    metric, records = panel.metric, group.records
+    evidence = Evidence.of(panel, truth_of(table, records[0].eval_name, metric))
+    verdict, why = decide(evidence)
+    per_sae, shared = costs(records)
+    return MetricVerdict(
+        eval=records[0].eval_name, metric=metric.path, title=metric.title,
+        higher_is_better=bool(metric.higher_is_better), group=group.title, n_trained=len(panel.trained),
+        verdict=verdict, sentence=why, noise=noise_evidence(panel), detectable=smallest_difference(panel),
+        nulls=evidence.nulls, ladders=evidence.ladders, floor=evidence.floor, truth=evidence.truth,
+        agreement=Agreement(), seconds_per_sae=per_sae, seconds_shared=shared,
+        same_in_halves=_same_in_halves(records, panel, evidence.truth) if halves else None,
+    )  # fmt: skip
+
+
+def decide(evidence: Evidence) -> tuple[Verdict, str]:
+    """The verdict and why: what is known to be true first, then nulls, then order.
+
+    A metric that falls as true features are found, or on which trained SAEs do not beat SAEs that learned nothing, is
+    not valid here. One that passes and puts ladders in order ranks SAEs; one that passes and does not, or was not tried
+    on any ladder, knows good from bad. A run that could only have seen a difference of half the metric's range, or
+    has nothing to hold the metric against, says nothing.
+    """
+    nulls, ladders = evidence.nulls, evidence.ladders
+    if evidence.is_constant:
+        return "not valid here", "it is the same for every SAE: it says nothing of them"
+    if evidence.truth.is_against:
+        return "not valid here", f"it falls as more true features are found ({evidence.truth.said})"
+    beats, good = _beats(evidence)
+    if beats is None and ladders.n_pairs < LEAST_PAIRS:
+        return "too little evidence", good
+    if beats is False:
+        if evidence.is_powerless:
+            return "too little evidence", f"{good}, and only differences above {nulls.detectable:.2g} would show"
+        return "not valid here", good
+    if ladders.n_pairs < LEAST_PAIRS:
+        return "separates good from bad only", f"{good}; {ladders.reason or 'no ladder shows whether it orders SAEs'}"
+    concordance = ladders.concordance or 0.0
+    if concordance <= REVERSED:
+        return "not valid here", f"it stands on its head: {ladders.said}"
+    if beats is None:
+        return "too little evidence", f"{ladders.said}, but {good}"
+    if concordance < ORDERED:
+        return "separates good from bad only", f"{good}, but {ladders.said}"
+    return "ranks SAEs here", f"{good}; {ladders.said}"
+
+
+def _beats(evidence: Evidence) -> tuple[bool | None, str]:
+    """Whether trained SAEs are better than what learned nothing (None where that cannot be told), and why."""
+    nulls, floor = evidence.nulls, evidence.floor
+    if nulls.n_pairs >= LEAST_PAIRS and nulls.median_z is not None:
+        return nulls.n_better >= BEATEN * nulls.n_pairs and nulls.median_z >= APART, nulls.said
+    if nulls.n_pairs == 0 and floor.n_with_interval >= LEAST_PAIRS:
+        return floor.n_above >= BEATEN * floor.n_with_interval, floor.said
+    few = f"{nulls.n_pairs} comparisons with null baselines are too few" if nulls.n_pairs else NO_NULL
+    return None, nulls.reason or few
+
+
+def _same_in_halves(records: Sequence[Record], panel: MetricPanel, truth: TruthEvidence) -> bool | None:
+    """Whether every second seed and the others lead to the same verdict."""
+    if len(panel.seeds) < 4:
+        return None
+    halves = (panel.seeds[::2], panel.seeds[1::2])
+    panels = [panel_of(records, panel.metric, half) for half in halves]
+    return len({decide(Evidence.of(of_half, truth))[0] for of_half in panels}) == 1
