@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_autointerp.json, schema sha256 ad01cbe1f17e005058c1bda3fc446d703a77c0ff083d57c10980e34777844bf6 */
+   eval_output_schema_autointerp.json, schema sha256 e7cc80688f3d944dc533b399cbc3c4fa57d56efa2eab21ecc5dbef0ff05ac32e */
 /**
  * Name of the eval.
  */
@@ -166,6 +166,14 @@ export type AutoInterpStandardDeviation = number | null;
  */
 export type AutoInterpScoreOfAnsweringNone = number | null;
 /**
+ * What a judge gets that reads nothing and names at random as many examples as are activating.
+ */
+export type AutoInterpScoreOfGuessing = number | null;
+/**
+ * Mean of the shares of activating and of other examples that the judge has right: 0.5 for every answer that reads nothing.
+ */
+export type BalancedAccuracy = number | null;
+/**
  * The score with random windows on which the latent is active counted as activating.
  */
 export type AutoInterpScoreByActivation = number | null;
@@ -229,6 +237,10 @@ export type JudgeTokensIn = number;
  * Tokens of all replies.
  */
 export type JudgeTokensOut = number;
+/**
+ * Tokens beyond these, in and out, with other latents' explanations.
+ */
+export type JudgeTokensForTheFloor = number;
 /**
  * Index of the latent.
  */
@@ -553,6 +565,8 @@ export interface AutoInterp1 {
   autointerp_score?: AutoInterpScore;
   autointerp_std_dev?: AutoInterpStandardDeviation;
   autointerp_chance_score?: AutoInterpScoreOfAnsweringNone;
+  autointerp_guessing_score?: AutoInterpScoreOfGuessing;
+  balanced_accuracy?: BalancedAccuracy;
   autointerp_score_by_activation?: AutoInterpScoreByActivation;
   logprob_auc?: LogProbabilityAUC;
   logprob_auc_std_dev?: LogProbabilityAUCStandardDeviation;
@@ -569,6 +583,7 @@ export interface AutoInterp1 {
   n_unanswered?: Unanswered;
   judge_tokens_in?: JudgeTokensIn;
   judge_tokens_out?: JudgeTokensOut;
+  judge_tokens_for_floor?: JudgeTokensForTheFloor;
 }
 /**
  * One latent, means over seeds.

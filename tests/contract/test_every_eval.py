@@ -59,7 +59,6 @@ NOT_YET = {
         "tpp",
         "unlearning",
         "ravel",
-        "autointerp",
     }
 }
 """Check -> evals that do not keep it yet."""

@@ -26,6 +26,15 @@ class AutoInterpMetrics(base.BaseMetrics):
     autointerp_chance_score: float | None = optional(
         "AutoInterp Score of Answering None", "What a judge gets that reads nothing and calls no example activating."
     )
+    autointerp_guessing_score: float | None = optional(
+        "AutoInterp Score of Guessing",
+        "What a judge gets that reads nothing and names at random as many examples as are activating.",
+    )
+    balanced_accuracy: float | None = optional(
+        "Balanced Accuracy",
+        "Mean of the shares of activating and of other examples that the judge has right: 0.5 for every answer that "
+        "reads nothing.",
+    )
     autointerp_score_by_activation: float | None = optional(
         "AutoInterp Score by Activation",
         "The score with random windows on which the latent is active counted as activating.",
@@ -78,6 +87,9 @@ class AutoInterpMetrics(base.BaseMetrics):
     )
     judge_tokens_in: int = described("Judge Tokens In", "Tokens of all questions.", default=0)
     judge_tokens_out: int = described("Judge Tokens Out", "Tokens of all replies.", default=0)
+    judge_tokens_for_floor: int = described(
+        "Judge Tokens for the Floor", "Tokens beyond these, in and out, with other latents' explanations.", default=0
+    )
 
 
 class AutoInterpMetricCategories(base.BaseMetricCategories):

@@ -17,8 +17,9 @@ from sae_bench.errors import PrerequisiteError
 from sae_bench.evals.autointerp.embedding_score import REQUIREMENT, SentenceEmbedder, embedding_scores
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
 from sae_bench.evals.autointerp.examples import Case, Corpus, make_examples
+from sae_bench.evals.autointerp.floors import with_other_explanations
 from sae_bench.evals.autointerp.gathering import ActivationGatherer
-from sae_bench.evals.autointerp.judging import judge_latents
+from sae_bench.evals.autointerp.judging import ask_where_active, judge_latents
 from sae_bench.evals.autointerp.opening import cost_of_one_sae, judge_settings
 from sae_bench.evals.autointerp.results import Findings, to_scores
 from sae_bench.evals.base import EvalContext, Scores
@@ -47,6 +48,7 @@ class AutoInterpJob:
         self.lm = context.lm
         self.config = config
         self.seeds = context.seeds
+        self._controls = context.controls
         self.judge = self._open_judge(context) if judge is None else judge
         self._embedder, self._no_embedding = open_embedder(config, self.lm)
         given = rows_RL is not None
@@ -82,7 +84,7 @@ class AutoInterpJob:
             gatherer.findings[member.key] = self.find(member, gatherer)
         if member.key not in gatherer.judged:
             keys = [member.key, *self._judged_with(member, gatherer)]
-            self._judge([gatherer.findings[key] for key in keys])
+            self.judge_findings([gatherer.findings[key] for key in keys])
             gatherer.judged.update(keys)
         findings = gatherer.findings.pop(member.key)
         self._embed(findings)
@@ -103,7 +105,7 @@ class AutoInterpJob:
                     gatherer.faults[member.key] = error
         return [key for key in gatherer.findings if key != first.key and key not in gatherer.judged]
 
-    def _judge(self, of_saes: Sequence[Findings]) -> None:
+    def judge_findings(self, of_saes: Sequence[Findings]) -> None:
         """Ask the judge about the first latents of each draw."""
         if self.judge is None:
             return
@@ -115,6 +117,16 @@ class AutoInterpJob:
         judgements = judge_latents(self.judge, asked, self.corpus, self.config)
         for (findings, case), judgement in zip(cases, judgements, strict=True):
             findings.judgements[case] = judgement
+        if self._controls and self.config.scoring:
+            self._judge_with_others(of_saes)
+
+    def _judge_with_others(self, of_saes: Sequence[Findings]) -> None:
+        """Ask about some latents again, with the explanations of others: what the score is if they say nothing."""
+        for findings in of_saes:
+            findings.with_other = with_other_explanations(findings.judgements, self.config.judge_scoring)
+        again = [(case[0], one) for findings in of_saes for case, one in findings.with_other.items()]
+        if self.judge is not None and again:
+            ask_where_active(self.judge, again, self.corpus, self.config)
 
     def find(self, member: Member, gatherer: ActivationGatherer) -> Findings:
         """The latents of an SAE and their examples, once the pass is over."""
@@ -141,7 +153,9 @@ class AutoInterpJob:
         judge = open_judge(judge_settings(config, context.data_dir), self.lm, api_key=context.judge_key)
         if config.judge == "openai":
             model = judge.identity["model"]
-            logger.warning("judge %s, per SAE: %s", model, cost_of_one_sae(config, len(self.seeds)))
+            logger.warning(
+                "judge %s, per SAE: %s", model, cost_of_one_sae(config, len(self.seeds), controls=context.controls)
+            )
             judge.check(YesOrNo() if config.scoring and config.judge_scoring == "logprob" else None)
         return judge
 

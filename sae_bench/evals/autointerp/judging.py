@@ -64,6 +64,16 @@ class Judgement:
         return self._score([n for n, example in enumerate(self.examples.scoring, start=1) if example.fires])
 
     @property
+    def balanced_accuracy(self) -> float | None:
+        """Mean of the shares of activating and of other examples that are right; None where one kind is missing."""
+        active, n_examples = set(self.correct), len(self.examples.scoring)
+        if self.prediction is None or not 0 < len(active) < n_examples:
+            return None
+        named = set(self.prediction)
+        wrongly = len(named - active) / (n_examples - len(active))
+        return (len(named & active) / len(active) + 1.0 - wrongly) / 2.0
+
+    @property
     def logprob_auc(self) -> float | None:
         """Chance that an activating example has higher log-odds than a window on which the latent is not active."""
         if self.log_odds is None:
@@ -109,11 +119,26 @@ def judge_latents(
         for (seed, _), judgement in zip(cases, judgements, strict=True)
         if judgement.explanation is not None
     ]
-    if config.scoring and config.judge_scoring == "logprob":
-        _ask_pieces(judge, [judgement for _, judgement in explained], corpus)
-    elif config.scoring:
-        _ask_lists(judge, explained, corpus, config)
+    if config.scoring:
+        ask_where_active(judge, explained, corpus, config)
     return judgements
+
+
+def ask_where_active(
+    judge: CachedJudge, explained: Sequence[tuple[int, Judgement]], corpus: Corpus, config: AutoInterpEvalConfig
+) -> None:
+    """Ask in which of its examples each explained latent is active.
+
+    Args:
+        judge: who is asked.
+        explained: seeds, and judgements that hold an explanation; the answers go into these.
+        corpus: how examples read.
+        config: how it is asked.
+    """
+    if config.judge_scoring == "logprob":
+        _ask_pieces(judge, [judgement for _, judgement in explained], corpus)
+    else:
+        _ask_lists(judge, explained, corpus, config)
 
 
 def _ask_lists(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
+from sae_bench.evals.autointerp.floors import LATENTS_PER_FLOOR
 from sae_bench.judges import JudgeSettings
 from sae_bench.judges.endpoint import DEFAULT_MODEL, EndpointSettings
 from sae_bench.judges.pricing import Estimate, estimate
@@ -39,15 +40,23 @@ def judge_settings(config: AutoInterpEvalConfig, data_dir: Path | None) -> Judge
     )
 
 
-def cost_of_one_sae(config: AutoInterpEvalConfig, n_seeds: int) -> Estimate:
-    """What the judge has to read and write for one SAE if every latent has examples and no reply is kept yet."""
+def cost_of_one_sae(config: AutoInterpEvalConfig, n_seeds: int, *, controls: bool) -> Estimate:
+    """What the judge has to read and write for one SAE if every latent has examples and no reply is kept yet.
+
+    Args:
+        config: which questions are asked.
+        n_seeds: of the run.
+        controls: whether some latents are asked about again, with other latents' explanations.
+    """
     latents = min(config.n_latents or 0, config.max_judged_latents or config.n_latents or 0) * n_seeds
     window = (2 * config.buffer + 1) * TOKENS_AGAIN
     examples = config.n_ex_for_generation + (config.n_ex_for_scoring if config.scoring else 0)
     out = config.max_tokens_in_explanation + (config.max_tokens_in_prediction if config.scoring else 0)
+    again = latents // LATENTS_PER_FLOOR["list"] if config.scoring and controls else 0
+    tokens_again = config.n_ex_for_scoring * window + PROMPT_TOKENS / 2
     return estimate(
         config.judge_model or DEFAULT_MODEL,
-        questions=latents * (2 if config.scoring else 1),
-        tokens_in=int(latents * (examples * window + PROMPT_TOKENS)),
-        tokens_out=latents * out,
+        questions=latents * (2 if config.scoring else 1) + again,
+        tokens_in=int(latents * (examples * window + PROMPT_TOKENS) + again * tokens_again),
+        tokens_out=latents * out + again * config.max_tokens_in_prediction,
     )

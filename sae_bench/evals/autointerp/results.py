@@ -15,9 +15,11 @@ from sae_bench.evals.autointerp.embedding_score import EmbeddingScores
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
 from sae_bench.evals.autointerp.eval_output import AutoInterpMetricCategories, AutoInterpResultDetail
 from sae_bench.evals.autointerp.examples import Case, Corpus, LatentExamples
+from sae_bench.evals.autointerp.floors import GUESSING, NONE, answers_of_no_reader, score_references
 from sae_bench.evals.autointerp.judging import Judgement
 from sae_bench.evals.base import Scores
 from sae_bench.evals.families.reported import mean_of_known, report
+from sae_bench.results.references import References
 from sae_bench.results.samples import Samples, units_key
 
 CATEGORY = "autointerp"
@@ -31,6 +33,8 @@ OTHER_SCORING = {
 }
 ONE_KIND = "the latent is active in all of its examples, or in none"
 ALL_ONE_KIND = "every latent with a readable answer is active in all of its examples, or in none"
+SCORES = ("autointerp_score", "balanced_accuracy", "logprob_auc", "embedding_score")
+"""Those that have an error bar, a floor and a ceiling."""
 ONE_LATENT = "fewer than two latents have a score"
 MARKED_SHARE = 0.2
 """Share of judged latents without a readable answer above which the score stands beside a warning."""
@@ -49,6 +53,7 @@ class Findings:
         examples: (seed, latent) -> its examples.
         without: latent -> why it has none.
         judgements: (seed, latent) -> judgement, for those the judge was asked about.
+        with_other: (seed, latent) -> judgement of some of these with another latent's explanation.
         embedding: judge-free scores.
         no_embedding: why there are none.
     """
@@ -60,6 +65,7 @@ class Findings:
     examples: dict[Case, LatentExamples] = field(default_factory=dict)
     without: dict[int, str] = field(default_factory=dict)
     judgements: dict[Case, Judgement] = field(default_factory=dict)
+    with_other: dict[Case, Judgement] = field(default_factory=dict)
     embedding: EmbeddingScores = field(default_factory=EmbeddingScores)
     no_embedding: str | None = None
 
@@ -81,29 +87,32 @@ class Findings:
 
 def to_scores(findings: Findings, corpus: Corpus, config: AutoInterpEvalConfig, seeds: Sequence[int]) -> Scores:
     """The result of one SAE."""
-    of_latents = _of_latents(findings)
+    of_latents = _of_latents(findings.judgements)
     means = {
         "autointerp_score": of_latents["autointerp_score"],
         "autointerp_score_by_activation": of_latents["autointerp_score_by_activation"],
+        "balanced_accuracy": of_latents["balanced_accuracy"],
         "logprob_auc": of_latents["logprob_auc"],
         "embedding_score": findings.embedding.score,
         "embedding_floor": findings.embedding.floor,
     }
     if findings.share_failed > MOST_SHARE:
         means |= {name: {} for name in of_latents}
-    headline = {name: means[name] for name in ("autointerp_score", "logprob_auc", "embedding_score")}
+    headline = {name: means[name] for name in SCORES}
     spreads = {
         "autointerp_std_dev": _spread(means["autointerp_score"], seeds),
         "logprob_auc_std_dev": _spread(means["logprob_auc"], seeds),
         "embedding_std_dev": _spread(means["embedding_score"], seeds),
     }
     values = {**{name: _mean(of, seeds) for name, of in means.items()}, **spreads, **_counts(findings, seeds)}
+    samples = _samples(findings, headline, seeds)
     return report(
         AutoInterpMetricCategories,
         seeds,
-        samples=_samples(findings, headline, seeds),
+        samples=_paths(samples),
         seed_values=_paths({name: [_mean(of, [seed]) for seed in seeds] for name, of in headline.items()}),
         values=_paths(values),
+        references=_paths(_references(findings, samples, seeds)),
         reasons=_paths(_reasons(findings, config, means)),
         details=[_detail(latent, findings, of_latents, seeds) for latent in findings.latents],
         unstructured=_logs(findings, corpus, seeds),
@@ -115,23 +124,35 @@ def _paths(by_name: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{CATEGORY}.{name}": value for name, value in by_name.items()}
 
 
-def _of_latents(findings: Findings) -> dict[str, dict[Case, float]]:
+def _of_latents(judgements: Mapping[Case, Judgement]) -> dict[str, dict[Case, float]]:
     """Field of the judge -> (seed, latent) -> value, where there is one."""
     fields = {
-        "autointerp_score": {case: j.score for case, j in findings.judgements.items()},
-        "autointerp_score_by_activation": {case: j.score_by_activation for case, j in findings.judgements.items()},
-        "logprob_auc": {case: j.logprob_auc for case, j in findings.judgements.items()},
+        "autointerp_score": {case: j.score for case, j in judgements.items()},
+        "autointerp_score_by_activation": {case: j.score_by_activation for case, j in judgements.items()},
+        "balanced_accuracy": {case: j.balanced_accuracy for case, j in judgements.items()},
+        "logprob_auc": {case: j.logprob_auc for case, j in judgements.items()},
     }
     return {name: {case: v for case, v in of.items() if v is not None} for name, of in fields.items()}
 
 
+def _references(findings: Findings, samples: Mapping[str, Samples], seeds: Sequence[int]) -> dict[str, References]:
+    """What the scores are where explanations or windows say nothing, and where nothing is read."""
+    with_other = {**_of_latents(findings.with_other), "embedding_score": findings.embedding.floor}
+    return score_references(
+        samples,
+        _samples(findings, with_other, seeds),
+        _samples(findings, answers_of_no_reader(findings.examples), seeds),
+    )
+
+
 def _counts(findings: Findings, seeds: Sequence[int]) -> dict[str, Any]:
     """What is counted rather than scored."""
-    floor = {case: _share_inactive(examples) for case, examples in findings.examples.items()}
+    blind = answers_of_no_reader(findings.examples)
     windows = [e for examples in findings.examples.values() for e in examples.scoring if e.kind == "random"]
     judgements = findings.judgements.values()
     return {
-        "autointerp_chance_score": _mean(floor, seeds),
+        "autointerp_chance_score": _mean(blind[NONE], seeds),
+        "autointerp_guessing_score": _mean(blind[GUESSING], seeds),
         "random_active_share": fmean(e.fires for e in windows) if windows else None,
         "n_live_latents": findings.n_live,
         "n_chosen_latents": len(findings.latents),
@@ -142,11 +163,8 @@ def _counts(findings: Findings, seeds: Sequence[int]) -> dict[str, Any]:
         "n_unanswered": sum(j.unanswered is not None for j in judgements),
         "judge_tokens_in": sum(j.tokens_in for j in judgements),
         "judge_tokens_out": sum(j.tokens_out for j in judgements),
+        "judge_tokens_for_floor": sum(j.tokens_in + j.tokens_out for j in findings.with_other.values()),
     }
-
-
-def _share_inactive(examples: LatentExamples) -> float:
-    return fmean(not example.counts_as_active for example in examples.scoring)
 
 
 def _of_seed(values: Mapping[Case, float], seed: int) -> list[float]:
@@ -239,8 +257,10 @@ def _reasons(
         **scores,
         **{name: ONE_LATENT if means[of] else scores[of] for name, of in spreads.items()},
         "autointerp_score_by_activation": scores["autointerp_score"],
+        "balanced_accuracy": of_judge or (ONE_KIND if config.judge_scoring == "list" else scores["autointerp_score"]),
         "embedding_floor": alone if findings.embedding.score else scores["embedding_score"],
         "autointerp_chance_score": NO_EXAMPLES,
+        "autointerp_guessing_score": NO_EXAMPLES,
         "random_active_share": NO_EXAMPLES,
         "n_live_latents": "latents were named, not drawn from the live ones",
     }
@@ -304,11 +324,11 @@ def _unable(values: Mapping[str, Any]) -> list[str]:
 def _samples(
     findings: Findings, values: Mapping[str, Mapping[Case, float]], seeds: Sequence[int]
 ) -> dict[str, Samples]:
-    """The scores behind each headline metric: one row per seed, one column per chosen latent."""
+    """The scores behind each metric: one row per seed, one column per chosen latent."""
     samples: dict[str, Samples] = {}
     key = units_key("autointerp", (findings.key, *map(str, findings.latents)))
     for name, of in values.items():
         values_SU = torch.tensor([[of.get((s, latent), math.nan) for latent in findings.latents] for s in seeds])
         if bool(values_SU.isfinite().any(dim=1).all()) and findings.latents:
-            samples[f"{CATEGORY}.{name}"] = Samples.of_equal_units(values_SU, unit="latent", key=key)
+            samples[name] = Samples.of_equal_units(values_SU, unit="latent", key=key)
     return samples

@@ -18,8 +18,8 @@ SPEC = EvalSpec(
         Metric("autointerp.embedding_floor", "Another latent's windows", None, bounds=SHARE),
         Metric("autointerp.autointerp_chance_score", "Answering None", None, bounds=SHARE),
     ),
-    cost="one pass over the corpus; per SAE, seed and latent two questions to the judge (logprob: 15) "
-    "and 29 texts to embed",
+    cost="one pass over the corpus; per SAE, seed and latent two questions to the judge (logprob: 15), "
+    "at most a quarter more for the floor, and 29 texts to embed",
     given="these texts",
     start=Lazy("sae_bench.evals.autointerp.evaluate:AutoInterpJob"),
     needs=frozenset({JUDGE}),

@@ -155,7 +155,7 @@ def test_kept_replies_are_not_asked_for_again(lm, rows, tmp_path):
     first, again = WordJudge(), WordJudge()
     before = scores_of(job_on(lm, rows, first, tmp_path), Planted(lm))
     after = scores_of(job_on(lm, rows, again, tmp_path), Planted(lm))
-    assert len(first.asked) == 6
+    assert len(first.asked) == 7  # two for each of three latents, one with another latent's explanation
     assert again.asked == []
     assert after.metrics == before.metrics
 
@@ -174,7 +174,7 @@ def test_a_local_judge_is_asked_about_all_saes_together(lm, rows, tmp_path):
     report = run_pass(job.lm, job.requests(members), members)
     assert not report.failed
     together = {member.sae_id: job.score(member, report.served) for member in members}
-    assert len(calls) == 2  # explanations, then predictions; equal questions are asked once
+    assert len(calls) == 3  # explanations, predictions, those with another's explanation; equal ones are asked once
     for name, scores in alone.items():
         assert together[name].metrics == scores.metrics
         assert together[name].details == scores.details
