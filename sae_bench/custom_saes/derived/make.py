@@ -129,6 +129,11 @@ def _thresholded(cfg: DerivedSAEConfig, l0: float, sample: Sample, target: Sampl
     """A JumpReLU SAE without a decoder: random unit columns on centred activations, a threshold that gives the L0."""
     arguments = (cfg.d_in, cfg.d_sae, cfg.model_name, cfg.hook_layer, sample.device, torch.float32, cfg.hook_name)
     sae = JumpReluSAE(*arguments) if target is sample else JumpReluTranscoder(*arguments, d_out=len(target.mean()))
+    cfg.normalize_activations, cfg.activation_fn_str, cfg.activation_fn_kwargs = (
+        "none",
+        "",
+        {},
+    )  # the SAE's, not its own
     sae.cfg = cfg
     sae.W_enc.copy_(_random_rows(cfg, cfg.d_in).T)
     sae.b_enc.copy_(-(sample.mean() @ sae.W_enc))
