@@ -150,7 +150,7 @@ def run(context: click.Context, /, request_file: Path | None, **options: Any) ->
     An SAE spec is one of
       sae_lens:<release regex>:<id regex>      dictionary_learning:<repo or dir>
       gemma_scope:<repo>:<path>                path:<dir or .safetensors>
-      baseline:identity|pca|random|zero        embedded:<name regex>
+      baseline:identity|oracle|pca|random|zero embedded:<name regex>
       python:<module>:<callable>
     \b
     or a baseline that is made from other SAEs:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 SUITE = Path(__file__).resolve().parent / "embedded_suite"
 """Folder of the SAEs that come with the package, `<name>.safetensors` and `<name>.json` each."""
 
-BASELINES = ("identity", "pca", "random", "zero")
+BASELINES = ("identity", "oracle", "pca", "random", "zero")
 """Names of the baselines: `baseline:<name>`."""
 
 DERIVED_BASELINES: dict[str, str] = {
@@ -46,7 +46,8 @@ SPEC_FORMS: dict[str, str] = {
     "qwen_scope": "qwen_scope:<hub repository or directory>[:<id>]",
     "goodfire": "goodfire:<hub repository or directory>[:<id>]",
     "path": "path:<directory or file of weights>",
-    "baseline": "baseline:identity|pca|random|zero[@<hook name>] or baseline:" + "|".join(DERIVED_BASELINES.values()),
+    "baseline": "baseline:identity|oracle|pca|random|zero[@<hook name>] or baseline:"
+    + "|".join(DERIVED_BASELINES.values()),
     "embedded": "embedded:<name regex>",
     "python": "python:<module>:<callable>",
 }

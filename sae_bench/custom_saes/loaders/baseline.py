@@ -13,12 +13,14 @@ from sae_bench.custom_saes.files import layer_of
 from sae_bench.custom_saes.identity_sae import IdentitySAE, ZeroSAE
 from sae_bench.custom_saes.listing import DERIVED_BASELINES
 from sae_bench.custom_saes.loading import hook_width
+from sae_bench.custom_saes.oracle_sae import OracleSAE
 from sae_bench.custom_saes.pca_sae import fit_pca
 from sae_bench.custom_saes.random_sae import RandomSAE
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, malformed
 from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.language_models.hooks import parse_hook_name
 from sae_bench.language_models.model import LanguageModel
+from sae_bench.language_models.synthetic.model import SyntheticModel
 
 RANDOM_EXPANSION = 4
 RANDOM_K = 32
@@ -92,8 +94,19 @@ def _pca(context: LoadContext, lm: LanguageModel, hook: str) -> BaseSAE:
     )
 
 
+def _oracle(context: LoadContext, lm: LanguageModel, hook: str) -> BaseSAE:
+    if not isinstance(lm, SyntheticModel):
+        raise UsageError(
+            f"the oracle knows the true features of a synthetic model; '{lm.name}' has none that are known. "
+            "Next: --model synthetic:small, or leave the oracle out."
+        )
+    lm.hook_site(hook)
+    return OracleSAE(lm, context.device, context.dtype)
+
+
 _BUILDERS: dict[str, Callable[[LoadContext, LanguageModel, str], BaseSAE]] = {
     "identity": _identity,
+    "oracle": _oracle,
     "pca": _pca,
     "random": _random,
     "zero": _zero,

@@ -13,6 +13,8 @@ from torch import Tensor
 from sae_bench.datasets import LabelledTexts, load_labelled
 from sae_bench.errors import DatasetError
 from sae_bench.evals.base import EvalContext
+from sae_bench.evals.families.synthetic_tasks import synthetic_sets
+from sae_bench.language_models.synthetic.model import SyntheticModel
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,17 @@ class PooledDataset:
 def load_sets(
     names: Sequence[str], context: EvalContext, *, train_set_size: int, test_set_size: int, seed: int
 ) -> list[LabelledTexts]:
-    """The named data sets.
+    """The named data sets; on a synthetic model, samples of it labelled by their features.
 
     Args:
-        names: as `load_labelled` takes them.
-        context: has the folder of local data.
+        names: as `load_labelled` takes them, or those of `synthetic_sets`.
+        context: has the model and the folder of local data.
         train_set_size, test_set_size: texts of one probe, half of them of its class.
         seed: of the texts that are drawn.
     """
+    if isinstance(context.lm, SyntheticModel):
+        train_size, test_size = max(1, train_set_size // 2), max(1, test_set_size // 2)
+        return synthetic_sets(context.lm, names, train_size=train_size, test_size=test_size, seed=seed)
     sizes = {"train_set_size": train_set_size, "test_set_size": test_set_size}
     return [load_labelled(name, **sizes, seed=seed, data_dir=context.data_dir) for name in names]
 

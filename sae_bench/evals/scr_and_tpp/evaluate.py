@@ -37,8 +37,10 @@ from sae_bench.evals.scr_and_tpp.references import (
     references_of,
     supervised_shifts,
 )
+from sae_bench.evals.scr_and_tpp.synthetic_pairs import synthetic_pairs
 from sae_bench.evals.scr_and_tpp.text_samples import scr_samples, tpp_samples
 from sae_bench.evals.scr_and_tpp.texts import QUADRANTS, PairTexts, Quadrant, load_pairs
+from sae_bench.language_models.synthetic.model import SyntheticModel
 from sae_bench.language_models.token_texts import text_key
 from sae_bench.probes import AdamWSettings
 from sae_bench.results.references import Reference, References
@@ -188,7 +190,7 @@ class ScrJob(_AblationJob[ScrEvalConfig, scr.PreparedScr]):
         super().__init__(context, config)
         set_of: dict[str, str] = {}
         if pairs is None:
-            loaded = {name: load_pairs(name, config, data_dir=context.data_dir) for name in config.dataset_names}
+            loaded = {name: _load_pairs(name, config, context) for name in config.dataset_names}
             self.datasets = {name: provenance for name, (_, provenance) in loaded.items()}
             pairs = [pair for of_set, _ in loaded.values() for pair in of_set]
             set_of = {pair.name: name for name, (of_set, _) in loaded.items() for pair in of_set}
@@ -290,6 +292,12 @@ class TppJob(_AblationJob[TppEvalConfig, tpp.PreparedTpp]):
             details=[output.TppResultDetail.model_validate(tpp.detail_row(result)) for result in results],
             unstructured=tpp.unstructured_results(results),
         )
+
+
+def _load_pairs(name: str, config: ScrEvalConfig, context: EvalContext) -> tuple[list[PairTexts], dict[str, str]]:
+    if isinstance(context.lm, SyntheticModel):
+        return synthetic_pairs(name, config, context.lm)
+    return load_pairs(name, config, data_dir=context.data_dir)
 
 
 _NO_DIRECTION = "the biased probe knows class and second attribute equally well, so neither direction counts."

@@ -22,6 +22,8 @@ SCR_SPEC = EvalSpec(
     needs=frozenset({RECONSTRUCTION}),
     presets=PRESETS,
     resampled={"text_choice": "drawn"},
+    models=frozenset({"language", "synthetic"}),
+    synthetic={"dataset_names": ["synthetic/pairs"]},
     embedded={"dataset_names": ["embedded/emotions_by_address"], "train_set_size": 700, "test_set_size": 176},
     demo={"train_set_size": 300},
     caveats=(
@@ -50,6 +52,8 @@ TPP_SPEC = EvalSpec(
     start=Lazy("sae_bench.evals.scr_and_tpp.evaluate:TppJob"),
     needs=frozenset({RECONSTRUCTION}),
     presets=PRESETS,
+    models=frozenset({"language", "synthetic"}),
+    synthetic={"dataset_names": ["synthetic/siblings"]},
     embedded={"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
     demo={
         "dataset_names": ["embedded/news_topics", "embedded/code_languages"],

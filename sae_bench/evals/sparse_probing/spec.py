@@ -25,6 +25,16 @@ SPEC = EvalSpec(
         "paper": {},
         "quick": {"probe_train_set_size": 1000, "probe_test_set_size": 400},
     },
+    models=frozenset({"language", "synthetic"}),
+    synthetic={
+        "dataset_names": [
+            "synthetic/features",
+            "synthetic/rare_features",
+            "synthetic/combinations",
+            "synthetic/rare_combinations",
+            "synthetic/mixed_combinations",
+        ]
+    },
     embedded={"dataset_names": ["embedded/news_topics", "embedded/code_languages", "embedded/ag_news"]},
     demo={
         "dataset_names": ["embedded/news_topics", "embedded/code_languages"],

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from scipy import sparse
 from torch import Tensor
 
@@ -71,6 +71,7 @@ class SyntheticModel(LanguageModel):
         self._device, self._dtype = torch.device(device), dtype
         self._described = described
         self._hash: str | None = None
+        self._given: dict[bytes, int] | None = None
 
     @classmethod
     def of(
@@ -195,7 +196,29 @@ class SyntheticModel(LanguageModel):
             return {}
         x_ND = torch.from_numpy(self.source.activations(input_ids_BL.flatten().cpu().numpy()))
         x_BLD = x_ND.view(*input_ids_BL.shape, -1).to(device=self.device, dtype=self.dtype)
+        if self._given is not None:
+            rows = x_BLD.flatten(0, 1).float().cpu().numpy()
+            self._given.update(zip((row.tobytes() for row in rows), input_ids_BL.flatten().tolist(), strict=True))
         return dict.fromkeys(hooks, x_BLD)
+
+    def remember(self) -> None:
+        """From now on keep which sample every activation is that is given."""
+        self._given = {} if self._given is None else self._given
+
+    def remembered(self, x_ND: Float[Tensor, "N D"]) -> sparse.csr_matrix:
+        """Values of the features (N, G) in the samples that have just these activations.
+
+        Raises:
+            UsageError: an activation was not given since `remember`, or has been changed or cast to another dtype.
+        """
+        given, rows = self._given or {}, x_ND.detach().float().cpu().numpy()
+        numbers = [given.get(row.tobytes()) for row in rows]
+        if None in numbers:
+            raise UsageError(
+                f"{numbers.count(None)} of {len(numbers)} vectors are no activations that '{self.name}' has given; the "
+                "oracle knows no others. Next: run it on that model, in the model's dtype."
+            )
+        return self.source.activity(np.array(numbers, dtype=np.int64))
 
     # ---- what it does not have
 
