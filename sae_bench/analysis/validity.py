@@ -92,6 +92,8 @@ class Evidence:
         return self.nulls.detectable >= POWERLESS * (high - low)
 
 
+INVALID: Verdict = "not valid here"
+
 SHORT: dict[Verdict, str] = {
     "ranks SAEs here": "ranks",
     "separates good from bad only": "separates",

@@ -63,11 +63,13 @@ class Caveat:
     Attributes:
         paths: the metrics it is about; empty: all of the eval.
         serious: whether it puts the metric itself in doubt.
+        elsewhere: whether it was found on other SAEs and models: what `sae-bench validate` finds here takes its place.
     """
 
     text: str
     paths: tuple[str, ...] = ()
     serious: bool = False
+    elsewhere: bool = False
 
     def is_about(self, path: str) -> bool:
         """Whether it stands beside this metric."""

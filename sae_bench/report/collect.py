@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sae_bench.analysis.bars import error_bar
 from sae_bench.analysis.table import Record
+from sae_bench.analysis.validity import INVALID, Validation
 from sae_bench.evals.base import Caveat, EvalSpec
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.report.cohorts import Cohort, cohorts_of
@@ -120,9 +121,29 @@ def collect(sources: Sequence[Source]) -> Collected:
             records.update({(record.eval_name, sae.number): record for record in of_sae})
             saes.append(sae)
     evals = [_eval_group(name, records) for name in _eval_order(sources)]
-    metrics = [metric for group in evals for metric in _metrics(group, _records_of(records, group.name))]
+    validations = [source.validation for source in sources if source.validation is not None]
+    metrics = [
+        replace(metric, caveats=(*(found := verdicts_on(metric, validations)), *_others(metric, bool(found))))
+        for group in evals
+        for metric in _metrics(group, _records_of(records, group.name))
+    ]
     values = {metric.key: _values(metric, len(saes), records) for metric in metrics}
     return Collected(list(sources), saes, evals, metrics, values, records)
+
+
+def verdicts_on(metric: MetricColumn, validations: Sequence[Validation]) -> tuple[Caveat, ...]:
+    """What `validate` found of a metric, in one sentence per model and hook."""
+    verdicts = [one for validation in validations for one in validation.of(metric.eval, metric.path)]
+    place = {one.group: f" ({one.group})" if len(verdicts) > 1 else "" for one in verdicts}
+    return tuple(
+        Caveat(f"{one.verdict}{place[one.group]}: {one.sentence}.", (metric.path,), one.verdict == INVALID)
+        for one in verdicts
+    )
+
+
+def _others(metric: MetricColumn, is_judged: bool) -> tuple[Caveat, ...]:
+    """The declared caveats; what was found elsewhere gives way to what was found here."""
+    return tuple(caveat for caveat in metric.caveats if not (is_judged and caveat.elsewhere))
 
 
 def _number(value: int | None) -> float | None:

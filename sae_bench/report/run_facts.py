@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sae_bench.analysis.consistency import Consistency
 from sae_bench.analysis.table import Record, Skipped
+from sae_bench.analysis.validity import MetricVerdict
 from sae_bench.report.collect import Collected
 from sae_bench.report.sources import Source
 
@@ -38,6 +40,8 @@ def _source(source: Source) -> dict[str, Any]:
         "seeds": _counted((", ".join(map(str, r.seeds)),) for r in records if r.seeds),
         "datasets": _datasets(records),
         "seconds": _seconds(records),
+        "validity": [] if source.validation is None else [_verdict(one) for one in source.validation.metrics],
+        "consistency": [] if source.consistency is None else [_agreement(one) for one in source.consistency.hooks],
         "mixed_names": source.table.mixed_names(),
         "warnings": _counted((r.eval_name, w) for r in records for w in r.provenance.get("warnings") or ()),
         "moved": _counted((r.eval_name, note) for r in records for note in r.moved),
@@ -49,6 +53,35 @@ def _source(source: Source) -> dict[str, Any]:
             if not _is_failure(entry)
         ][:_MOST_SKIPPED],
         "n_skipped": sum(not _is_failure(entry) for entry in source.table.skipped),
+    }
+
+
+def _verdict(one: MetricVerdict) -> dict[str, Any]:
+    """What a metric is worth here: its row."""
+    nulls, ladders = one.nulls, one.ladders
+    return {
+        "eval": one.eval,
+        "title": one.title,
+        "group": one.group,
+        "verdict": one.verdict,
+        "sentence": one.sentence,
+        "cv": one.noise.cv,
+        "detectable": one.detectable,
+        "nulls": f"{nulls.n_better} of {nulls.n_pairs}" if nulls.n_pairs else "",
+        "ladders": f"{ladders.n_right} of {ladders.n_neighbours}" if ladders.n_neighbours else "",
+        "floor": one.floor.median,
+        "mcc": one.truth.mcc,
+    }
+
+
+def _agreement(of_hook: Consistency) -> dict[str, Any]:
+    """Do the SAEs of a hook find the same latents: a sentence and a row per pair."""
+    names = ("a", "b", "pw_mcc", "null", "calibrated", "shared", "code_correlation", "activity_iou")
+    return {
+        "title": f"{of_hook.model} · {of_hook.hook}",
+        "sentence": of_hook.sentence,
+        "reason": of_hook.reason,
+        "pairs": [{name: getattr(pair, name) for name in names} for pair in of_hook.pairs],
     }
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from sae_bench.analysis.table import ResultTable, load_results
+from sae_bench.analysis.consistency import FILE_NAME as CONSISTENCY
+from sae_bench.analysis.consistency import Consistencies, read_consistency
+from sae_bench.analysis.table import ResultTable, Skipped, load_results
+from sae_bench.analysis.validity import FILE_NAME as VALIDITY
+from sae_bench.analysis.validity import Validation, read_validity
 from sae_bench.errors import MissingResultError, PrerequisiteError
 
 PUBLISHED_RESULTS = "adamkarvonen/sae_bench_results_0125"
@@ -19,11 +24,30 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 @dataclass(frozen=True)
 class Source:
-    """Results under one label."""
+    """Results under one label.
+
+    Attributes:
+        validation, consistency: what lies beside the results; None if it does not.
+    """
 
     label: str
     table: ResultTable
     is_own: bool
+    validation: Validation | None = None
+    consistency: Consistencies | None = None
+
+    @classmethod
+    def of(cls, label: str, table: ResultTable, *, is_own: bool) -> Source:
+        """With what `validate` and `compare --consistency` wrote beside the results; a broken file is named."""
+        found: dict[str, Any] = {}
+        skipped = list(table.skipped)
+        for name, read in (("validation", read_validity), ("consistency", read_consistency)):
+            try:
+                found[name] = read(table.folder) if table.folder.is_dir() else None
+            except ValueError as error:
+                path = table.folder / {"validation": VALIDITY, "consistency": CONSISTENCY}[name]
+                skipped.append(Skipped(path, f"broken or of another version ({str(error).splitlines()[0]})"))
+        return cls(label, replace(table, skipped=tuple(skipped)), is_own, **found)
 
 
 def load_sources(results: str | Path, others: Sequence[str | Path] = ()) -> list[Source]:
@@ -33,7 +57,7 @@ def load_sources(results: str | Path, others: Sequence[str | Path] = ()) -> list
         ResultError: one of them does not exist or holds no result.
         PrerequisiteError: a hub data set that is not in the local cache, without network.
     """
-    sources = [Source(_label(results), load_results(locate(results)), is_own=True)]
+    sources = [Source.of(_label(results), load_results(locate(results)), is_own=True)]
     labels = {sources[0].label}
     for other in others:
         label = _label(other)
@@ -41,7 +65,7 @@ def load_sources(results: str | Path, others: Sequence[str | Path] = ()) -> list
         while label in labels:
             label, number = f"{_label(other)} ({number})", number + 1
         labels.add(label)
-        sources.append(Source(label, load_results(locate(other)), is_own=False))
+        sources.append(Source.of(label, load_results(locate(other)), is_own=False))
     return sources
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sae_bench.analysis.comparison import rank
+from sae_bench.analysis.validity import validate
 from sae_bench.report.write import write_report
+from sae_bench.testing.synthetic_panel import follows, write_panel
 from sae_bench.testing.synthetic_results import write_synthetic_results
 
 Open = Callable[..., Any]
@@ -230,3 +232,17 @@ def test_other_sources_are_marked(open_page: Open, tmp_path: Path):
     symbols = page.locator("#scatter").evaluate("plot => plot.data.filter(t => t.marker).map(t => t.marker.symbol)")
     assert any(symbol.endswith("-open") for symbol in symbols)
     assert opened.complaints == []
+
+
+def test_what_a_metric_is_worth_stands_on_the_run_page(open_page: Open, tmp_path: Path):
+    write_panel(tmp_path / "panel", [follows(0.5), follows(0.0)], eval_name="scr")
+    (tmp_path / "panel" / "validity.json").write_text(validate(tmp_path / "panel").model_dump_json())
+    write_report(tmp_path / "panel", tmp_path / "report.html")
+    opened = open_page(tmp_path / "report.html", address="#run")
+    rows = opened.page.locator("#validity tbody tr")
+    assert [rows.nth(n).get_attribute("data-verdict") for n in range(rows.count())] == [
+        "ranks SAEs here",
+        "not valid here",
+    ]
+    assert "trained SAEs beat every null baseline" in rows.nth(0).inner_text()
+    assert not opened.complaints

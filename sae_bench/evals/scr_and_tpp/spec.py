@@ -29,10 +29,11 @@ SCR_SPEC = EvalSpec(
     caveats=(
         Caveat(
             f"{AUDIT_SAYS} SCR not valid at its usual settings: it turns against ground truth when many latents are "
-            "ablated. It is a ratio: where the bias costs little accuracy the denominator is tiny and the score "
-            "unstable.",
+            "ablated.",
             serious=True,
+            elsewhere=True,
         ),
+        Caveat("A ratio: where the bias costs little accuracy the denominator is tiny and the score unstable."),
     ),
     shows=Shows("dataset_name"),
 )
@@ -66,6 +67,7 @@ TPP_SPEC = EvalSpec(
             f"{AUDIT_SAYS} TPP not valid at its usual settings: it falls as SAEs train longer. Do not choose an SAE by "
             "it alone.",
             serious=True,
+            elsewhere=True,
         ),
     ),
     shows=Shows("dataset_name"),

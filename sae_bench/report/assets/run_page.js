@@ -3,11 +3,34 @@
   const { h, data } = Report;
 
   Report.renderRun = () => {
-    Report.fill(document.getElementById("page-run"), data.run.sources.map(sourceCard), evalsCard(), readingCard());
+    Report.fill(document.getElementById("page-run"), data.run.sources.map(validityCard), data.run.sources.map(consistencyCard), data.run.sources.map(sourceCard), evalsCard(), readingCard());
   };
 
   const counted = (list, total) => list.map((entry) => entry.value.join(": ") + (entry.n === total || list.length === 1 ? "" : ` (${entry.n} results)`)).join("; ");
   const rows = (pairs) => h("div", { class: "scroll-x" }, h("table", { class: "plain facts" }, h("tbody", {}, pairs.filter(([, v]) => v && v.length).map(([k, v]) => h("tr", {}, h("th", { scope: "row" }, k), h("td", {}, v))))));
+
+  const known = (value) => (value === null ? "" : typeof value === "number" ? Report.num(value) : value);
+  const grid = (head, body) => h("div", { class: "scroll-x" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, head.map((t) => h("th", { scope: "col" }, t)))), h("tbody", {}, body)));
+
+  /** What `sae-bench validate` found of each metric. */
+  function validityCard(source) {
+    if (!source.validity.length) return null;
+    const head = ["Eval", "Metric", "Verdict", "Why", "CV", "Tells apart", "Nulls beaten", "Rungs in order", "Above floor", "With MCC"];
+    const several = new Set(source.validity.map((m) => m.group.split(" · ").slice(1).join())).size > 1;
+    const body = source.validity.map((m) => h("tr", { class: m.verdict === "not valid here" ? "warn" : "", "data-verdict": m.verdict },
+      h("td", {}, m.eval, several ? h("div", { class: "small" }, m.group) : null), h("td", {}, m.title), h("td", {}, m.verdict), h("td", { class: "small" }, m.sentence),
+      [m.cv, m.detectable, m.nulls, m.ladders, m.floor, m.mcc].map((v) => h("td", { class: "num" }, known(v)))));
+    return h("section", { class: "card", id: "validity" }, h("h2", {}, "What each metric is worth here"),
+      h("p", { class: "small" }, "Each metric was held against SAEs whose order is known: null baselines that learned nothing, and SAEs made worse or trained longer step by step. CV: spread of one seed's score over its mean. Tells apart: the true difference that 80 % of such runs find."), grid(head, body));
+  }
+
+  /** What `sae-bench compare --consistency` found of the SAEs of a hook. */
+  function consistencyCard(source) {
+    const head = ["A", "B", "PW-MCC", "Null", "Calibrated", "Shared", "Codes", "Activity"];
+    return source.consistency.map((hook) => h("section", { class: "card consistency" }, h("h2", {}, "Do the SAEs find the same latents?"),
+      h("p", { class: "small" }, `${hook.title}: ${hook.sentence}.${hook.reason ? ` No interval: ${hook.reason}.` : ""}`),
+      grid(head, hook.pairs.map((p) => h("tr", {}, h("td", {}, p.a), h("td", {}, p.b), [p.pw_mcc, p.null, p.calibrated, p.shared, p.code_correlation, p.activity_iou].map((v) => h("td", { class: "num" }, known(v))))))));
+  }
 
   function sourceCard(source) {
     const n = source.n_results, readable = (key) => key.replace(/_/g, " ");
