@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ravel.json, schema sha256 f7d4b190043f7ab652dc0e2abc19ccc6e4fee7a29ef81ad3f51b192ba5000e8c */
+   eval_output_schema_ravel.json, schema sha256 20cbd53a5cfddbedd74843d4650d2a365bafcf39e5cbfe9290a55d2804880669 */
 /**
  * Name of the eval.
  */
@@ -94,6 +94,22 @@ export type CauseScore = number | null;
  */
 export type IsolationScore = number | null;
 /**
+ * The cause score without pairs that may count without any change: what the model says of the base counts as the source's value, or that value stands in the base's prompt.
+ */
+export type CauseScoreUnaidedPairs = number | null;
+/**
+ * The cause score where the answer must name the whole value and no other.
+ */
+export type CauseScoreStrict = number | null;
+/**
+ * The isolation score of the same.
+ */
+export type IsolationScoreStrict = number | null;
+/**
+ * Mean of the two.
+ */
+export type DisentanglementScoreStrict = number | null;
+/**
  * Class of the entities.
  */
 export type EntityClass = string;
@@ -137,6 +153,38 @@ export type CauseScoreWholeActivation = number | null;
  * The isolation score of the same.
  */
 export type IsolationScoreWholeActivation = number | null;
+/**
+ * The cause score when the mean activation of all entities is put there.
+ */
+export type CauseScoreMeanActivation = number | null;
+/**
+ * The isolation score of the same.
+ */
+export type IsolationScoreMeanActivation = number | null;
+/**
+ * The cause score of what the model says without any change.
+ */
+export type CauseScoreNoIntervention = number | null;
+/**
+ * The cause score without pairs that may count without any change.
+ */
+export type CauseScoreUnaidedPairs1 = number | null;
+/**
+ * The cause score where the answer must name the whole value and no other.
+ */
+export type CauseScoreStrict1 = number | null;
+/**
+ * The isolation score of the same.
+ */
+export type IsolationScoreStrict1 = number | null;
+/**
+ * Cause pairs that may count without any change.
+ */
+export type NAidedPairs = number | null;
+/**
+ * Steps in which the mask was trained.
+ */
+export type NTrainSteps = number | null;
 /**
  * One row per entity class and attribute.
  */
@@ -419,6 +467,10 @@ export interface RAVEL1 {
   disentanglement_score?: DisentanglementScore;
   cause_score?: CauseScore;
   isolation_score?: IsolationScore;
+  unaided_cause_score?: CauseScoreUnaidedPairs;
+  strict_cause_score?: CauseScoreStrict;
+  strict_isolation_score?: IsolationScoreStrict;
+  strict_disentanglement_score?: DisentanglementScoreStrict;
 }
 /**
  * One attribute of one entity class, means over seeds.
@@ -435,6 +487,14 @@ export interface RAVELResultDetail {
   n_isolation_pairs: NIsolationPairs;
   patched_cause_score: CauseScoreWholeActivation;
   patched_isolation_score: IsolationScoreWholeActivation;
+  mean_activation_cause_score?: CauseScoreMeanActivation;
+  mean_activation_isolation_score?: IsolationScoreMeanActivation;
+  untouched_cause_score?: CauseScoreNoIntervention;
+  unaided_cause_score?: CauseScoreUnaidedPairs1;
+  strict_cause_score?: CauseScoreStrict1;
+  strict_isolation_score?: IsolationScoreStrict1;
+  n_aided_pairs?: NAidedPairs;
+  n_train_steps?: NTrainSteps;
 }
 /**
  * What made a result, enough to make it again.

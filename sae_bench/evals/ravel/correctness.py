@@ -15,6 +15,8 @@ WINTER = datetime(2024, 1, 15)
 DEGREES = 2
 _COORDINATE_WORDS = ("coord", "latitude", "longitude")
 _ENGLISH_STATES = ("United States", "United Kingdom")
+_ALIASES = {"South Korea": "korea", "Mandarin": "chinese"}
+_GOES_ON = re.compile(r"[\w-]")
 _HOURS = re.compile(r"[+\-]?(\d\d?):\d+")
 _SIGNED = re.compile(r"[+\-](\d+)")
 
@@ -41,6 +43,30 @@ def is_correct(text: str, value: str, completion: str) -> bool:
     if "UTC" in text and "/" in wanted:
         return _is_offset(value, answer)
     return answer.startswith(wanted) if len(wanted) < len(answer) else wanted.startswith(answer)
+
+
+def is_strictly_correct(text: str, value: str, completion: str) -> bool:
+    """Whether `completion` names `value` by the rules of RAVEL, and is no other value and no mere beginning of it.
+
+    The rules take England for the United States, Nigeria for Niger and one letter for a name. Here the answer must
+    begin with the whole word, or with half of the value or more where the last token cut it short.
+    """
+    if not is_correct(text, value, completion):
+        return False
+    if any(word in text for word in _COORDINATE_WORDS) or ("UTC" in text and "/" in value):
+        return True
+    answer = completion.split('"')[0].strip(' "').lower().removeprefix("the ")
+    is_cut = '"' not in completion
+    names = [name.strip() for name in value.lower().split(",")] if "language" in text else [value.lower()]
+    names += [alias for part, alias in _ALIASES.items() if part in value]
+    return any(_begins(answer, name.removeprefix("the "), is_cut=is_cut) for name in names)
+
+
+def _begins(answer: str, name: str, *, is_cut: bool) -> bool:
+    """Whether an answer begins with a name as a word of its own, or is the greater part of it."""
+    if answer.startswith(name):
+        return _GOES_ON.match(answer[len(name) :]) is None
+    return is_cut and name.startswith(answer) and 2 * len(answer) >= len(name)
 
 
 def _is_near(wanted: str, answer: str) -> bool:

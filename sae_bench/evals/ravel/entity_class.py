@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.evals.ravel.completions import decode
-from sae_bench.evals.ravel.correctness import is_correct
+from sae_bench.evals.ravel.correctness import is_correct, is_strictly_correct
 from sae_bench.evals.ravel.outcomes import Outcome
 from sae_bench.evals.ravel.pairs import Pair, PairSplit
 from sae_bench.evals.ravel.prompts import Answer
 from sae_bench.evals.ravel.states import PromptStates
-from sae_bench.evals.ravel.swaps import Swap, WholeActivation
+from sae_bench.evals.ravel.swaps import MeanActivation, Swap, WholeActivation
 from sae_bench.evals.ravel.training import Schedule, TrainPairs, train
 from sae_bench.language_models import LanguageModel
 
@@ -74,6 +74,18 @@ def score_whole_activation(known: KnownClass, states: PromptStates) -> list[Outc
     return score(known, states, [swap] * len(known.splits))
 
 
+def score_mean_activation(known: KnownClass, states: PromptStates) -> list[Outcome]:
+    """Complete the test prompts after replacing the base's activation with the mean of all entities."""
+    swap = MeanActivation(states.value_NW)
+    return score(known, states, [swap] * len(known.splits))
+
+
+def score_untouched(known: KnownClass) -> list[Outcome]:
+    """What the model says without any change; it said that already when it was asked what it knows."""
+    written = [known.known[pair.base].completion for split in known.splits for pair in split.test]
+    return _outcomes(known, written, [0] * len(known.splits))
+
+
 def train_pairs(known: KnownClass, states: PromptStates, split: PairSplit) -> TrainPairs:
     """The training pairs of one split as rows of the states."""
     targets = [known.known[pair.source if pair.is_cause else pair.base].first_token for pair in split.train]
@@ -96,22 +108,31 @@ def score(known: KnownClass, states: PromptStates, swaps: Sequence[Swap]) -> lis
         values += [swap.mixed(base, source, None).to(states.lm.dtype) for base, source in parts]
         rows += base_B.tolist()
     written = decode(states.lm, states.changed_completions(rows, torch.cat(values)))
+    return _outcomes(known, written, [swap.n_chosen for swap in swaps])
+
+
+def _outcomes(known: KnownClass, written: Sequence[str], n_chosen: Sequence[int]) -> list[Outcome]:
+    """One outcome per split from the completions of all test prompts, one split after the other."""
     outcomes: list[Outcome] = []
-    for split, swap in zip(known.splits, swaps, strict=True):
+    for split, n in zip(known.splits, n_chosen, strict=True):
         own, written = written[: len(split.test)], written[len(split.test) :]
-        right_B = torch.tensor(
-            [_is_right(known.known, pair, said) for pair, said in zip(split.test, own, strict=True)], dtype=torch.bool
+        right_B, strict_B = (
+            torch.tensor(
+                [_is_right(known.known, pair, said, rule) for pair, said in zip(split.test, own, strict=True)],
+                dtype=torch.bool,
+            )
+            for rule in (is_correct, is_strictly_correct)
         )
         outcomes.append(
             Outcome(
-                split.entity_class, split.attribute, split.seed, split.test, right_B, swap.n_chosen, len(split.train),
-                known.known,
+                split.entity_class, split.attribute, split.seed, split.test, right_B, n, len(split.train), known.known,
+                strict_B,
             )
         )  # fmt: skip
     return outcomes
 
 
-def _is_right(known: Sequence[Answer], pair: Pair, completion: str) -> bool:
+def _is_right(known: Sequence[Answer], pair: Pair, completion: str, rule: Callable[[str, str, str], bool]) -> bool:
     base = known[pair.base].prompt.question
     value = known[pair.source].prompt.question.value if pair.is_cause else base.value
-    return is_correct(base.text, value, completion)
+    return rule(base.text, value, completion)

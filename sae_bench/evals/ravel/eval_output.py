@@ -29,6 +29,16 @@ class RAVELMetricResults(base.BaseMetrics):
         "carry nothing else.",
         shown=True,
     )
+    unaided_cause_score: float | None = optional(
+        "Cause Score, Unaided Pairs",
+        "The cause score without pairs that may count without any change: what the model says of the base counts as "
+        "the source's value, or that value stands in the base's prompt.",
+    )
+    strict_cause_score: float | None = optional(
+        "Cause Score, Strict", "The cause score where the answer must name the whole value and no other."
+    )
+    strict_isolation_score: float | None = optional("Isolation Score, Strict", "The isolation score of the same.")
+    strict_disentanglement_score: float | None = optional("Disentanglement Score, Strict", "Mean of the two.")
 
 
 class RAVELMetricCategories(base.BaseMetricCategories):
@@ -57,6 +67,24 @@ class RAVELResultDetail(base.BaseResultDetail):
     patched_isolation_score: float | None = described(
         "Isolation Score, Whole Activation", "The isolation score of the same."
     )
+    mean_activation_cause_score: float | None = optional(
+        "Cause Score, Mean Activation", "The cause score when the mean activation of all entities is put there."
+    )
+    mean_activation_isolation_score: float | None = optional(
+        "Isolation Score, Mean Activation", "The isolation score of the same."
+    )
+    untouched_cause_score: float | None = optional(
+        "Cause Score, No Intervention", "The cause score of what the model says without any change."
+    )
+    unaided_cause_score: float | None = optional(
+        "Cause Score, Unaided Pairs", "The cause score without pairs that may count without any change."
+    )
+    strict_cause_score: float | None = optional(
+        "Cause Score, Strict", "The cause score where the answer must name the whole value and no other."
+    )
+    strict_isolation_score: float | None = optional("Isolation Score, Strict", "The isolation score of the same.")
+    n_aided_pairs: float | None = optional("N Aided Pairs", "Cause pairs that may count without any change.")
+    n_train_steps: float | None = optional("N Train Steps", "Steps in which the mask was trained.")
 
 
 class RAVELEvalOutput(base.BaseEvalOutput[RAVELEvalConfig, RAVELMetricCategories, RAVELResultDetail]):

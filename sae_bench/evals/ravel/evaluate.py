@@ -17,7 +17,16 @@ from sae_bench.datasets.entities import load_entity_class
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.ravel import results
 from sae_bench.evals.ravel.completions import Request, find_completions
-from sae_bench.evals.ravel.entity_class import KnownClass, MakeSwap, score_whole_activation, train_and_score
+from sae_bench.evals.ravel.control import Unchosen, control_masks, references_of
+from sae_bench.evals.ravel.entity_class import (
+    KnownClass,
+    MakeSwap,
+    score,
+    score_mean_activation,
+    score_untouched,
+    score_whole_activation,
+    train_and_score,
+)
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.outcomes import Outcome
 from sae_bench.evals.ravel.pairs import check_known, draw_pairs, keep_best
@@ -34,7 +43,7 @@ class _AtHook:
 
     known: KnownClass
     states: PromptStates
-    patched: list[Outcome]
+    unchosen: Unchosen
 
 
 class RAVELJob:
@@ -46,6 +55,7 @@ class RAVELJob:
         self.lm = context.lm
         self.config = config
         self.seeds = context.seeds
+        self._has_controls = context.controls
         self._provenance: dict[str, dict[str, str]] = {}
         self.known = list(known) if known is not None else self._find_known(context)
         self._hook: str | None = None
@@ -62,15 +72,23 @@ class RAVELJob:
 
     def score(self, member: Member, served: Sequence[Served] = ()) -> Scores:  # noqa: ARG002 (nothing was asked)
         outcomes: list[Outcome] = []
-        patched: list[Outcome] = []
+        unchosen = Unchosen([], [], [])
+        control: list[Outcome] | None = [] if self._has_controls else None
+        why_no_control = ""
         chosen: dict[str, list[int]] = {}
         make = rotations if self.config.train_mdas else latent_masks(member)
         for prepared in self._at(member.hook_name):
             trained, swaps = train_and_score(prepared.known, prepared.states, make, self.schedule)
             outcomes += trained
-            patched += prepared.patched
+            unchosen.patched.extend(prepared.unchosen.patched)
+            unchosen.mean.extend(prepared.unchosen.mean)
+            unchosen.untouched.extend(prepared.unchosen.untouched)
             chosen |= results.chosen_latents(trained, swaps)
-        return results.to_scores(outcomes, patched, chosen, self.known, self.config, self.seeds)
+            if control is not None and not why_no_control:
+                masks, why_no_control = control_masks(prepared.known, swaps)
+                control += score(prepared.known, prepared.states, masks) if masks else []
+        references = references_of(self.seeds, unchosen, control, why_no_control)
+        return results.to_scores(outcomes, unchosen, chosen, self.known, self.config, self.seeds, references)
 
     @property
     def schedule(self) -> Schedule:
@@ -83,7 +101,10 @@ class RAVELJob:
             self._prepared = []
             for known in self.known:
                 states = known.states(self.lm, hook, n_tokens=self.config.n_generated_tokens)
-                self._prepared.append(_AtHook(known, states, score_whole_activation(known, states)))
+                unchosen = Unchosen(
+                    score_whole_activation(known, states), score_mean_activation(known, states), score_untouched(known)
+                )
+                self._prepared.append(_AtHook(known, states, unchosen))
             self._hook = hook
         return self._prepared
 

@@ -7,18 +7,22 @@ two.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from sae_bench.evals.families.reported import mean_of_known, unit_ids
+from sae_bench.evals.ravel.correctness import is_correct
 from sae_bench.evals.ravel.pairs import Pair
 from sae_bench.evals.ravel.prompts import Answer
 from sae_bench.results.samples import Samples, stack_draws, units_key
 
 CAUSE, ISOLATION, DISENTANGLEMENT = (f"ravel.{name}_score" for name in ("cause", "isolation", "disentanglement"))
+UNAIDED_CAUSE = "ravel.unaided_cause_score"
+STRICT = {CAUSE: "ravel.strict_cause_score", ISOLATION: "ravel.strict_isolation_score"}
+STRICT[DISENTANGLEMENT] = "ravel.strict_disentanglement_score"
 UNIT = "pair of prompts"
 
 
@@ -29,6 +33,7 @@ class Outcome:
     Attributes:
         right_B: whether the completion names what it should: the source's value for cause pairs, else the base's.
         n_chosen, n_train: size of the mask, pairs it was trained on.
+        strict_B: the same by the strict rules.
     """
 
     entity_class: str
@@ -39,6 +44,30 @@ class Outcome:
     n_chosen: int
     n_train: int
     known: Sequence[Answer]
+    strict_B: Bool[Tensor, " B"]
+
+    @property
+    def aided_B(self) -> Bool[Tensor, " B"]:
+        """Cause pairs that may count without any change.
+
+        The model says something of the base that counts as the source's value, or that value stands in the prompt.
+        """
+        return torch.tensor([pair.is_cause and self._is_aided(pair) for pair in self.pairs], dtype=torch.bool)
+
+    def _is_aided(self, pair: Pair) -> bool:
+        base, value = self.known[pair.base], self.known[pair.source].prompt.question.value
+        text = base.prompt.question.text
+        return is_correct(text, value, base.completion) or value.lower() in text.lower()
+
+    def unaided(self) -> Outcome:
+        """Without the pairs that may count without any change."""
+        rest_B = ~self.aided_B
+        pairs = tuple(pair for pair, stays in zip(self.pairs, rest_B.tolist(), strict=True) if stays)
+        return replace(self, pairs=pairs, right_B=self.right_B[rest_B], strict_B=self.strict_B[rest_B])
+
+    def strictly(self) -> Outcome:
+        """By the strict rules."""
+        return replace(self, right_B=self.strict_B)
 
     @property
     def cause_B(self) -> Bool[Tensor, " B"]:
@@ -83,6 +112,21 @@ def headline(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
         for kind in ("cause", "isolation")
     )
     return {CAUSE: cause, ISOLATION: isolation, DISENTANGLEMENT: both(cause, isolation)}
+
+
+def best_place(cause: Sequence[Outcome], isolation: Sequence[Outcome]) -> list[Outcome]:
+    """The cause pairs as the one left them, the isolation pairs as the other did."""
+    return [
+        replace(one, right_B=torch.where(one.cause_B, one.right_B, other.right_B))
+        for one, other in zip(cause, isolation, strict=True)
+    ]
+
+
+def also(by_seed: Sequence[Sequence[Outcome]]) -> list[tuple[str, str, list[list[Outcome]]]]:
+    """Further fields, the headline number that each of them is, and of which outcomes."""
+    unaided = [[outcome.unaided() for outcome in of_seed] for of_seed in by_seed]
+    strict = [[outcome.strictly() for outcome in of_seed] for of_seed in by_seed]
+    return [(UNAIDED_CAUSE, CAUSE, unaided), *((field, path, strict) for path, field in STRICT.items())]
 
 
 def samples(by_seed: Sequence[Sequence[Outcome]]) -> dict[str, Samples]:

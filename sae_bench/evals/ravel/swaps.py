@@ -9,6 +9,7 @@ Shapes: N prompts, B pairs, D width of the hook, F latents.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -53,9 +54,13 @@ class Latents(Protocol):
     """The codes of all prompts' entities under one SAE."""
 
     n_latents: int
+    sae: SAE
 
     def mixed(self, base_B: Tensor, source_B: Tensor, weights_F: Tensor) -> Float[Tensor, "B D"]:
         """New activations of bases: mix the codes of bases and sources, and decode."""
+
+    def parts(self) -> Iterator[Float[Tensor, "_ F"]]:
+        """Dense codes of all prompts, some at a time."""
 
 
 def encode_entities(sae: SAE, x_ND: Float[Tensor, "N D"]) -> Latents:
@@ -91,6 +96,11 @@ class _Encoded:
         # added, not written: an unused slot holds 0 and any index, perhaps that of an active latent
         return values_BK.new_zeros(len(index_B), self.n_latents).scatter_add(1, indices_BK, values_BK)
 
+    def parts(self) -> Iterator[Tensor]:
+        codes = self._dense_NF if self._dense_NF is not None else self._sparse.values_NK  # type: ignore[union-attr]
+        for index_B in torch.arange(len(codes), device=codes.device).split(TOKENS_AT_ONCE):
+            yield self.codes(index_B)
+
     def mixed(self, base_B: Tensor, source_B: Tensor, weights_F: Tensor) -> Tensor:
         base_BF, source_BF = self.codes(base_B), self.codes(source_B)
         mixed_BF = (1 - weights_F) * base_BF + weights_F * source_BF
@@ -104,6 +114,10 @@ class _Reencoded:
         self.sae = sae
         self.n_latents = int(sae.W_dec.shape[0])
         self.x_ND = x_ND.to(sae.W_dec.dtype)
+
+    def parts(self) -> Iterator[Tensor]:
+        with torch.no_grad():
+            yield from (self.sae.encode(x_BD) for x_BD in self.x_ND.split(TOKENS_AT_ONCE))
 
     def mixed(self, base_B: Tensor, source_B: Tensor, weights_F: Tensor) -> Tensor:
         with torch.no_grad():
@@ -199,3 +213,15 @@ class WholeActivation:
     @property
     def n_chosen(self) -> int:
         return self.x_ND.shape[1]
+
+
+class MeanActivation(WholeActivation):
+    """The mean activation of all entities: nothing is left of base or source."""
+
+    def mixed(self, base_B: Tensor, source_B: Tensor, temperature: float | None) -> Tensor:
+        del source_B, temperature
+        return self.x_ND.float().mean(dim=0).to(self.x_ND.dtype).expand(len(base_B), -1)
+
+    @property
+    def n_chosen(self) -> int:
+        return 0

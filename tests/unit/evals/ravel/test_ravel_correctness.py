@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sae_bench.evals.ravel.correctness import is_correct, utc_offset
+from sae_bench.evals.ravel.correctness import is_correct, is_strictly_correct, utc_offset
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,33 @@ def test_rules(text: str, value: str, completion: str, right: bool):
 def test_offsets_are_those_of_winter():
     zones = {"America/New_York": "-5:00", "Asia/Kolkata": "+5:30", "Europe/London": "+0:00", "Nowhere": None}
     assert {zone: utc_offset(zone) for zone in zones} == zones
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "completion", "loosely", "strictly"),
+    [
+        ("Oslo is in", "Norway", " Norway, a country", True, True),
+        ("Oslo is in", "Norway", " Norw", True, True),  # the last token was the last that was asked for
+        ('"country": "', "Norway", 'Norw", "lang', True, False),  # it was not
+        ("Oslo is in", "Norway", " N", True, False),
+        ("Niamey is in", "Niger", " Nigeria, where", True, False),
+        ("Conakry is in", "Guinea", " Guinea-Bissau", True, False),
+        ("Boston is in", "United States", " England", True, False),
+        ("Boston is in", "United States", " the United States of", True, True),
+        ("London is in", "United Kingdom", " England, where", True, False),
+        ("Seoul is in", "South Korea", " Korea.", True, True),
+        ("Boston lies in", "North America", " NA", True, False),
+        ("Boston lies in", "North America", " America", True, False),
+        ("Boston lies in", "North America", " North America", True, True),
+        ("speak", "Mandarin Chinese", " Chinese", True, True),
+        ("speak", "Mandarin Chinese", " m", True, False),
+        ("the language is", "French,German", " German,", True, True),
+        ("the language is", "French,German", " mostly german", True, False),
+        ("latitude of Oslo:", "59", " 60.2", True, True),
+        ("UTC", "America/Lima", "-5", True, True),
+        ("Oslo is in", "Norway", " Sweden", False, False),
+    ],
+)
+def test_strict_rules_take_no_other_value_and_no_mere_beginning(text, value, completion, loosely, strictly):
+    assert is_correct(text, value, completion) is loosely
+    assert is_strictly_correct(text, value, completion) is strictly

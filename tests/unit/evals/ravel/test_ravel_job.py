@@ -236,7 +236,8 @@ def test_run_eval_writes_results_and_resumes(files: Path, tmp_path: Path, llama:
     assert set(found) == {"my_sae_custom_sae", "other_custom_sae"}
     result = found["my_sae_custom_sae"]
     assert result["eval_type_id"] == "ravel"
-    assert set(result["eval_result_metrics"]["ravel"]) == {"disentanglement_score", "cause_score", "isolation_score"}
+    assert set(result["eval_result_metrics"]["ravel"]) >= {"disentanglement_score", "cause_score", "isolation_score"}
+    assert result["validity"]["ravel.cause_score"]["floor"]["name"] == "mean activation"
     assert result["statistics"]["ravel.cause_score"]["n_units"] > 5
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
     assert main.run_eval(config_of(files), saes, "cpu", tmp_path) == found
