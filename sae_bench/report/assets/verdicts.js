@@ -75,7 +75,7 @@
     result.against = against.place;
     result.difference = metric.better * (Report.value(metric, best) - Report.value(metric, against.place));
     const p = found.pairs?.p(best, against.place) ?? null, half = found.pairs?.half(best, against.place) ?? null;
-    result.p = rivals.length ? p : Math.max(...others.map((row) => row.p));
+    result.p = rivals.length ? p : against.p;
     result.least = rivals.length ? result.difference - half : against.least;
     result.most = rivals.length ? result.difference + half : against.most ?? result.difference + half;
     result.kind = !rivals.length ? "better" : p === null ? Report.withoutP(found.pairs, best, against.place) : "noise";
