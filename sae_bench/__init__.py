@@ -19,12 +19,23 @@ if TYPE_CHECKING:
     from sae_bench.analysis.comparison import compare as compare
     from sae_bench.analysis.comparison import rank as rank
     from sae_bench.analysis.table import results_frame as load_results
+    from sae_bench.analysis.validity import validate as validate
     from sae_bench.language_models.load import load_language_model as load_model
     from sae_bench.report.write import write_report as report
     from sae_bench.run.evaluate import evaluate as evaluate
     from sae_bench.run.objects import load_saes as load_saes
 
-__all__ = ["__version__", "compare", "evaluate", "load_model", "load_results", "load_saes", "rank", "report"]
+__all__ = [
+    "__version__",
+    "compare",
+    "evaluate",
+    "load_model",
+    "load_results",
+    "load_saes",
+    "rank",
+    "report",
+    "validate",
+]
 
 _HOMES = {
     "compare": "sae_bench.analysis.comparison:compare",
@@ -33,6 +44,7 @@ _HOMES = {
     "load_results": "sae_bench.analysis.table:results_frame",
     "load_saes": "sae_bench.run.objects:load_saes",
     "rank": "sae_bench.analysis.comparison:rank",
+    "validate": "sae_bench.analysis.validity:validate",
 }
 """Name -> where it is; `report` is the subpackage of that name, which can be called."""
 

@@ -42,8 +42,11 @@ FILE_NAME = "validity.json"
 Verdict = Literal["ranks SAEs here", "separates good from bad only", "not valid here", "too little evidence"]
 """What a metric is good for, on this model and hook, with these settings and so many seeds."""
 
-BEATEN = 0.9
+BEATEN = 0.75
 """Share of comparisons with null baselines that trained SAEs have to win."""
+
+LOST = 0.1
+"""Share of them that they may lose significantly."""
 
 APART = 2.0
 """Standard errors by which they have to win them, in the median."""
@@ -188,6 +191,9 @@ def _verdict(panel: MetricPanel, group: Group, table: ResultTable, *, halves: bo
     metric, records = panel.metric, group.records
     evidence = Evidence.of(panel, truth_of(table, records[0].eval_name, metric))
     verdict, why = decide(evidence)
+    same = _same_in_halves(records, panel, evidence.truth) if halves else None
+    if same is False:
+        why += "; two halves of the seeds lead to two verdicts"
     per_sae, shared = costs(records)
     return MetricVerdict(
         eval=records[0].eval_name, metric=metric.path, title=metric.title,
@@ -195,7 +201,7 @@ def _verdict(panel: MetricPanel, group: Group, table: ResultTable, *, halves: bo
         verdict=verdict, sentence=why, noise=noise_evidence(panel), detectable=smallest_difference(panel),
         nulls=evidence.nulls, ladders=evidence.ladders, floor=evidence.floor, truth=evidence.truth,
         agreement=Agreement(), seconds_per_sae=per_sae, seconds_shared=shared,
-        same_in_halves=_same_in_halves(records, panel, evidence.truth) if halves else None,
+        same_in_halves=same,
     )  # fmt: skip
 
 
@@ -235,9 +241,11 @@ def _beats(evidence: Evidence) -> tuple[bool | None, str]:
     """Whether trained SAEs are better than what learned nothing (None where that cannot be told), and why."""
     nulls, floor = evidence.nulls, evidence.floor
     if nulls.n_pairs >= LEAST_PAIRS and nulls.median_z is not None:
-        return nulls.n_better >= BEATEN * nulls.n_pairs and nulls.median_z >= APART, nulls.said
+        wins = nulls.n_better >= BEATEN * nulls.n_pairs and nulls.n_worse <= LOST * nulls.n_pairs
+        needed = f" ({APART:.0f} are asked for)" if wins and nulls.median_z < APART else ""
+        return wins and nulls.median_z >= APART, f"{nulls.said}{needed}"
     if nulls.n_pairs == 0 and floor.n_with_interval >= LEAST_PAIRS:
-        return floor.n_above >= BEATEN * floor.n_with_interval, floor.said
+        return floor.n_above >= (1.0 - LOST) * floor.n_with_interval, floor.said
     few = f"{nulls.n_pairs} comparisons with null baselines are too few" if nulls.n_pairs else NO_NULL
     return None, nulls.reason or few
 

@@ -46,15 +46,16 @@ class NullEvidence(_Evidence):
     @property
     def said(self) -> str:
         """In words."""
-        z = "" if self.median_z is None else f", by {_errors(self.median_z)} in the median"
+        z = "" if self.median_z is None else f"; median {_errors(self.median_z)}"
         if self.n_better == self.n_pairs:
             return f"trained SAEs beat every null baseline{z}"
-        worst = f" (worst: {self.worst})" if self.worst else ""
-        return f"trained SAEs beat null baselines in {self.n_better} of {self.n_pairs} comparisons{worst}{z}"
+        worst = f", worst: {self.worst}" if self.worst else ""
+        lost = f"{self.n_worse or 'none'} significantly lost{worst}"
+        return f"trained SAEs beat null baselines in {self.n_better} of {self.n_pairs} comparisons ({lost}){z}"
 
 
 def _errors(z: float) -> str:
-    return f"more than {FURTHEST:.0f} standard errors" if abs(z) >= FURTHEST else f"{z:.1f} standard errors"
+    return f"more than {FURTHEST:.0f} standard errors" if z >= FURTHEST else f"{z:.1f} standard errors"
 
 
 class LadderEvidence(_Evidence):
