@@ -156,6 +156,9 @@ def train(
     scale: float,
     log: list[dict],
     snapshots: tuple[int, Path] = (0, Path()),
+    d_sae: int = D_SAE,
+    layer: int = LAYER,
+    lm_name: str = "embedded",
 ) -> Any:
     """Train one SAE and return its trainer, biases scaled back to the model's own activations.
 
@@ -166,6 +169,8 @@ def train(
         scale: what activations are divided by.
         log: takes an entry every 250 steps.
         snapshots: how many are written while it trains, and the folder they go to.
+        d_sae: latents.
+        layer, lm_name: what its configuration says of where it sits.
     """
     sys.modules.setdefault("nnsight", types.ModuleType("nnsight"))  # imported by a buffer that is not used here
     sys.modules["nnsight"].LanguageModel = object  # type: ignore[attr-defined]
@@ -173,8 +178,8 @@ def train(
     cls = getattr(module, recipe.trainer)
     torch.manual_seed(SEED)
     trainer = cls(
-        steps=steps, activation_dim=data.shape[1], dict_size=D_SAE, layer=LAYER, lm_name="embedded", device="cpu",
-        seed=SEED, submodule_name=f"resid_post_layer_{LAYER}", **recipe.settings,
+        steps=steps, activation_dim=data.shape[1], dict_size=d_sae, layer=layer, lm_name=lm_name, device="cpu",
+        seed=SEED, submodule_name=f"resid_post_layer_{layer}", **recipe.settings,
     )  # fmt: skip
     if hasattr(trainer.ae, "bias"):  # the default biases are larger than any pre-activation: a third would never fire
         with torch.no_grad():
@@ -207,14 +212,15 @@ def train(
 @torch.no_grad()
 def refit_decoder(ae: Any, x: Tensor, ridge: float = 1e-4) -> None:
     """Least-squares decoder for the codes the encoder gives on x (N, D); latents that never fire keep their row."""
-    gram_FF = torch.zeros(D_SAE, D_SAE)
-    target_FD = torch.zeros(D_SAE, x.shape[1])
+    d_sae = ae.decoder.weight.shape[1]
+    gram_FF = torch.zeros(d_sae, d_sae)
+    target_FD = torch.zeros(d_sae, x.shape[1])
     for batch in x.split(8192):
         code = ae.encode(batch)
         gram_FF += code.T @ code
         target_FD += code.T @ (batch - ae.bias)
     alive = gram_FF.diagonal() > 0
-    gram_FF += ridge * gram_FF.diagonal().mean() * torch.eye(D_SAE)
+    gram_FF += ridge * gram_FF.diagonal().mean() * torch.eye(d_sae)
     fitted_FD = torch.linalg.solve(gram_FF, target_FD)
     ae.decoder.weight[:, alive] = fitted_FD.T[:, alive]
 
@@ -224,13 +230,13 @@ def evaluate(ae: Any, x: Tensor) -> dict[str, float]:
     """Explained variance, L0 and share of dead latents of a dictionary_learning autoencoder on x (N, D)."""
     total = residual = l0 = 0.0
     mean = x.mean(0)
-    fired = torch.zeros(D_SAE, dtype=torch.bool)
+    fired = torch.zeros((), dtype=torch.bool)
     for batch in x.split(8192):
         code = ae.encode(batch)
         residual += (batch - ae.decode(code)).pow(2).sum().item()
         total += (batch - mean).pow(2).sum().item()
         l0 += (code != 0).sum().item()
-        fired |= (code != 0).any(0)
+        fired = fired | (code != 0).any(0)
     return {
         "explained_variance": round(1 - residual / total, 4),
         "l0": round(l0 / len(x), 2),

