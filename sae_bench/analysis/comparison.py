@@ -20,7 +20,7 @@ from sae_bench.analysis.comparable import groups_of, why_not_comparable
 from sae_bench.analysis.table import Record, ResultTable, choose_metrics, load_results
 from sae_bench.analysis.verdicts import PairVerdict, RankedSAE, Ranking, Standard, default_target, judge, number, say
 from sae_bench.errors import UsageError
-from sae_bench.results.model import Metric
+from sae_bench.results.model import Metric, ReferenceValue
 from sae_bench.results.statistics import intervals, multiple, paired, power
 from sae_bench.results.statistics.intervals import Bounds
 from sae_bench.results.statistics.paired import Difference, Evidence
@@ -289,13 +289,40 @@ def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, 
                 compared=bool(np.isfinite(np.delete(half_PP[p], p)).any()),
                 behind_low=_finite(behind.low_P[p], span),
                 behind_high=_finite(behind.high_P[p], span),
+                **_above_floor(record, metric.path),
             )
         )
     rows.sort(key=lambda row: (row.rank, row.sae))
     return Ranking(
         eval=records[0].eval_name, metric=metric.path, title=metric.title, higher_is_better=higher_is_better,
-        group=title, given=given_of(records[0]), saes=rows, sentence=_say_rank(rows),
+        group=title, given=given_of(records[0]), beside=_floor_and_ceiling(records, metric.path), saes=rows,
+        sentence=_say_rank(rows),
     )  # fmt: skip
+
+
+def _above_floor(record: Record, path: str) -> dict[str, float | None]:
+    validity = record.validity.get(path)
+    if validity is None:
+        return {}
+    above = validity.above_floor
+    return {"above_floor": above.value, "above_floor_low": above.ci_low, "above_floor_high": above.ci_high}
+
+
+def _floor_and_ceiling(records: Sequence[Record], path: str) -> str:
+    """In words, what all of these results have as floor and as ceiling."""
+    of_records = [record.validity.get(path) for record in records]
+    parts = []
+    for name in ("floor", "ceiling"):
+        ends: list[ReferenceValue | None] = [getattr(validity, name, None) for validity in of_records]
+        first = ends[0]
+        if first is None or any(end is None or end.name != first.name for end in ends):
+            continue
+        values = {number(end.value) for end in ends if end is not None and end.value is not None}
+        if len(values) == 1:
+            parts.append(f"{name} {values.pop()} ({first.name})")
+        elif values:
+            parts.append(f"{name} of its own for each SAE ({first.name})")
+    return ", ".join(parts)
 
 
 def pairs_of(records: Sequence[Record], path: str, *, alpha: float, most_one_by_one: int | None = None) -> Pairwise:

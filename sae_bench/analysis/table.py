@@ -22,7 +22,7 @@ from sae_bench.errors import MissingResultError, ResultError, UnknownNameError, 
 from sae_bench.evals.base import EvalSpec, Metric
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results.files import CHANGES_NO_NUMBER, changes_no_number
-from sae_bench.results.model import MetricStatistics
+from sae_bench.results.model import MetricStatistics, MetricValidity
 from sae_bench.results.sample_files import read_samples, samples_path
 from sae_bench.results.samples import Samples
 from sae_bench.text_files import read_json
@@ -115,6 +115,12 @@ class Record:
     def statistics(self) -> dict[str, MetricStatistics]:
         """Error bars by path of the metric."""
         return {path: MetricStatistics.model_validate(entry) for path, entry in self.content["statistics"].items()}
+
+    @cached_property
+    def validity(self) -> dict[str, MetricValidity]:
+        """Floor, ceiling and control by path of the metric; empty for results that were made without any."""
+        entries = self.content.get("validity") or {}
+        return {path: MetricValidity.model_validate(entry) for path, entry in entries.items()}
 
     def seed_values(self, path: str) -> dict[int, float]:
         """A metric by seed; empty where that is not known."""
@@ -219,7 +225,8 @@ class ResultTable:
 
 _COLUMNS = (
     "sae", "release", "sae_id", "model", "eval", "metric", "title", "value", "ci_low", "ci_high", "seed_values",
-    "std_over_seeds", "n_seeds", "n_units", "no_error_bar_because", "higher_is_better", "chance", "protocol", "path",
+    "std_over_seeds", "n_seeds", "n_units", "no_error_bar_because", "higher_is_better", "chance", "floor", "ceiling",
+    "above_floor", "above_floor_low", "above_floor_high", "protocol", "path",
 )  # fmt: skip
 
 
@@ -310,9 +317,14 @@ def _read(path: Path) -> Record | Skipped:
     content.setdefault("eval_id", "")
     record = Record(path, content, protocol, moved)
     try:
-        checked = (record.statistics, record.seeds, [record.seed_values(path) for path in record.statistics])
+        checked = (
+            record.statistics,
+            record.validity,
+            record.seeds,
+            [record.seed_values(path) for path in record.statistics],
+        )
     except (ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
-        return Skipped(path, f"broken: its statistics or seeds cannot be read ({str(error).splitlines()[0]})")
+        return Skipped(path, f"broken: its statistics, validity or seeds cannot be read ({str(error).splitlines()[0]})")
     del checked
     if not record.values:
         return Skipped(path, "its metrics hold no number")
@@ -355,7 +367,7 @@ def _rows(record: Record) -> Iterator[tuple[Any, ...]]:
             yield (
                 record.sae, record.release, record.sae_id, record.model, record.eval_name, metric.path, metric.title,
                 value, *_bar(bar, record.seed_values(metric.path)), metric.higher_is_better, metric.chance,
-                record.protocol, str(record.path),
+                *_beside(record.validity.get(metric.path)), record.protocol, str(record.path),
             )  # fmt: skip
 
 
@@ -363,6 +375,14 @@ def _bar(bar: MetricStatistics | None, seed_values: dict[int, float]) -> tuple[A
     if bar is None:
         return None, None, seed_values, None, None, None, "made by a version that kept no error bar"
     return bar.ci_low, bar.ci_high, seed_values, bar.std_over_seeds, bar.n_seeds, bar.n_units, bar.reason
+
+
+def _beside(validity: MetricValidity | None) -> tuple[float | None, ...]:
+    if validity is None:
+        return (None,) * 5
+    above = validity.above_floor
+    ends = (end.value if end is not None else None for end in (validity.floor, validity.ceiling))
+    return *ends, above.value, above.ci_low, above.ci_high
 
 
 def choose_metrics(record: Record, patterns: Sequence[str]) -> tuple[Metric, ...]:

@@ -81,6 +81,9 @@ class RankedSAE(BaseModel):
         "could not be the best, negative where it may be ahead.",
     )
     behind_high: float | None = Field(default=None, description="How far at most; null where not all have error bars.")
+    above_floor: float | None = Field(default=None, description="(score - floor) / (ceiling - floor), if it is known.")
+    above_floor_low: float | None = Field(default=None, description="Lower end of its interval.")
+    above_floor_high: float | None = Field(default=None, description="Upper end of its interval.")
 
 
 class Ranking(BaseModel):
@@ -94,6 +97,9 @@ class Ranking(BaseModel):
     higher_is_better: bool = Field(description="Which direction is better.")
     group: str = Field(default="", description="Definition, model and hook, where several are ranked apart.")
     given: str = Field(default="", description="What intervals and ranks take as given; empty if nothing.")
+    beside: str = Field(
+        default="", description="Floor and ceiling in words, where they are known and the same for all."
+    )
     saes: list[RankedSAE] = Field(description="Best first.")
     sentence: str = Field(description="What can be said of the best.")
 

@@ -136,6 +136,8 @@ def show(compared: Comparison, *, by_metric: bool) -> None:
     for ranking in compared.rankings:
         console.print(ranking_table(ranking))
         _print_given(console, ranking.given)
+        if ranking.beside:
+            console.print(f"  {escape(ranking.beside)}.", soft_wrap=True, highlight=False)
         console.print(f"  {escape(ranking.sentence)}.\n", soft_wrap=True, highlight=False)
     console.print(escape(_legend(compared)), soft_wrap=True, highlight=False)
     _show_left_out(compared)
@@ -188,14 +190,26 @@ def ranking_table(ranking: Ranking) -> Table:
     table.add_column("score", justify="right")
     table.add_column("95 % interval", justify="right")
     table.add_column("behind the best by", justify="right")
+    with_place = any(row.above_floor is not None for row in ranking.saes)
+    if with_place:
+        table.add_column("above floor", justify="right")
     n_candidates = sum(row.could_be_best for row in ranking.saes)
     for row in ranking.saes:
         possible = "no" if not row.could_be_best else "maybe" if row.compared else "?"
         if row.could_be_best and row.compared and n_candidates == 1:
             possible = "yes"
         interval = "-" if row.ci_low is None or row.ci_high is None else f"{_cell(row.ci_low)} to {_cell(row.ci_high)}"
-        table.add_row(str(row.rank), possible, escape(row.sae), _cell(row.value), interval, _behind(row))
+        place = [_place(row)] if with_place else []
+        table.add_row(str(row.rank), possible, escape(row.sae), _cell(row.value), interval, _behind(row), *place)
     return table
+
+
+def _place(row: RankedSAE) -> str:
+    if row.above_floor is None:
+        return "-"
+    low, high = row.above_floor_low, row.above_floor_high
+    interval = "" if low is None or high is None else f" ({_cell(low)} to {_cell(high)})"
+    return _cell(row.above_floor) + interval
 
 
 def _behind(row: RankedSAE) -> str:
@@ -212,7 +226,7 @@ def _legend(compared: Comparison) -> str:
         return (
             f"'behind the best by': least and most, all SAEs of a table at once with {confidence} confidence (below 0: "
             "ahead of all others); 'best?' is 'no' where the least is above 0, and '?' without error bars to compare. "
-            "'95 % interval' is of the score of one SAE alone."
+            "'95 % interval' is of the score of one SAE alone; 'above floor' is (score - floor) / (ceiling - floor)."
         )
     n = sum(pair.p_value is not None for pair in compared.pairs)
     spans = f"the {n} comparisons above" if compared.family == "table" else "the comparisons on one metric"

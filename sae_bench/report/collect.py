@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from sae_bench.analysis.bars import error_bar
 from sae_bench.analysis.table import Record
@@ -67,6 +68,22 @@ class Values:
     high: list[float | None]
     n_seeds: list[int | None]
     reason: list[str | None]
+    floor: list[float | None]
+    ceiling: list[float | None]
+    above_floor: list[float | None]
+    above_low: list[float | None]
+    above_high: list[float | None]
+
+    @classmethod
+    def empty(cls, n: int) -> Values:
+        """Nothing known of `n` SAEs."""
+        columns: dict[str, Any] = {column.name: [None] * n for column in fields(cls)}
+        return cls(**columns)
+
+    def reference(self, end: Literal["floor", "ceiling"]) -> float | None:
+        """Floor or ceiling, where all SAEs that have one have the same."""
+        known = {value for value in getattr(self, end) if value is not None}
+        return known.pop() if len(known) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -205,14 +222,19 @@ def _metrics(group: EvalGroup, of_eval: dict[int, Record]) -> Iterator[MetricCol
 
 
 def _values(metric: MetricColumn, n: int, records: dict[tuple[str, int], Record]) -> Values:
-    empty: list[None] = [None] * n
-    column = Values([*empty], [*empty], [*empty], [*empty], [*empty])
+    column = Values.empty(n)
     for number in range(n):
         record = records.get((metric.eval, number))
         value = record.values.get(metric.path) if record else None
         if record is None or value is None:
             continue
         column.value[number] = value
+        if (validity := record.validity.get(metric.path)) is not None:
+            column.floor[number] = None if validity.floor is None else validity.floor.value
+            column.ceiling[number] = None if validity.ceiling is None else validity.ceiling.value
+            above = validity.above_floor
+            column.above_floor[number] = above.value
+            column.above_low[number], column.above_high[number] = above.ci_low, above.ci_high
         bar = error_bar(record, metric.path)
         if bar is not None:
             column.low[number], column.high[number], column.n_seeds[number] = bar.ci_low, bar.ci_high, bar.n_seeds

@@ -12,7 +12,7 @@ from scipy import stats
 
 from sae_bench.atomic import atomic_path
 from sae_bench.errors import PrerequisiteError, UsageError
-from sae_bench.report.collect import L0, LOSS_RECOVERED, TOKENS, WIDTH, Collected, MetricColumn
+from sae_bench.report.collect import L0, LOSS_RECOVERED, TOKENS, WIDTH, Collected, MetricColumn, Values
 from sae_bench.report.facts import BASELINES, Architecture, architectures_of
 from sae_bench.report.fronts import pareto_front
 
@@ -25,6 +25,8 @@ _AXES = {L0: "L0", LOSS_RECOVERED: "loss recovered", WIDTH: "latents", TOKENS: "
 _FILE_NAMES = {L0: "l0", LOSS_RECOVERED: "loss_recovered", WIDTH: "width", TOKENS: "training_tokens"}
 _X_BETTER = {L0: -1, LOSS_RECOVERED: 1}
 _FEWEST_SAES = 4
+NEAR = 0.25
+"""A floor or ceiling is drawn where a point is so near."""
 """SAEs below which a correlation is not shown."""
 
 _STYLE: Any = {
@@ -103,14 +105,23 @@ def scatter(collected: Collected, metric: MetricColumn, axis: str) -> Figure | N
         for group in sorted(set(groups.values())):
             ranked = [p for p in points if groups[p[2]] == group and not _is_baseline(collected, p[2])]
             _draw_front(axes, ranked, _X_BETTER[axis], metric.better)
-    if metric.chance is not None and min(abs(b - metric.chance) for _, b, _ in points) < 0.25:
-        axes.axhline(metric.chance, color="0.5", linestyle=":", linewidth=1, label="chance")
+    _draw_floor_and_ceiling(axes, metric, column, [b for _, b, _ in points])
     if axis in (L0, WIDTH, TOKENS) and min(a for a, _, _ in points) > 0:
         axes.set_xscale("log")
     axes.set_xlabel(_AXES[axis])
     axes.set_ylabel(f"{metric.title} {_direction(metric)}".strip())
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def _draw_floor_and_ceiling(axes: Axes, metric: MetricColumn, column: Values, scores: Sequence[float]) -> None:
+    """Thin lines, where a point is near; chance in the place of a floor that is not known."""
+    floor = column.reference("floor")
+    lines = [("chance", metric.chance, ":") if floor is None else ("floor", floor, ":")]
+    lines.append(("ceiling", column.reference("ceiling"), "--"))
+    for name, level, style in lines:
+        if level is not None and min(abs(score - level) for score in scores) < NEAR:
+            axes.axhline(level, color="0.5", linestyle=style, linewidth=1, label=name)
 
 
 def _draw_points(

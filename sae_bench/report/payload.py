@@ -191,6 +191,11 @@ def _packed(values: Values, reasons: dict[str, int]) -> Mapping[str, Any]:
         "lo": [round6(v) for v in values.low],
         "hi": [round6(v) for v in values.high],
         "n": list(values.n_seeds),
+        "floor": [round6(v) for v in values.floor],
+        "ceiling": [round6(v) for v in values.ceiling],
+        "above": [round6(v) for v in values.above_floor],
+        "alo": [round6(v) for v in values.above_low],
+        "ahi": [round6(v) for v in values.above_high],
         "why": why,
     }
     return {name: column for name, column in columns.items() if any(entry is not None for entry in column)}

@@ -58,7 +58,6 @@ NOT_YET = {
         "scr",
         "tpp",
         "unlearning",
-        "ravel",
     }
 }
 """Check -> evals that do not keep it yet."""

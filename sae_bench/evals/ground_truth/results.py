@@ -72,6 +72,7 @@ def score_sae(
         references={
             spec.MCC: References(Reference(RANDOM_DIRECTIONS, mcc_floor), PERFECT),
             spec.F1: References(Reference(WHENEVER, f1_floor(inputs, sums, feature_F, key)), PERFECT),
+            spec.UNIQUENESS: References(Reference("one feature for all latents", 1.0 / len(feature_F)), PERFECT),
             spec.EXPLAINED: References(Reference("the mean activation", 0.0), PERFECT),
         },
         details=_details(inputs, sums, feature_F, cosine_F),

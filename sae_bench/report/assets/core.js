@@ -43,6 +43,18 @@ const Report = {};
     };
   };
 
+  /** Floor, ceiling and the place between them, as measured with a result; null where they are not known. */
+  Report.beside = (metric, place) => {
+    const column = Report.column(metric), at = (name) => column[name]?.[place] ?? null;
+    return { floor: at("floor"), ceiling: at("ceiling"), above: at("above"), low: at("alo"), high: at("ahi") };
+  };
+  Report.aboveText = ({ above, low, high }) => (above === null ? "" : Report.num(above) + (low === null || high === null ? "" : ` (${Report.spread(low, high)})`));
+  /** Floor or ceiling of a metric where all SAEs that have one have the same. */
+  Report.reference = (metric, end) => {
+    const known = new Set((Report.column(metric)[end] || []).filter((value) => value !== null));
+    return known.size === 1 ? [...known][0] : null;
+  };
+
   Report.num = (value) => plain(value).replace(/^-/, "−");
   const plain = (value) => {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";

@@ -126,11 +126,12 @@
   function scatterFigure(x, y, options) {
     const log = options.log && isLog(x.key) && points(x, y, Report.shown()).every(([a]) => a > 0);
     const narrow = innerWidth < 560;
-    const shapes = y.chance === null || y.chance === undefined ? [] : [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: y.chance, y1: y.chance, line: { color: Report.css("--muted"), width: 1, dash: "dot" } }];
-    const near = shapes.length && points(x, y, Report.shown()).some(([, v]) => Math.abs(v - y.chance) < 0.25);
+    const ends = y.eval ? [[Report.reference(y, "floor") ?? y.chance ?? null, "dot"], [Report.reference(y, "ceiling"), "dash"]] : [];
+    const isNear = (level) => level !== null && points(x, y, Report.shown()).some(([, v]) => Math.abs(v - level) < 0.25);
+    const shapes = ends.filter(([level]) => isNear(level)).map(([level, dash]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: level, y1: level, line: { color: Report.css("--muted"), width: 1, dash } }));
     const layout = Report.plotLayout({
       xaxis: { title: { text: x.title + (x.key === Report.L0 ? " (latents per token)" : Report.arrow(x)) }, type: log ? "log" : "linear", ...(log ? logTicks(points(x, y, Report.shown()).map(([a]) => a)) : {}) },
-      yaxis: { title: { text: y.title + Report.arrow(y) } }, shapes: near ? shapes : [],
+      yaxis: { title: { text: y.title + Report.arrow(y) } }, shapes,
       ...(narrow ? { legend: { orientation: "h", y: -0.28, font: { size: 11 } }, margin: { l: 46, r: 6, t: 8, b: 44 } } : {}),
     });
     if (options.small) Object.assign(layout, { showlegend: false, margin: { l: 50, r: 8, t: 8, b: 44 } });

@@ -36,7 +36,7 @@
       const value = Report.value(metric, place);
       if (value === null) continue;
       const cohort = Report.cohort(metric, place), peers = shown.filter((p) => Report.evalOf(metric).cohortOf.get(p) === cohort);
-      const bar = Report.bar(metric, place);
+      const bar = Report.bar(metric, place), beside = Report.beside(metric, place), floor = beside.floor ?? metric.chance;
       let rank = "–";
       if (metric.better && peers.length > 1) {
         const found = await Report.ranking(metric, cohort, peers), row = found.rows.find((r) => r.place === place);
@@ -44,9 +44,10 @@
       }
       rows.push(h("tr", {}, h("td", { "data-label": "Metric" }, Report.fullTitle(metric), h("span", { title: Report.directionText(metric) }, Report.arrow(metric)), " ", Report.caveatMark(metric)),
         h("td", { class: "num", "data-label": "Score" }, Report.scoreText(metric, place)), h("td", { "data-label": "95 % interval", class: "small" }, bar.known ? Report.spread(bar.low, bar.high) : bar.reason || "–"),
-        h("td", { "data-label": "Rank" }, rank), h("td", { "data-label": "Chance", class: "num" }, metric.chance === null ? "" : Report.num(metric.chance))));
+        h("td", { "data-label": "Rank" }, rank), h("td", { "data-label": "Floor", class: "num" }, floor === null ? "" : Report.num(floor)),
+        h("td", { "data-label": "Ceiling", class: "num" }, beside.ceiling === null ? "" : Report.num(beside.ceiling)), h("td", { "data-label": "Above floor", class: "small" }, Report.aboveText(beside))));
     }
-    const head = ["Metric", "Score", "95 % interval", "Rank among those shown", "Chance"].map((text) => h("th", { scope: "col" }, text));
+    const head = ["Metric", "Score", "95 % interval", "Rank among those shown", "Floor", "Ceiling", "Above floor"].map((text) => h("th", { scope: "col" }, text));
     return h("div", { class: "scroll-x" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)));
   }
 

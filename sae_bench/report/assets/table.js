@@ -39,7 +39,9 @@
     const isBest = metric.better && best.get(`${metric.key} ${cohort}`) === value;
     const group = Report.evalOf(metric).cohorts[cohort];
     const said = bar.known ? `95 % interval ${Report.spread(bar.low, bar.high)}${bar.seeds > 1 ? `, ${bar.seeds} seeds` : ""}` : bar.reason || "no error bar is kept for this number";
-    return h("span", { class: isBest ? "cell best" : "cell", title: `${value}; ${said}${cohort ? `. Not comparable with the others: ${group.differs}` : ""}` },
+    const beside = Report.beside(metric, place), ends = ["floor", "ceiling"].filter((end) => beside[end] !== null).map((end) => `; ${end} ${Report.num(beside[end])}`).join("");
+    const above = beside.above === null ? "" : `; above floor ${Report.aboveText(beside)}`;
+    return h("span", { class: isBest ? "cell best" : "cell", title: `${value}; ${said}${ends}${above}${cohort ? `. Not comparable with the others: ${group.differs}` : ""}` },
       Report.num(value), bar.known ? h("span", { class: "pm" }, Report.plusMinus(bar, value)) : null,
       cohort ? h("sup", {}, "abcdefghijklmnopqrstuvwxyz"[(cohort - 1) % 26]) : null);
   }
