@@ -72,12 +72,6 @@ def role_of(record: Record) -> Role:
     return Role("null" if name in NULLS else "reference", name, parent, None, decoder_only)
 
 
-def is_derived(record: Record) -> bool:
-    """Whether the SAE is a baseline or made from another one, not one that somebody trained."""
-    role = role_of(record)
-    return record.release == _BASELINE or role.parent is not None
-
-
 def _baseline_name(record: Record, derived: Mapping[str, Any]) -> str:
     """`random_blocks.5.hook_resid_post` and `permuted_decoder(embedded_topk)` are `random` and `permuted_decoder`."""
     if isinstance(derived.get("name"), str):

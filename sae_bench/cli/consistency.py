@@ -91,7 +91,7 @@ def measure(asked: Asked) -> Consistencies:
 
 def _of_results(asked: Asked) -> tuple[str | None, list[str], Mapping[str, str]]:
     """Model and SAE specs that a folder of results stands for, and which weights each SAE had."""
-    from sae_bench.analysis.panel import is_derived
+    from sae_bench.analysis.panel import role_of
     from sae_bench.analysis.table import load_results
 
     assert asked.results is not None
@@ -104,7 +104,7 @@ def _of_results(asked: Asked) -> tuple[str | None, list[str], Mapping[str, str]]
     prints = {sae: str(r.provenance.get("sae_fingerprint") or "") for sae, r in records.items()}
     if asked.saes:
         return model, list(asked.saes), prints
-    trained = [record for record in records.values() if not is_derived(record)]
+    trained = [record for record in records.values() if role_of(record).kind == "trained"]
     specs = {r.sae: f"embedded:{re.escape(r.sae_id)}" if r.release == "embedded" else None for r in trained}
     lost = sorted(sae for sae, spec in specs.items() if spec is None)
     if lost:

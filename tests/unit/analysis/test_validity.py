@@ -12,7 +12,15 @@ from sae_bench.analysis.validity import Evidence as VerdictEvidence
 from sae_bench.analysis.validity import MetricVerdict, Validation, decide, read_validity, validate
 from sae_bench.analysis.validity_model import FloorEvidence, LadderEvidence, NullEvidence, TruthEvidence
 from sae_bench.testing.simulated_samples import Design
-from sae_bench.testing.synthetic_panel import Response, follows, panel_saes, reads_the_encoder, saturates, write_panel
+from sae_bench.testing.synthetic_panel import (
+    PanelSAE,
+    Response,
+    follows,
+    panel_saes,
+    reads_the_encoder,
+    saturates,
+    write_panel,
+)
 
 RANKS, SEPARATES, INVALID, TOO_LITTLE = (
     "ranks SAEs here",
@@ -96,6 +104,21 @@ def test_what_is_not_there_is_not_claimed(tmp_path: Path):
     assert "no ladder" in found["with nulls"].sentence
     assert found["with ladders"].verdict == TOO_LITTLE
     assert "right order" in found["with ladders"].sentence
+
+
+def test_snapshots_of_a_training_run_are_a_ladder_whose_last_rung_counts_as_trained(tmp_path: Path):
+    def snapshot(n: int) -> PanelSAE:
+        rung = {"ladder": "run", "by": "training_tokens", "value": 1000 * n, "better": "higher"}
+        return PanelSAE("synthetic", f"step_{n}", 0.15 * n, 0.15 * n, {"ladder": rung})
+
+    nulls = [PanelSAE("baseline", name, 0.0, 0.0) for name in ("random", "zero")]
+    write_panel(tmp_path, [follows(0.5), follows(-0.3, start=0.6)], saes=[*map(snapshot, range(1, 7)), *nulls])
+    up, down = validate(tmp_path).metrics
+    assert (up.n_trained, up.nulls.n_pairs, up.ladders.n_ladders) == (1, 2, 1)
+    assert (up.ladders.n_right, up.ladders.n_neighbours, up.ladders.concordance) == (5, 5, 1.0)
+    assert down.ladders.n_right == 0
+    assert down.verdict == INVALID
+    assert "stands on its head" in down.sentence
 
 
 def test_a_run_without_power_refutes_nothing(tmp_path: Path):
