@@ -46,11 +46,6 @@ class CodeMatrix:
         n_texts = matrix.shape[0] if row_of_T is None else len(row_of_T)
         self.shape: tuple[int, int] = (int(n_texts), int(matrix.shape[1]))
 
-    @classmethod
-    def from_dense(cls, x_TF: Float[Tensor, "T F"]) -> CodeMatrix:
-        """Keep a dense matrix as it is."""
-        return cls(x_TF.float())
-
     @property
     def is_sparse(self) -> bool:
         return not isinstance(self._matrix, Tensor)

@@ -65,6 +65,10 @@ class BaseSAE(nn.Module, ABC):
             dtype=_name(dtype),
             device=str(device),
         )
+        self.add_parameters(d_sae, device, dtype)
+
+    def add_parameters(self, d_sae: int, device: torch.device | str, dtype: torch.dtype) -> None:
+        """What an architecture has beside the four of all; nothing here."""
 
     @abstractmethod
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
@@ -141,6 +145,21 @@ class BaseSAE(nn.Module, ABC):
     def _centred_pre_activations(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
         """`(x - b_dec) @ W_enc + b_enc`, in one fused product."""
         return affine(x - self.b_dec, self.W_enc, self.b_enc)
+
+
+class SquareSAE(BaseSAE):
+    """An SAE with one latent per dimension."""
+
+    def __init__(
+        self,
+        d_in: int,
+        model_name: str,
+        hook_layer: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        hook_name: str | None = None,
+    ) -> None:
+        super().__init__(d_in, d_in, model_name, hook_layer, device, dtype, hook_name)
 
 
 def frozen_zeros(*shape: int, device: torch.device | str, dtype: torch.dtype) -> nn.Parameter:

@@ -15,17 +15,7 @@ class GatedSAE(BaseSAE):
 
     architecture = "gated"
 
-    def __init__(
-        self,
-        d_in: int,
-        d_sae: int,
-        model_name: str,
-        hook_layer: int,
-        device: torch.device | str,
-        dtype: torch.dtype,
-        hook_name: str | None = None,
-    ) -> None:
-        super().__init__(d_in, d_sae, model_name, hook_layer, device, dtype, hook_name)
+    def add_parameters(self, d_sae: int, device: torch.device | str, dtype: torch.dtype) -> None:
         del self.b_enc
         self.gate_bias = frozen_zeros(d_sae, device=device, dtype=dtype)
         self.r_mag = frozen_zeros(d_sae, device=device, dtype=dtype)

@@ -6,22 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.base_sae import SquareSAE
 
 
-class _StandardBasis(BaseSAE):
-    """One latent per dimension."""
+class _StandardBasis(SquareSAE):
+    """The latents are the coordinates."""
 
-    def __init__(
-        self,
-        d_in: int,
-        model_name: str,
-        hook_layer: int,
-        device: torch.device | str,
-        dtype: torch.dtype,
-        hook_name: str | None = None,
-    ) -> None:
-        super().__init__(d_in, d_in, model_name, hook_layer, device, dtype, hook_name)
+    def add_parameters(self, *_: object) -> None:
         with torch.no_grad():
             self.W_enc.fill_diagonal_(1.0)
             self.W_dec.fill_diagonal_(1.0)

@@ -124,10 +124,10 @@ def linearity_error(sae: SAE, *, seed: int = 0) -> float:
     generator = torch.Generator().manual_seed(seed)
     scale_N1 = torch.tensor([[0.1], [1.0], [10.0], [100.0]])
     codes_NF = (torch.rand(4, W_dec_FD.shape[0], generator=generator) * scale_N1).to(W_dec_FD)
-    found_ND = (sae.decode(codes_NF) - _decoder_constant(sae)).double()
+    decoded_ND = (sae.decode(codes_NF) - _decoder_constant(sae)).double()
     expected_ND = codes_NF.double() @ W_dec_FD.double()
     size_N = expected_ND.abs().amax(1).clamp(min=1e-12)
-    return float(((found_ND - expected_ND).abs().amax(1) / size_N).max())
+    return float(((decoded_ND - expected_ND).abs().amax(1) / size_N).max())
 
 
 def encoder_bias(sae: Any) -> Tensor | None:

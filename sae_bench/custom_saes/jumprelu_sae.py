@@ -16,17 +16,7 @@ class JumpReluSAE(BaseSAE):
     architecture = "jumprelu"
     keeps_float32 = ("threshold",)
 
-    def __init__(
-        self,
-        d_in: int,
-        d_sae: int,
-        model_name: str,
-        hook_layer: int,
-        device: torch.device | str,
-        dtype: torch.dtype,
-        hook_name: str | None = None,
-    ) -> None:
-        super().__init__(d_in, d_sae, model_name, hook_layer, device, dtype, hook_name)
+    def add_parameters(self, d_sae: int, device: torch.device | str, dtype: torch.dtype) -> None:
         self.threshold = frozen_zeros(d_sae, device=device, dtype=at_least_float32(dtype))
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.atomic import atomic_path
-from sae_bench.custom_saes.base_sae import BaseSAE, frozen_zeros
+from sae_bench.custom_saes.base_sae import SquareSAE, frozen_zeros
 from sae_bench.custom_saes.files import download, read_safetensors, read_torch
 from sae_bench.errors import PrerequisiteError, SAELoadError
 from sae_bench.forwarding import forwarded
@@ -22,22 +22,13 @@ _PUBLISHED_REPO = "canrager/lm_sae"
 _PUBLISHED_FOLDER = "gemma-2-2b_pca_saes"
 
 
-class PCASAE(BaseSAE):
+class PCASAE(SquareSAE):
     """Orthonormal components as decoder rows, most variance first; `encode(x) = (x - mean) @ W_enc`, any sign."""
 
     architecture = "pca"
 
-    def __init__(
-        self,
-        d_in: int,
-        model_name: str,
-        hook_layer: int,
-        device: torch.device | str,
-        dtype: torch.dtype,
-        hook_name: str | None = None,
-    ) -> None:
-        super().__init__(d_in, d_in, model_name, hook_layer, device, dtype, hook_name)
-        self.mean = frozen_zeros(d_in, device=device, dtype=dtype)
+    def add_parameters(self, d_sae: int, device: torch.device | str, dtype: torch.dtype) -> None:
+        self.mean = frozen_zeros(d_sae, device=device, dtype=dtype)
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
         return (x - self.mean) @ self.W_enc

@@ -304,18 +304,6 @@ class LanguageModel:
             logits = torch.tanh(logits / cap) * cap
         return logits
 
-    def next_token_loss(
-        self, hidden_BLD: Float[Tensor, "B L D"], input_ids_BL: Int[Tensor, "B L"], *, chunk_tokens: int = 512
-    ) -> Float[Tensor, "B L-1"]:
-        """Cross-entropy in nats of each next token; logits exist for `chunk_tokens` tokens at a time."""
-        flat_ND = hidden_BLD[:, :-1].flatten(0, 1)
-        target_N = input_ids_BL[:, 1:].flatten().to(hidden_BLD.device)
-        losses = [
-            nn.functional.cross_entropy(self.unembed(h).float(), t, reduction="none")
-            for h, t in zip(flat_ND.split(chunk_tokens), target_N.split(chunk_tokens), strict=True)
-        ]
-        return torch.cat(losses).view(hidden_BLD.shape[0], hidden_BLD.shape[1] - 1)
-
     # ---- internals
 
     def _run_base(

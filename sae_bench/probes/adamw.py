@@ -200,8 +200,8 @@ class _Trainer:
 
     @torch.no_grad()
     def run(self, results: AdamWProbes, probe_numbers: list[int]) -> None:
-        """Train until every problem has stopped; write each into its place of `results` when it does."""
-        place_P = torch.tensor(probe_numbers)
+        """Train until every problem has stopped; write each into `results` at its number when it does."""
+        number_P = torch.tensor(probe_numbers)
         last = self.settings.epochs - 1
         for epoch in range(self.settings.epochs):
             self._train_epoch()
@@ -209,11 +209,11 @@ class _Trainer:
             stop_P = (epoch - self.best_epoch_P >= self.settings.patience) | (epoch == last)
             if not bool(stop_P.any()):
                 continue
-            self._write(results, place_P, stop_P.nonzero()[:, 0], epoch + 1)
+            self._write(results, number_P, stop_P.nonzero()[:, 0], epoch + 1)
             left = (~stop_P).nonzero()[:, 0]
             if len(left) == 0:
                 return
-            place_P = place_P[left]
+            number_P = number_P[left]
             self._select(left)
 
     def _select(self, left: Tensor) -> None:
@@ -273,8 +273,8 @@ class _Trainer:
         self.best_epoch_P = torch.where(better_P, torch.full_like(self.best_epoch_P, epoch), self.best_epoch_P)
         self.best_PJ = torch.where(better_P.to(self.device)[:, None], self.params_PJ, self.best_PJ)
 
-    def _write(self, results: AdamWProbes, place_P: Tensor, stopped: Tensor, epochs_run: int) -> None:
-        stopped_P = place_P[stopped]
+    def _write(self, results: AdamWProbes, number_P: Tensor, stopped: Tensor, epochs_run: int) -> None:
+        stopped_P = number_P[stopped]
         best_PJ = self.best_PJ[stopped.to(self.device)]
         splits = [self.splits[p] for p in stopped.tolist()]
         results.weights_PF[stopped_P] = best_PJ[:, :-1].cpu()

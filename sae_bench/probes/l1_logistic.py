@@ -24,7 +24,7 @@ from sae_bench.probes.logistic import (
     LogisticFit,
     Problems,
     centred,
-    check_problems,
+    checked_problems,
     chunks,
     joined,
     line_search,
@@ -64,11 +64,7 @@ def fit_l1_logistic(
     Raises:
         UsageError: inputs that are not finite, labels other than 0 and 1, or a problem with one class only.
     """
-    if x_PNK.device.type == "mps":
-        x_PNK, labels_PN = x_PNK.cpu(), labels_PN.cpu()
-    labels_PN = labels_PN.to(x_PNK.device)
-    real_PN = torch.ones_like(labels_PN, dtype=torch.bool) if mask_PN is None else mask_PN.to(x_PNK.device)
-    check_problems(x_PNK, labels_PN, real_PN)
+    x_PNK, labels_PN, real_PN = checked_problems(x_PNK, labels_PN, mask_PN)
     c_P = strengths(c, x_PNK)
     parts = [
         _fit_chunk(

@@ -87,11 +87,7 @@ def fit_logistic(
     Raises:
         UsageError: inputs that are not finite, labels other than 0 and 1, or a problem with one class only.
     """
-    if x_PNK.device.type == "mps":
-        x_PNK, labels_PN = x_PNK.cpu(), labels_PN.cpu()
-    labels_PN = labels_PN.to(x_PNK.device)
-    real_PN = torch.ones_like(labels_PN, dtype=torch.bool) if mask_PN is None else mask_PN.to(x_PNK.device)
-    check_problems(x_PNK, labels_PN, real_PN)
+    x_PNK, labels_PN, real_PN = checked_problems(x_PNK, labels_PN, mask_PN)
     weight_PN = strengths(c, x_PNK)[:, None] * real_PN.double()
     if sample_weight_PN is not None:
         weight_PN = weight_PN * sample_weight_PN.to(weight_PN)
@@ -303,8 +299,16 @@ def line_search(
     return torch.where(enough_P, length_P, torch.zeros_like(length_P))
 
 
-def check_problems(x_PNK: Tensor, labels_PN: Tensor, real_PN: Tensor) -> None:
-    """Raise `UsageError` for shapes that do not fit, labels other than 0 and 1, NaN, or problems with one class."""
+def checked_problems(x_PNK: Tensor, labels_PN: Tensor, mask_PN: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs, labels and which samples are real, on the device where they are solved (the CPU for MPS).
+
+    Raises:
+        UsageError: shapes that do not fit, labels other than 0 and 1, NaN, or problems with one class.
+    """
+    if x_PNK.device.type == "mps":
+        x_PNK, labels_PN = x_PNK.cpu(), labels_PN.cpu()
+    labels_PN = labels_PN.to(x_PNK.device)
+    real_PN = torch.ones_like(labels_PN, dtype=torch.bool) if mask_PN is None else mask_PN.to(x_PNK.device)
     if x_PNK.ndim != 3 or x_PNK.shape[0] == 0 or labels_PN.shape != x_PNK.shape[:2] or real_PN.shape != labels_PN.shape:
         raise UsageError(
             f"logistic regression takes inputs (P, N, K) with P > 0, labels and mask (P, N); got {tuple(x_PNK.shape)}, "
@@ -321,3 +325,4 @@ def check_problems(x_PNK: Tensor, labels_PN: Tensor, real_PN: Tensor) -> None:
             f"logistic regression needs samples of both classes; problem {int(single[0])} of {len(positives_P)} has "
             "one class only."
         )
+    return x_PNK, labels_PN, real_PN

@@ -62,7 +62,7 @@ NOT_YET = {
 }
 """Check -> evals that do not keep it yet."""
 
-SLOW = {"company"}
+SLOW = {"company", "resume", "seeds"}
 NAMES = [
     pytest.param(check.name, marks=pytest.mark.slow if check.name in SLOW else ())
     for check in check_eval(get_eval("core"), saes=saes())  # the same for all; none is run here

@@ -80,3 +80,9 @@ def hf_inputs(lm: LanguageModel, ids: Tensor, mask: Tensor | None) -> dict[str, 
     if mask is not None:
         inputs |= {"attention_mask": mask, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
     return inputs
+
+
+def next_token_losses(lm: LanguageModel, hidden_BLD: Tensor, ids_BL: Tensor) -> Tensor:
+    """Cross-entropy (B, L-1) of each next token, from whole logits."""
+    logits_BVL = lm.unembed(hidden_BLD[:, :-1]).float().mT
+    return torch.nn.functional.cross_entropy(logits_BVL, ids_BL[:, 1:], reduction="none")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import sae_bench
@@ -55,8 +56,17 @@ def reached_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def names_made_in(folder: Path) -> set[str]:
-    files = [ast.parse(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")]
-    return {name for tree in files for name in defined_names(tree) if is_private(name)}
+    """Private names that the files of a folder define or assign."""
+    made = re.compile(r"(?:def |class |self\.|^\s*)(_[A-Za-z]\w*)(?=[ (:,=\[])", re.MULTILINE)
+    return {name for path in folder.rglob("*.py") for name in made.findall(path.read_text(encoding="utf-8"))}
+
+
+@cache
+def parsed_tests() -> dict[Path, ast.Module]:
+    """The tests in which a private name stands at all."""
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(TESTS.rglob("*.py"))}
+    own = {path: text for path, text in texts.items() if path.relative_to(TESTS).parts[0] not in LEFT_OUT}
+    return {path: ast.parse(text) for path, text in own.items() if re.search(r"\W_[A-Za-z]", text)}
 
 
 def test_no_test_reaches_for_a_private_name():
@@ -64,12 +74,10 @@ def test_no_test_reaches_for_a_private_name():
     published = names_made_in(PACKAGE / "published")  # some published names begin with an underscore
     assert len(ours) > 100, "the package was not read"
     reached = []
-    for path in sorted(TESTS.rglob("*.py")):
-        folder = path.relative_to(TESTS).parts[0]
-        if folder in LEFT_OUT or path == Path(__file__):
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        private = ours - set(defined_names(tree)) - (published if folder == "published" else set())
+    for path, tree in parsed_tests().items():
+        private = ours - set(defined_names(tree))
+        if path.relative_to(TESTS).parts[0] == "published":
+            private -= published
         reached += [
             f"{path.relative_to(TESTS)}:{line}: {name}" for line, name in reached_names(tree) if name in private
         ]
@@ -79,9 +87,8 @@ def test_no_test_reaches_for_a_private_name():
 def test_an_import_between_tests_is_of_public_names():
     imported = [
         f"{path.relative_to(TESTS)}:{node.lineno}: {alias.name}"
-        for path in sorted(TESTS.rglob("*.py"))
-        if path.relative_to(TESTS).parts[0] not in LEFT_OUT
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for path, tree in parsed_tests().items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("sae_bench")
         for alias in node.names
         if is_private(alias.name)

@@ -60,8 +60,8 @@ class LatentActivations:
         self.n_rows = n_rows
         self.seeds = tuple(seeds)
         self.count_F = torch.zeros(d_sae, dtype=torch.int64)
-        self._place_F = torch.full((d_sae,), len(order), dtype=torch.int64)
-        self._place_F[order] = torch.arange(len(order))
+        self._place_in_draw_F = torch.full((d_sae,), len(order), dtype=torch.int64)
+        self._place_in_draw_F[order] = torch.arange(len(order))
         self._end = len(order)
         """Latents from this place of the order on can no longer be taken."""
         self._limit = kept_at_once
@@ -77,7 +77,7 @@ class LatentActivations:
         """Take in the codes of tokens at `position_N` = row * L + column, behind all those before."""
         token_E, latent_E, value_E = active(codes)
         self.count_F += torch.bincount(latent_E, minlength=len(self.count_F)).cpu()
-        wanted_E = (self._place_F.to(latent_E.device) < self._end)[latent_E]
+        wanted_E = (self._place_in_draw_F.to(latent_E.device) < self._end)[latent_E]
         token_E, latent_E, value_E = (x_E[wanted_E].cpu() for x_E in (token_E, latent_E, value_E))
         self._parts.append((latent_E.int(), position_N[token_E].int(), value_E.float()))
         self._end = self._find_end()
@@ -88,10 +88,10 @@ class LatentActivations:
     def compact(self) -> None:
         """Let go of latents that can no longer be taken, and of rows that no example can come from."""
         latent_E, position_E, value_E = self._sorted()
-        kept_E = self._place_F[latent_E.long()] < self._end
-        latent_E, position_E, value_E = latent_E[kept_E], position_E[kept_E], value_E[kept_E]
-        kept_E = self._needed(latent_E.long(), position_E.long(), value_E)
-        self._parts = [(latent_E[kept_E], position_E[kept_E], value_E[kept_E])]
+        needed_E = self._place_in_draw_F[latent_E.long()] < self._end
+        latent_E, position_E, value_E = latent_E[needed_E], position_E[needed_E], value_E[needed_E]
+        needed_E = self._needed(latent_E.long(), position_E.long(), value_E)
+        self._parts = [(latent_E[needed_E], position_E[needed_E], value_E[needed_E])]
 
     def chosen(self) -> list[int]:
         """The latents that are taken, in the order of the draw; fewer than wanted where fewer are live."""
@@ -150,19 +150,19 @@ class LatentActivations:
         latent_P = pair_P // self.n_rows
         centred_E = self.rules.centred(position_E)
         top_P = torch.zeros(len(pair_P)).scatter_reduce(0, pair_E[centred_E], value_E[centred_E], "amax")
-        place_P = rank_within(latent_P, -top_P)
-        kept_P = place_P < self.rules.n_top
+        rank_P = rank_within(latent_P, -top_P)
+        needed_P = rank_P < self.rules.n_top
         limit_F = torch.zeros(len(self.count_F))
-        last_P = place_P == self.rules.n_top - 1
+        last_P = rank_P == self.rules.n_top - 1
         limit_F[latent_P[last_P]] = top_P[last_P]
         pool = (centred_E & (value_E <= limit_F[latent_E])).nonzero()[:, 0]
         group = 2 * latent_E[pool] + (value_E[pool] == limit_F[latent_E[pool]])
         for seed in self.seeds:
             key = race_keys(seed, latent_E[pool], position_E[pool], value_E[pool])
-            kept_P[pair_E[pool[rank_within(group, key) < self.rules.n_drawn]]] = True
+            needed_P[pair_E[pool[rank_within(group, key) < self.rules.n_drawn]]] = True
         present = latent_P.unique().tolist()
-        kept_P |= torch.isin(pair_P, torch.cat([self._random_pairs(latent) for latent in present]))
-        return kept_P[pair_E]
+        needed_P |= torch.isin(pair_P, torch.cat([self._random_pairs(latent) for latent in present]))
+        return needed_P[pair_E]
 
     def _random_pairs(self, latent: int) -> Int[Tensor, " W"]:
         if latent not in self._random:
@@ -256,5 +256,5 @@ def rank_within(group_E: Int[Tensor, " E"], key_E: Tensor) -> Int[Tensor, " E"]:
     sorted_E = group_E[order_E]
     _, size_G = torch.unique_consecutive(sorted_E, return_counts=True)
     start_G = size_G.cumsum(0) - size_G
-    place_E = torch.arange(len(group_E)) - start_G.repeat_interleave(size_G)
-    return torch.empty_like(place_E).scatter_(0, order_E, place_E)
+    rank_E = torch.arange(len(group_E)) - start_G.repeat_interleave(size_G)
+    return torch.empty_like(rank_E).scatter_(0, order_E, rank_E)

@@ -114,10 +114,10 @@ class _Softmax:
         weight_NP = torch.sub(z_NP, peak_N[:, None]).exp_()
         self.peak_N = peak_N
         self.total_N = self.total_N * shrink_N + weight_NP.sum(dim=-1)
-        place_N = self.target_N - entries.start
-        here_N = (place_N >= 0) & (place_N < z_NP.shape[1])
-        found_N = z_NP.gather(1, place_N.clamp(0, z_NP.shape[1] - 1)[:, None])[:, 0]
-        self.target_logit_N = torch.where(here_N, found_N, self.target_logit_N)
+        entry_N = self.target_N - entries.start
+        here_N = (entry_N >= 0) & (entry_N < z_NP.shape[1])
+        logit_N = z_NP.gather(1, entry_N.clamp(0, z_NP.shape[1] - 1)[:, None])[:, 0]
+        self.target_logit_N = torch.where(here_N, logit_N, self.target_logit_N)
         return weight_NP, shrink_N
 
     def normaliser_N(self) -> Float[Tensor, "N"]:

@@ -43,8 +43,8 @@ def bin_of(ranges: Ranges, latent_A: Int[Tensor, " A"], value_A: Float[Tensor, "
     wide = _wide(value_A)
     low_A = ranges.low_F[latent_A.long()].to(wide)
     width_A = ranges.high_F[latent_A.long()].to(wide) - low_A
-    place_A = (value_A.to(wide) - low_A) * n_bins / width_A
-    return torch.where(width_A > 0, place_A.floor(), 0).long().clamp(max=n_bins - 1)
+    bins_above_low_A = (value_A.to(wide) - low_A) * n_bins / width_A
+    return torch.where(width_A > 0, bins_above_low_A.floor(), 0).long().clamp(max=n_bins - 1)
 
 
 def middle_of(

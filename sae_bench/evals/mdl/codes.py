@@ -33,8 +33,7 @@ class ActiveCodes:
     def of(cls, codes: SparseCodes | Tensor, *, ranked: bool) -> ActiveCodes:
         """The active codes of a batch, values in float32."""
         if isinstance(codes, SparseCodes):
-            place_A2 = codes.values_NK.nonzero()
-            token_A, slot_A = place_A2.unbind(dim=1)
+            token_A, slot_A = codes.values_NK.nonzero().unbind(dim=1)
             latent_A, value_A = codes.indices_NK[token_A, slot_A], codes.values_NK[token_A, slot_A]
             n_tokens = len(codes.values_NK)
         else:

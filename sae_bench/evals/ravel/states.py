@@ -112,14 +112,14 @@ class PromptStates:
         Gradients go to `value_BW` where they are enabled.
         """
         ids_BL, real_BL = self.tails.padded(rows, left=False)
-        place_B = torch.tensor([self.tails.position(row) for row in rows])
+        position_B = torch.tensor([self.tails.position(row) for row in rows])
         layer = self.hook.first_downstream_layer
-        replace = {self.hook.name: lambda old: put_at(old, place_B, value_BW)}
+        replace = {self.hook.name: lambda old: put_at(old, position_B, value_BW)}
         resume = None
         if self.hook.kind != EMBED:
             resume = Resume(layer, self._stream(rows, ids_BL.shape[1]))
         if self.hook.kind in STREAMS_BETWEEN_LAYERS and resume is not None:  # the stream is the value itself
-            replace, resume = {}, Resume(layer, put_at(resume.hidden_BLD, place_B, value_BW))
+            replace, resume = {}, Resume(layer, put_at(resume.hidden_BLD, position_B, value_BW))
         cache = self._cache(rows, first_layer=0 if self.hook.kind == EMBED else layer)
         mask_BL = None if cache is None else real_BL.long()  # padding on the right is never seen from its left
         hidden_BLD = self.lm.final_hidden(
@@ -130,8 +130,8 @@ class PromptStates:
     def _stream(self, rows: Sequence[int], length: int) -> Float[Tensor, "B L D"]:
         assert self._streams is not None
         first_B1 = torch.tensor([self._streams.first_of[row] for row in rows])[:, None]
-        place_BL = (first_B1 + torch.arange(length)).clamp(max=len(self._streams.stream_MD) - 1)
-        return self._streams.stream_MD[place_BL].to(self.lm.device)
+        row_in_streams_BL = (first_B1 + torch.arange(length)).clamp(max=len(self._streams.stream_MD) - 1)
+        return self._streams.stream_MD[row_in_streams_BL].to(self.lm.device)
 
     @torch.no_grad()
     def changed_completions(self, rows: Sequence[int], value_BW: Float[Tensor, "B W"]) -> list[list[int]]:
@@ -146,12 +146,12 @@ class PromptStates:
             ids_BL, real_BL = tasks.padded(batch, left=True)
             # from the right: where a model reads whole texts again for every token, they grow on that side
             from_end_B = torch.tensor([len(tasks.ids(task)) - tasks.position(task) for task in batch])
-            place_B = ids_BL.shape[1] - from_end_B
+            position_B = ids_BL.shape[1] - from_end_B
             new_BW = value_BW[torch.tensor(batch, device=value_BW.device)]
             past = None
             if self.past is not None:
                 past = self.past.select(torch.tensor([tasks.beginning_N[task] for task in batch]))
-            replace = {self.hook.name: lambda old: put_at(old, place_B, new_BW)}
+            replace = {self.hook.name: lambda old: put_at(old, position_B, new_BW)}
             return generate(self.lm, ids_BL, real_BL=real_BL, n_tokens=self.n_tokens, past=past, replace=replace)
 
         for batch in tasks.batches(self.lm, range(len(rows)), n_more=self.n_tokens):
@@ -160,8 +160,8 @@ class PromptStates:
 
 
 def put_at(
-    old_BLW: Float[Tensor, "B L W"], place_B: Int[Tensor, " B"], new_BW: Float[Tensor, "B W"]
+    old_BLW: Float[Tensor, "B L W"], position_B: Int[Tensor, " B"], new_BW: Float[Tensor, "B W"]
 ) -> Float[Tensor, "B L W"]:
     """The same with another value at one place of each row; differentiable in the new value."""
-    at_BL = torch.arange(old_BLW.shape[1], device=old_BLW.device) == place_B.to(old_BLW.device)[:, None]
+    at_BL = torch.arange(old_BLW.shape[1], device=old_BLW.device) == position_B.to(old_BLW.device)[:, None]
     return torch.where(at_BL[..., None], new_BW[:, None].to(old_BLW.dtype), old_BLW)

@@ -56,10 +56,10 @@ def _columns(codes: SparseCodes | Tensor, index_K: Int[Tensor, " K"]) -> Float[T
     """The codes of some latents, ascending; of sparse codes no others are unfolded."""
     if isinstance(codes, Tensor):
         return _wide(codes[:, index_K])
-    place_NJ = torch.searchsorted(index_K, codes.indices_NK).clamp(max=len(index_K) - 1)
-    wanted_NJ = index_K[place_NJ] == codes.indices_NK
+    column_NJ = torch.searchsorted(index_K, codes.indices_NK).clamp(max=len(index_K) - 1)
+    wanted_NJ = index_K[column_NJ] == codes.indices_NK
     codes_NK = _wide(codes.values_NK.new_zeros(len(codes.values_NK), len(index_K)))
-    return codes_NK.scatter_add(1, place_NJ, _wide(codes.values_NK * wanted_NJ))
+    return codes_NK.scatter_add(1, column_NJ, _wide(codes.values_NK * wanted_NJ))
 
 
 class _Linear:

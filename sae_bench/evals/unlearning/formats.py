@@ -109,7 +109,7 @@ class Cloze:
 
     def _log_probs(self, states: ReadStates, target_N: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
         """Log-likelihood of each target; logits exist for a few of the distinct tokens at a time."""
-        found_N = torch.zeros(len(target_N))
+        log_prob_N = torch.zeros(len(target_N))
         size = _tokens_at_once(self.lm)
         for start in range(0, len(states.hidden_UD), size):
             logits_UV = self.lm.unembed(states.hidden_UD[start : start + size]).float()
@@ -117,8 +117,8 @@ class Cloze:
             mine = ((states.read_N >= start) & (states.read_N < start + size)).nonzero()[:, 0]
             index_N = (states.read_N[mine] - start).to(logits_UV.device)
             targets = target_N[mine].to(logits_UV.device)
-            found_N[mine] = (logits_UV[index_N, targets] - norm_U[index_N]).cpu()
-        return found_N
+            log_prob_N[mine] = (logits_UV[index_N, targets] - norm_U[index_N]).cpu()
+        return log_prob_N
 
 
 def make_reader(lm: LanguageModel, answer_format: AnswerFormat, prompt_format: PromptFormat) -> AnswerReader:

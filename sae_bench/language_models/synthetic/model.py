@@ -241,9 +241,6 @@ class SyntheticModel(LanguageModel):
     def unembed_in_parts(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         self._refuse("predicts no tokens")
 
-    def next_token_loss(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        self._refuse("predicts no tokens")
-
     def _refuse(self, why: str) -> NoReturn:
         raise UsageError(f"'{self.name}' is a synthetic model and {why}. Next: take a language model for this.")
 

@@ -85,11 +85,6 @@ def test_means_are_summed_in_float64(limit):
     assert float(matrix.mean(torch.arange(4097))) == pytest.approx(exact, rel=1e-12)
 
 
-def test_from_dense_keeps_the_values():
-    x_TF = torch.randn(3, 4)
-    assert torch.equal(CodeMatrix.from_dense(x_TF.double()).rows(torch.tensor([2, 0])), x_TF[[2, 0]])
-
-
 @pytest.mark.parametrize("limit", [1 << 30, 0])
 def test_texts_that_no_batch_held_stay_zero(lm, texts, limit):
     codes = PooledCodes(6, 64, dense_limit_bytes=limit)

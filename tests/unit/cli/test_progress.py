@@ -66,6 +66,7 @@ def test_every_phase_is_logged(caplog: pytest.LogCaptureFixture):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_outside_a_terminal_phases_are_lines_and_a_log_file_has_them_too(world: Any, tmp_path: Path):
     log = tmp_path / "run.log"
     arguments = world.run_arguments(tmp_path / "out", "--evals", "core", "--log-file", str(log))

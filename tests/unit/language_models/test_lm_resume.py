@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from grids import each
-from lm_families import FAMILIES, POST_NORM, family_model, hf_inputs, padding_mask, token_rows
+from lm_families import FAMILIES, POST_NORM, family_model, hf_inputs, next_token_losses, padding_mask, token_rows
 from torch import Tensor, nn
 
 from sae_bench.errors import HookError, UsageError
@@ -210,7 +210,7 @@ def test_gradients_flow_through_the_later_layers(family: str):
             else:
                 hook, scaled = "blocks.1.hook_resid_pre", lambda x, mask=mask_D: x * mask
                 hidden = lm.final_hidden(ids, replace={hook: scaled})
-            lm.next_token_loss(hidden, ids).mean().backward()
+            next_token_losses(lm, hidden, ids).mean().backward()
         assert mask_D.grad is not None
         gradients.append(mask_D.grad)
     assert gradients[0].abs().max() > 1e-3

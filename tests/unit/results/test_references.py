@@ -60,6 +60,7 @@ def test_the_place_is_the_ratio_of_means(generator: torch.Generator):
     assert (one.ceiling.value, one.ceiling.ci_low) == (0.9, None)  # by definition: no error
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_true_place():
     """Score, floor and ceiling with noise of their own and noise that they share: 95 % intervals, 300 runs."""
     generator, hits = torch.Generator().manual_seed(1), 0

@@ -82,6 +82,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("name", BATCHED)
+@pytest.mark.slow
 def test_every_eval_with_a_batch_size_uses_and_writes_it(name: str, tmp_path: Path, read: list[int], steps: list[int]):
     world, field = WORLDS[name](tmp_path), batch_field(get_eval(name).config)
     hook = f"blocks.{world.lm.n_layers // 2}.hook_resid_post"

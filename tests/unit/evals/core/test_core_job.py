@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from core_plain import corpus_rows, flat, plain_core, plain_densities, run_core, settings, valid_tokens
+from grids import pairs
 
 from sae_bench.custom_saes.loading import Member
 from sae_bench.custom_saes.pca_sae import fit_pca
@@ -30,9 +31,10 @@ def assert_same(found: dict[str, Any], expected: dict[str, float]) -> None:
     assert {k: found[k] for k in expected} == {k: pytest.approx(v, **BOUND) for k, v in expected.items()}
 
 
-@pytest.mark.parametrize("batches", [(2, 2), (3, 1), (1, 3), (0, 2), (2, 0)], ids=str)
-@pytest.mark.parametrize("keep_special", [True, False])
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize(
+    ("family", "keep_special", "batches"),
+    pairs(["llama", "gpt2", "gemma2"], (True, False), [(2, 2), (3, 1), (1, 3), (0, 2), (2, 0)]),
+)
 def test_all_scalars_equal_the_slow_way(family: str, keep_special: bool, batches: tuple[int, int]):
     """One pass for SAEs at two hooks, against full forwards for each of them."""
     lm = tiny_model(family)

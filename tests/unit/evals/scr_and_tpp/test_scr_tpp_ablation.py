@@ -136,7 +136,7 @@ def test_no_more_latents_than_have_an_effect(effect, n, expected):
 
 
 def test_codes_that_are_not_finite_are_refused(lm, token_ids):
-    codes = CodeMatrix.from_dense(torch.full((20, 64), torch.nan))
+    codes = CodeMatrix(torch.full((20, 64), torch.nan))
     with pytest.raises(UsageError, match="NaN or infinite"):
         all_shifts(tiny_sae("relu"), codes, random_probes(3), some_ablations(), [1], TokenSource(lm, HOOK, token_ids))
 

@@ -80,7 +80,7 @@ class Dictionary:
         return f @ self.W_dec
 
     def codes(self, x_TD):
-        return CodeMatrix.from_dense(self.encode(x_TD))
+        return CodeMatrix(self.encode(x_TD))
 
 
 ORACLE = Dictionary(torch.eye(D))
@@ -343,7 +343,7 @@ def test_a_pair_without_a_direction_has_no_samples_in_that_seed():
 def test_an_sae_of_zeros_moves_nothing(prepared_tpp, source):
     sae = tiny_sae("zero", d_in=D)
     x_TD, prepared = prepared_tpp
-    codes = CodeMatrix.from_dense(torch.zeros(len(x_TD), sae.W_dec.shape[0]))
+    codes = CodeMatrix(torch.zeros(len(x_TD), sae.W_dec.shape[0]))
     shifts, ranked = all_shifts(sae, codes, prepared.probes, prepared.ablations, [1, 2], source)
     assert not any(map(len, ranked))
     (result,) = tpp.score_tpp(prepared, shifts, [1, 2])

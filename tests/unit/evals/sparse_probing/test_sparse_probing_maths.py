@@ -289,7 +289,7 @@ def test_code_matrices_score_as_the_dense_tensor_they_hold(prepared, sparse_insi
     from sae_bench.activations.pooled import CodeMatrix
 
     codes = planted_codes()
-    matrix = CodeMatrix(csr_matrix(codes.numpy())) if sparse_inside else CodeMatrix.from_dense(codes)
+    matrix = CodeMatrix(csr_matrix(codes.numpy())) if sparse_inside else CodeMatrix(codes)
     assert isinstance(matrix, FeatureMatrix)
     assert score_sae(prepared, matrix, CONFIG) == score_sae(prepared, DenseFeatures(codes), CONFIG)
 

@@ -41,7 +41,7 @@ def score(one: SaeProbesJob, codes_TF: torch.Tensor) -> Scores:
     assert len(one.token_ids) == len(LABELS)
     generator = torch.Generator().manual_seed(0)
     planted_TD = 6.0 * LABELS[:, None] * torch.eye(4)[0] + torch.randn(len(LABELS), 4, generator=generator)
-    return one.score_codes(MEMBER, CodeMatrix.from_dense(codes_TF), one.prepare(planted_TD))
+    return one.score_codes(MEMBER, CodeMatrix(codes_TF), one.prepare(planted_TD))
 
 
 def validity(scores: Scores) -> dict[str, MetricValidity]:
