@@ -6,11 +6,14 @@ architecture whose modules have familiar names works without being listed.
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from sae_bench.errors import HookError, ModelError
 
@@ -19,7 +22,7 @@ Side = Literal["input", "output"]
 _BLOCK_HOOK = re.compile(
     r"blocks\.(?P<layer>\d+)\."
     r"(?P<kind>hook_resid_pre|hook_resid_mid|hook_resid_post|hook_attn_out|hook_mlp_out|attn\.hook_z|mlp\.hook_post|"
-    r"mlp\.hook_in|hook_mlp_in)"
+    r"mlp\.hook_in|hook_mlp_in|ln2\.hook_normalized)"
 )
 EMBED = "hook_embed"
 RESIDUAL_KINDS = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post")
@@ -55,12 +58,14 @@ class HookSite:
     """The module whose input or output is the value of a hook.
 
     `carrier` is set where the value also goes on beside the module, through a skip connection: the module at whose
-    output a change has to be added as well.
+    output a change has to be added as well. `view` is set where the value is not what the module is given but what this
+    makes of it: such a hook can be read and not written.
     """
 
     module: nn.Module
     side: Side
     carrier: nn.Module | None = None
+    view: Callable[[Tensor], Tensor] | None = None
 
 
 def parse_hook_name(name: str) -> HookPoint:
@@ -76,7 +81,7 @@ def parse_hook_name(name: str) -> HookPoint:
         raise HookError(
             f"'{name}' is no hook name. Known forms: hook_embed, blocks.<layer>.hook_resid_pre|hook_resid_mid|"
             "hook_resid_post|hook_attn_out|hook_mlp_out|hook_mlp_in, blocks.<layer>.attn.hook_z, "
-            "blocks.<layer>.mlp.hook_post|hook_in."
+            "blocks.<layer>.mlp.hook_post|hook_in, blocks.<layer>.ln2.hook_normalized."
         )
     return HookPoint(name, int(match["layer"]), match["kind"])
 
@@ -128,6 +133,7 @@ def locate(hook: HookPoint, layers: nn.ModuleList, embedding: nn.Module) -> Hook
         "mlp.hook_post": _mlp_activations,
         "mlp.hook_in": _mlp_input,
         "hook_mlp_in": _mlp_input,
+        "ln2.hook_normalized": _normalised_before_weights,
     }[hook.kind](layer)
     if site is None:
         raise HookError(f"{type(layer).__name__} has no value for '{hook.name}'.")
@@ -173,6 +179,33 @@ def _mlp_input(layer: nn.Module) -> HookSite | None:
     """What the MLP reads, its norm and the norm's weights applied: where transcoders read under either name."""
     module = _first(layer, (*_MLP, "fc1"))
     return HookSite(module, "input") if module is not None else None
+
+
+def _normalised_before_weights(layer: nn.Module) -> HookSite | None:
+    """What the norm before the MLP gives before its weights: where transcoders of Gemma Scope read."""
+    if _has_sandwich_norms(layer):
+        norm = _first(layer, ("pre_feedforward_layernorm",))
+    elif hasattr(layer, "fc2"):
+        norm = _first(layer, ("final_layer_norm",)) if getattr(layer, "do_layer_norm_before", True) else None
+    else:
+        norm = _first(layer, ("post_attention_layernorm", "ln_2"))
+    return None if norm is None else HookSite(norm, "input", view=_without_weights(norm))
+
+
+def _without_weights(norm: nn.Module) -> nn.Module:
+    """A copy of a norm whose weights change nothing, be they factors or, as in Gemma, what is added to factors of 1."""
+    plain = copy.deepcopy(norm)
+    for hooks in (plain._forward_hooks, plain._forward_pre_hooks):
+        hooks.clear()
+    with torch.no_grad():
+        for value in plain.parameters():
+            value.zero_()
+        weight = getattr(plain, "weight", None)
+        if isinstance(weight, Tensor):
+            trial_D = torch.arange(1, len(weight) + 1, device=weight.device, dtype=weight.dtype)
+            if not bool(plain(trial_D[None, None]).any()):
+                weight.fill_(1)
+    return plain
 
 
 def _has_sandwich_norms(layer: nn.Module) -> bool:

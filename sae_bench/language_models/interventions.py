@@ -46,6 +46,11 @@ def intervene(site: HookSite, function: Replacement, *, batch_shape: torch.Size)
     changes: list[Tensor] = []
 
     def apply(value: Tensor) -> Tensor:
+        if site.view is not None:
+            shown = site.view(value).unflatten(0, batch_shape) if value.ndim == 2 else site.view(value)
+            if function(shown) is not shown:
+                raise HookError("what a norm gives before its weights can be read and not replaced.")
+            return value
         new = function(value.unflatten(0, batch_shape)).flatten(0, 1) if value.ndim == 2 else function(value)
         if site.carrier is not None and new is not value:
             changes.append(new - value)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.interface import decode_tokens, decoder_is_linear, encode_tokens, encoder_bias
+from sae_bench.custom_saes.interface import decode_tokens, decoder_is_linear, encode_tokens, encoder_bias, output_hook
 from sae_bench.custom_saes.loaders import sae_lens
 from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
 from sae_bench.custom_saes.spec import LoadContext, resolve_spec
@@ -403,3 +403,25 @@ def test_the_scale_of_finetuning_is_honoured_or_refused(tmp_path: Path, context:
     torch.testing.assert_close(sae.decode(sae.encode(_x())), expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(SAELoadError, match="holds a scaling_factor"):
         resolve_spec(f"path:{tmp_path}/without")[0].load(context)
+
+
+@needs_sae_lens
+@pytest.mark.parametrize("architecture", ["transcoder", "skip_transcoder", "jumprelu_transcoder"])
+def test_transcoders_of_sae_lens_behind_the_adapter(architecture: str) -> None:
+    from sae_lens.registry import get_sae_class
+
+    sae_class, config_class = get_sae_class(architecture)
+    metadata = {"hook_name": "blocks.3.mlp.hook_in", "hook_name_out": "blocks.3.hook_mlp_out", "model_name": "gpt2"}
+    config = {"architecture": architecture, "d_in": D, "d_out": D + 2, "d_sae": F, "apply_b_dec_to_input": False}
+    inner = sae_class(config_class.from_dict({**config, "dtype": "float32", "device": "cpu", "metadata": metadata}))
+    with torch.no_grad():
+        for value in inner.parameters():
+            value.normal_(generator=torch.Generator().manual_seed(0))
+    adapter = SAELensAdapter(inner)
+    codes, y = inner.encode(_x()), inner(_x())
+    norm_F = inner.W_dec.norm(dim=1)
+    fold_decoder_norm(adapter)
+    torch.testing.assert_close(adapter.encode(_x()), codes * norm_F, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(adapter(_x()), y, rtol=1e-4, atol=1e-4)
+    assert (adapter.cfg.hook_name, output_hook(adapter)) == ("blocks.3.mlp.hook_in", "blocks.3.hook_mlp_out")
+    check_sae(adapter.to(dtype=torch.float64))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from lm_families import FAMILIES, PARALLEL, POST_NORM, family_model, token_rows
@@ -86,3 +88,24 @@ def test_gpt_neo_keeps_its_attention_one_level_deeper():
 def test_a_model_without_layers_is_refused():
     with pytest.raises(ModelError, match="no list of decoder layers in Linear"):
         find_layers(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "gemma3", "gpt_neox", "opt"])
+def test_what_a_norm_gives_before_its_weights(family: str):
+    """Times the weights, as each family applies them, it is what the MLP reads; writing there is refused."""
+    lm = copy.deepcopy(family_model(family))  # its weights are changed
+    names = {"gemma2": "pre_feedforward_layernorm", "gemma3": "pre_feedforward_layernorm", "gpt2": "ln_2"}
+    names["opt"] = "final_layer_norm"
+    norm = getattr(lm.layers[1], names.get(family, "post_attention_layernorm"))
+    with torch.no_grad():
+        for value in norm.parameters():
+            value.normal_(generator=torch.Generator().manual_seed(0))
+    plain, read = "blocks.1.ln2.hook_normalized", "blocks.1.mlp.hook_in"
+    values = lm.capture(torch.arange(12).view(2, 6), [plain, read])
+    gain = 1 + norm.weight if family.startswith("gemma") else norm.weight
+    bias = getattr(norm, "bias", None)
+    expected = values[plain] * gain + (0 if bias is None else bias)
+    torch.testing.assert_close(values[read], expected.detach(), rtol=1e-4, atol=1e-4)
+    assert values[plain].pow(2).mean(-1).sqrt().sub(1).abs().max() < 0.05
+    with pytest.raises(HookError, match="can be read and not replaced"):
+        lm.final_hidden(torch.arange(4)[None], replace={plain: lambda value: value * 2})
