@@ -20,11 +20,12 @@ from sae_bench.errors import PrerequisiteError
 from sae_bench.evals.base import EvalContext, Scores
 from sae_bench.evals.unlearning import corpora, results
 from sae_bench.evals.unlearning.clamping import Clamp
+from sae_bench.evals.unlearning.control import Control, control_settings
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.formats import make_reader
 from sae_bench.evals.unlearning.grid import QuestionStates, answer_plainly
 from sae_bench.evals.unlearning.known import KnownQuestions, find_known
-from sae_bench.evals.unlearning.results import Selection, Setting
+from sae_bench.evals.unlearning.selection import Selection, Setting
 from sae_bench.evals.unlearning.sparsity import ActiveCounter, select_latents
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class UnlearningJob:
         self.lm = context.lm
         self.config = config
         self.seeds = context.seeds
+        self._has_controls = context.controls
         self.reader = make_reader(self.lm, config.answer_format, config.prompt_format)
         self._max_texts = None if config.llm_batch_size is None else 2 * config.llm_batch_size
         self._provenance: dict[str, dict[str, str]] = {}
@@ -89,9 +91,28 @@ class UnlearningJob:
         clamps = [Clamp(tuple(sorted(setting.latents)), float(setting.multiplier)) for setting in settings]
         correct_GQ = states.answer(member, clamps)
         selection = Selection(forget_F, retain_F, settings)
+        control, control_GQ = self._control(member, states, selection, correct_GQ)
         return results.to_scores(
-            selection, self.known, correct_GQ, states.correct_Q, config=self.config, seeds=self.seeds
+            selection,
+            self.known,
+            correct_GQ,
+            states.correct_Q,
+            config=self.config,
+            seeds=self.seeds,
+            control=control,
+            control_GQ=control_GQ,
         )
+
+    def _control(
+        self, member: Member, states: QuestionStates, selection: Selection, correct_GQ: Tensor
+    ) -> tuple[Control | None, Tensor | None]:
+        """Random latents in the place of those that were clamped, and what is answered right under them."""
+        if not self._has_controls:
+            return None, None
+        answers = results.answers_of(correct_GQ, self.known, self.config)
+        control = control_settings(selection, answers, self.config.side_effect_threshold)
+        clamps = [Clamp(tuple(sorted(setting.latents)), float(setting.multiplier)) for setting in control.settings]
+        return control, states.answer(member, clamps) if clamps else None
 
     def _states_at(self, hook: str) -> QuestionStates:
         """The known questions up to a hook, run once for the SAEs of a group and of those after it at the same hook."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,9 +13,11 @@ from sae_bench.evals.base import Scores
 from sae_bench.evals.families.reported import report
 from sae_bench.evals.unlearning import answers as maths
 from sae_bench.evals.unlearning.answers import Answers
+from sae_bench.evals.unlearning.control import Control, references_of
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.eval_output import UnlearningMetricCategories, UnlearningResultDetail
 from sae_bench.evals.unlearning.known import KnownQuestions
+from sae_bench.evals.unlearning.selection import Selection, Setting
 from sae_bench.results.samples import Samples, units_key
 
 SCORE = "unlearning.unlearning_score"
@@ -30,25 +31,6 @@ CHOSEN_ON_THE_SAME = (
 )
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One point of the grid; `latents` in the order of their activity on forget tokens."""
-
-    retain_threshold: float
-    n_features: int
-    multiplier: int
-    latents: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What was clamped, and the sparsities that chose it."""
-
-    forget_F: Float[Tensor, " F"]
-    retain_F: Float[Tensor, " F"]
-    settings: Sequence[Setting]
-
-
 def to_scores(
     selection: Selection,
     known: Sequence[KnownQuestions],
@@ -57,34 +39,58 @@ def to_scores(
     *,
     config: UnlearningEvalConfig,
     seeds: Sequence[int],
+    control: Control | None = None,
+    control_GQ: Bool[Tensor, "H Q"] | None = None,
 ) -> Scores:
     """Everything that is reported of one SAE.
 
     Args:
+        selection: what was clamped.
+        known: the questions of every set.
         correct_GQ: right answers under each setting, questions of all sets in turn.
         untouched_Q: right answers without a clamp.
+        config: the eval's settings.
+        seeds: those of the run.
+        control: settings with random latents; None if that was not asked for.
+        control_GQ: right answers under these.
     """
+    answers = answers_of(correct_GQ, known, config)
     masks = _masks(known)
-    forget_Q = masks[config.forget_dataset]
-    side_Q = torch.stack([masks[name] for name in config.side_effect_datasets]).any(dim=0)
-    answers = Answers(correct_GQ, forget_Q, side_Q)
     threshold = config.side_effect_threshold
     score = maths.unlearning_score(answers, threshold)
-    held_out_SU = _held_out(answers, config, seeds)
+    samples = samples_of(answers, known, config, seeds)
+    random = {} if control_GQ is None else samples_of(answers_of(control_GQ, known, config), known, config, seeds)
+    references = references_of(
+        list(samples),
+        selection,
+        samples_of(answers_of(untouched_Q[None], known, config), known, config, seeds),
+        None if control is None else random,
+        "" if control is None else control.reason,
+    )
     return report(
         UnlearningMetricCategories,
         seeds,
-        samples=_samples(answers, held_out_SU, known, config),
+        samples=samples,
         seed_values={
             SCORE: [score] * len(seeds),
-            **({HELD_OUT: [None] * len(seeds)} if held_out_SU is None else {}),
+            **({HELD_OUT: [None] * len(seeds)} if HELD_OUT not in samples else {}),
         },
         values={SCORE: score},
+        references=references,
         reasons={HELD_OUT: NO_HALVES},
         details=_details(selection.settings, answers, masks, threshold),
         unstructured=_unstructured(selection, known, masks, untouched_Q),
         warnings=_warnings(selection, answers, config),
     )
+
+
+def answers_of(
+    correct_GQ: Bool[Tensor, "G Q"], known: Sequence[KnownQuestions], config: UnlearningEvalConfig
+) -> Answers:
+    """The answers with which of them count as forgotten and as side effects."""
+    masks = _masks(known)
+    side_Q = torch.stack([masks[name] for name in config.side_effect_datasets]).any(dim=0)
+    return Answers(correct_GQ, masks[config.forget_dataset], side_Q)
 
 
 def _masks(known: Sequence[KnownQuestions]) -> dict[str, Bool[Tensor, " Q"]]:
@@ -147,17 +153,15 @@ def _unstructured(
     return {"questions": questions, "latents": latents}
 
 
-def _samples(
-    answers: Answers,
-    held_out_SU: Tensor | None,
-    known: Sequence[KnownQuestions],
-    config: UnlearningEvalConfig,
+def samples_of(
+    answers: Answers, known: Sequence[KnownQuestions], config: UnlearningEvalConfig, seeds: Sequence[int]
 ) -> dict[str, Samples]:
     """One value per forget question. The choice of the setting is not resampled, so intervals are a little narrow."""
     asked = next([q.index for q in of_set.questions] for of_set in known if of_set.name == config.forget_dataset)
     key = units_key(config.forget_dataset, [config.answer_format, config.prompt_format, *map(str, asked)])
     forgotten_U = maths.forgotten_at_best(answers, config.side_effect_threshold)
     samples = {SCORE: Samples.of_equal_units(forgotten_U[None], unit=UNIT, key=key, random=False)}
+    held_out_SU = _held_out(answers, config, seeds)
     if held_out_SU is not None:
         samples[HELD_OUT] = Samples.of_equal_units(held_out_SU, unit=UNIT, key=key)
     return samples

@@ -13,10 +13,13 @@ from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.multiple_choice import Question
 from sae_bench.evals.unlearning import answers as maths
 from sae_bench.evals.unlearning.answers import Answers
+from sae_bench.evals.unlearning.control import NOTHING_CLAMPED, Control, control_settings
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.known import KnownQuestions
-from sae_bench.evals.unlearning.results import HELD_OUT, Selection, Setting, to_scores
+from sae_bench.evals.unlearning.results import HELD_OUT, SCORE, answers_of, to_scores
+from sae_bench.evals.unlearning.selection import Selection, Setting
 from sae_bench.evals.unlearning.sparsity import ActiveCounter, count_active, select_latents
+from sae_bench.results.references import describe_references
 
 
 def test_active_tokens_are_counted_alike_for_sparse_and_dense_codes():
@@ -116,3 +119,70 @@ def test_a_single_forget_question_has_no_halves_and_the_result_says_why():
     assert scores.metrics.unlearning.unlearning_score == 1.0
     assert set(scores.not_computed) == {"eval_result_metrics.unlearning.unlearning_score_held_out"}
     assert [result.metrics[HELD_OUT] for result in scores.seed_results] == [None, None]
+
+
+# ---- floor, ceiling, control
+
+
+def config_and_questions(n_forget=4, n_keep=3):
+    config = UnlearningEvalConfig(forget_dataset="a", dataset_names=["a", "b"], not_side_effects=[])
+    asked = [Question(n, "?", ("x", "y", "z", "w"), 0) for n in range(n_forget + n_keep)]
+    return config, [
+        KnownQuestions("a", "a", tuple(asked[:n_forget]), {}),
+        KnownQuestions("b", "b", tuple(asked[n_forget:]), {}),
+    ]
+
+
+def settings_of(*latents):
+    return [Setting(0.01, len(of), multiplier, of) for of in latents for multiplier in (25, 100)]
+
+
+def described(selection, correct_GQ, control=None, control_GQ=None):
+    config, known = config_and_questions()
+    untouched_Q = torch.ones(7, dtype=torch.bool)
+    scores = to_scores(
+        selection, known, correct_GQ, untouched_Q, config=config, seeds=(0, 1), control=control, control_GQ=control_GQ
+    )
+    return describe_references(scores.references, scores.samples, {SCORE: (0.0, 1.0)})
+
+
+def test_no_clamp_is_the_floor_and_random_latents_are_subtracted():
+    selection = Selection(torch.ones(3), torch.zeros(3), settings_of((0,)))
+    all_forgotten = torch.tensor([[False] * 4 + [True] * 3] * 2)
+    untouched = torch.ones(1, 7, dtype=torch.bool)
+    for path, beside in described(selection, all_forgotten, Control(()), untouched).items():
+        assert (beside.floor.value, beside.ceiling.value, beside.above_floor.value) == (0.0, 1.0, 1.0), path
+        assert (beside.control.value, beside.score_minus_control.value) == (0.0, 1.0)
+    nothing_forgotten = torch.ones(2, 7, dtype=torch.bool)
+    score = described(selection, nothing_forgotten)[SCORE]
+    assert score.above_floor.value == 0.0
+    assert score.control is None
+
+
+def test_where_nothing_was_clamped_nothing_stands_above_a_floor():
+    selection = Selection(torch.zeros(3), torch.zeros(3), settings_of((), ()))
+    correct_GQ = torch.ones(4, 7, dtype=torch.bool)
+    config, known = config_and_questions()
+    control = control_settings(selection, answers_of(correct_GQ, known, config), 0.99)
+    assert control == Control((), NOTHING_CLAMPED)
+    for beside in described(selection, correct_GQ, control).values():
+        assert (beside.above_floor.value, beside.above_floor.reason) == (None, NOTHING_CLAMPED)
+        assert (beside.score_minus_control.value, beside.score_minus_control.reason) == (None, NOTHING_CLAMPED)
+
+
+def test_a_control_has_the_settings_that_forget_most_and_other_latents_that_are_as_active():
+    rates_F = torch.linspace(0, 1, 200).double()
+    forget_F, retain_F = rates_F.clone(), rates_F.clone()
+    forget_F[100], retain_F[100] = 2 * rates_F[100], 0.0  # as active as its neighbours, on the topic alone
+    selection = Selection(forget_F, retain_F, settings_of((100,), (100, 3)))
+    correct_GQ = torch.ones(4, 7, dtype=torch.bool)
+    correct_GQ[3, :4] = False
+    correct_GQ[2, :7] = False  # with side effects
+    config, known = config_and_questions()
+    control = control_settings(selection, answers_of(correct_GQ, known, config), 0.99)
+    (setting,) = control.settings  # a quarter of four
+    assert (setting.n_features, setting.multiplier) == (2, 100)
+    assert not set(setting.latents) & {0, 3, 100}
+    assert (rates_F[list(setting.latents)] - rates_F[[100, 3]]).abs().max() < 0.12  # 20 of 200 neighbours
+    few = Selection(torch.tensor([0.5, 0.0, 0.0]).double(), torch.zeros(3).double(), settings_of((0,)))
+    assert "only 0 are active" in control_settings(few, answers_of(correct_GQ[2:], known, config), 0.99).reason

@@ -142,6 +142,9 @@ def test_a_planted_topic_is_unlearned_without_side_effects(lm, settings, tmp_pat
     result = read(summary.written[0])
     metrics = result["eval_result_metrics"]["unlearning"]
     assert metrics["unlearning_score"] == 1.0
+    beside = result["validity"]["unlearning.unlearning_score"]
+    assert (beside["floor"]["value"], beside["above_floor"]["value"]) == (0.0, 1.0)
+    assert beside["score_minus_control"]["value"] == 1.0 - beside["control"]["value"]  # latent 3 in its place
     rows = result["eval_result_details"]
     assert len(rows) == 2 * 2 * 2
     assert all(row["side_effect_accuracy"] == 1.0 and row["counts"] for row in rows)
