@@ -15,6 +15,7 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -30,11 +31,18 @@ logger = logging.getLogger("train_synthetic_saes")
 
 TRAINING_SEED = 2047
 CHUNK = 8192
+PENALTY_FACTOR = 5
 
 
 def adapted(recipe: Recipe, l0: int) -> Recipe:
-    """The recipe of the embedded suite for another number of active latents."""
+    """The recipe of the embedded suite for another number of active latents.
+
+    Steered penalties start higher, since fewer active latents are wanted.
+    """
     settings = dict(recipe.settings)
+    for name in ("l1_penalty", "initial_sparsity_penalty"):
+        if name in settings:
+            settings[name] *= PENALTY_FACTOR
     if "k" in settings:
         settings["k"] = l0
     if "target_l0" in settings:
@@ -74,12 +82,13 @@ def main() -> None:
             adapted(recipe, args.l0), data, steps=args.steps, batch_size=args.batch_size, scale=scale, log=log,
             d_sae=args.d_sae, layer=lm.n_layers - 1, lm_name=lm.name,
         )  # fmt: skip
-        checkpoint = args.out / "checkpoints" / recipe.name
-        save(trainer, checkpoint)
         context = LoadContext(torch.device("cpu"), torch.float32, lm, lm.features.hook_name)
-        (handle,) = resolve(str(checkpoint))
+        with TemporaryDirectory() as folder:
+            save(trainer, Path(folder) / recipe.name)
+            (handle,) = resolve(str(Path(folder) / recipe.name))
+            sae = handle.load(context)
         save_sae(
-            handle.load(context),
+            sae,
             args.out / f"{recipe.name}.safetensors",
             metadata={"samples_seen": args.steps * args.batch_size, "seed": TRAINING_SEED, "log": log[-1]},
         )
