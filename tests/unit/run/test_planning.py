@@ -125,3 +125,13 @@ def test_the_activations_for_pca_leave_out_special_tokens(lm: LanguageModel, dat
     n_tokens = sum(len(batch) for batch in batches)
     assert all(batch.shape[1] == lm.d_model for batch in batches)
     assert 0.7 * 128 < n_tokens <= 4 * 31  # each row starts with BOS, documents end with EOS
+
+
+def test_all_is_every_eval_that_can_read_the_model():
+    specs = planning.choose_evals(["all"])
+    on_samples = planning.fitting(specs, "synthetic", "synthetic:small", leave_out=True)
+    assert {spec.name for spec in on_samples} == {"sparse_probing", "scr", "tpp", "meta_structure", "ground_truth"}
+    on_language = planning.fitting(specs, "language", "embedded", leave_out=True)
+    assert [spec.name for spec in specs if spec not in on_language] == ["ground_truth"]
+    with pytest.raises(UsageError, match=r"core, sparse_probing_sae_probes, .* Next: choose from sparse_probing"):
+        planning.fitting(specs, "synthetic", "synthetic:small", leave_out=False)
