@@ -11,7 +11,13 @@ import click
 from sae_bench.cli.process import speech_options
 from sae_bench.cli.values import FOLDER
 
-DEMO_SAES = ("embedded:.*", "baseline:identity", "baseline:random")
+DEMO_SAES = (
+    "embedded:.*",
+    "baseline:identity",
+    "baseline:random",
+    "baseline:random_l0_matched(embedded:topk)",
+    "baseline:permuted_decoder(embedded:topk)",
+)
 DEMO_EVALS = ("all",)
 
 
@@ -34,7 +40,10 @@ DEMO_EVALS = ("all",)
 @click.option("--force-rerun", is_flag=True, help="Compute again what is there already.")
 @speech_options
 def demo(output_folder: Path, seeds: int, device: str, llm_dtype: str, force_rerun: bool) -> None:
-    """Evaluate the SAEs that come with the package, beside identity, PCA and random baselines; needs no network."""
+    """Evaluate the SAEs that come with the package, beside baselines that learned nothing; needs no network.
+
+    Then say what each metric can tell apart, and write a report.
+    """
     from sae_bench.cli.evaluation import evaluate_and_show
     from sae_bench.run.request import RunRequest
 
@@ -64,9 +73,14 @@ def demo_settings() -> dict[str, Mapping[str, Any]]:
 
 
 def _write_report(folder: Path) -> None:
+    """Verdicts on the metrics, and the report that shows them."""
+    from sae_bench.analysis import validity
+    from sae_bench.atomic import write_text_atomically
     from sae_bench.cli.report import FILE_NAME, say_written
     from sae_bench.report.write import write_report
 
     if any(folder.rglob("*_eval_results.json")):
+        verdicts = validity.validate(folder)
+        write_text_atomically(folder / validity.FILE_NAME, verdicts.model_dump_json(indent=2) + "\n")
         target = folder / FILE_NAME
         say_written(target, write_report(folder, target))
