@@ -1,7 +1,5 @@
 """Settings of meta_structure."""
 
-from __future__ import annotations
-
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 

@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.custom_saes.loading import Member
@@ -20,6 +19,8 @@ from sae_bench.evals.meta_structure.spec import EXPLAINED, MSE
 from sae_bench.language_models.load import DTYPES
 from sae_bench.results.references import Reference, References
 from sae_bench.results.samples import Samples, units_key
+
+MEAN_ROW, EVERY_ROW = "the mean row in the place of every row", "every row itself"
 
 
 class MetaStructureJob(Job):
@@ -49,29 +50,16 @@ def score_decoder(W_dec_FD: Tensor, seeds: Sequence[int], config: MetaStructureE
         values_SF[EXPLAINED] = linearised(torch.tensor(explained).double()[:, None], spread_F - error_SF, spread_F)
     key = units_key("meta_structure", (W_dec_FD.cpu().view(torch.uint8).numpy().tobytes(),))
     samples = {path: Samples.of_equal_units(v, unit="decoder row", key=key) for path, v in values_SF.items()}
-    by_seed = {EXPLAINED: explained, MSE: [float(e.mean()) / W_dec_FD.shape[1] for e in error_SF]}
+    of_mean_F = Samples.of_equal_units(spread_F[None] / W_dec_FD.shape[1], unit="decoder row", key=key, random=False)
     return report(
         MetaStructureMetricCategories,
         seeds,
         samples=samples,
-        seed_values=by_seed,
+        seed_values={EXPLAINED: explained, MSE: [float(e.mean()) / W_dec_FD.shape[1] for e in error_SF]},
         values={"meta_structure.train_time_seconds": seconds},
-        references=_references(spread_F, W_dec_FD.shape[1], key),
+        references={
+            EXPLAINED: References(Reference(MEAN_ROW, 0.0), Reference(EVERY_ROW, 1.0)),
+            MSE: References(Reference(MEAN_ROW, of_mean_F), Reference(EVERY_ROW, 0.0)),
+        },
         unstructured={},
     )
-
-
-def _references(spread_F: Float[Tensor, " F"], width: int, key: str) -> dict[str, References]:
-    """The mean row in the place of every row, and every row itself.
-
-    Args:
-        spread_F: squared distance of every row from their mean.
-        width: entries of a row.
-        key: of the metrics' samples.
-    """
-    mean, itself = "the mean row in the place of every row", "every row itself"
-    spread = Samples.of_equal_units(spread_F[None] / width, unit="decoder row", key=key, random=False)
-    return {
-        EXPLAINED: References(floor=Reference(mean, 0.0), ceiling=Reference(itself, 1.0)),
-        MSE: References(floor=Reference(mean, spread), ceiling=Reference(itself, 0.0)),
-    }
