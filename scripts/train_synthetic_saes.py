@@ -84,7 +84,7 @@ def main() -> None:
         )  # fmt: skip
         context = LoadContext(torch.device("cpu"), torch.float32, lm, lm.features.hook_name)
         with TemporaryDirectory() as folder:
-            save(trainer, Path(folder) / recipe.name)
+            save(trainer.ae, trainer.config, Path(folder) / recipe.name)
             (handle,) = resolve(str(Path(folder) / recipe.name))
             sae = handle.load(context)
         save_sae(
