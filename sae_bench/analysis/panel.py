@@ -20,6 +20,8 @@ NULLS = ("random", "zero", *MATCHED_NULLS)
 _BASELINE = "baseline"
 _OF_DECODER = ("decoder_noise", "permuted")
 """Ways to make an SAE worse that leave its encoder alone."""
+_OF_ENCODER = ("encoder_noise", "dead")
+"""Ways that leave its decoder alone."""
 _LADDER, _DERIVED = "ladder", "derived_from"
 
 
@@ -45,7 +47,7 @@ class Role:
     Attributes:
         parent: `release:id` of the SAE that it was made from; None for an SAE that was not.
         name: of a baseline (`random`, `permuted_decoder`); empty for others.
-        decoder_only: whether its encoder is that of its parent.
+        decoder_only, encoder_only: whether all else is as its parent has it.
     """
 
     kind: Kind
@@ -53,6 +55,7 @@ class Role:
     parent: str | None = None
     ladder: Ladder | None = None
     decoder_only: bool = False
+    encoder_only: bool = False
 
 
 def role_of(record: Record) -> Role:
@@ -66,7 +69,7 @@ def role_of(record: Record) -> Role:
     name = _baseline_name(record, derived) if record.release == _BASELINE else ""
     decoder_only = name == "permuted_decoder" or derived.get("kind") in _OF_DECODER
     if ladder is not None:
-        return Role("rung", name, parent, ladder, decoder_only)
+        return Role("rung", name, parent, ladder, decoder_only, derived.get("kind") in _OF_ENCODER)
     if not name:
         return Role("trained")
     return Role("null" if name in NULLS else "reference", name, parent, None, decoder_only)

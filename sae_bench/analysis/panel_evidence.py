@@ -227,9 +227,7 @@ def ladder_evidence(panel: MetricPanel) -> LadderEvidence:
     n_blind = len(panel.ladders) - len(seen)
     if not seen:
         reason = (
-            f"it reads no decoder, which is all that changes along the ladders ({n_blind})"
-            if n_blind
-            else "no ladder was evaluated"
+            f"it reads nothing of what changes along the ladders ({n_blind})" if n_blind else "no ladder was evaluated"
         )
         return LadderEvidence(n_blind=n_blind, reason=reason)
     neighbours = [pair for rungs in seen.values() for pair in pairwise(rungs)]
@@ -252,9 +250,9 @@ def ladder_evidence(panel: MetricPanel) -> LadderEvidence:
 
 
 def _is_unread(rungs: Sequence[Entry]) -> bool:
-    """Whether only the decoder changes along a ladder, and the metric does not."""
-    of_decoder = any(rung.role.decoder_only for rung in rungs)
-    return of_decoder and all(_equal(rungs[0], rung) for rung in rungs)
+    """Whether only the decoder, or only the encoder, changes along a ladder, and the metric does not."""
+    of_one_part = any(rung.role.decoder_only or rung.role.encoder_only for rung in rungs)
+    return of_one_part and all(_equal(rungs[0], rung) for rung in rungs)
 
 
 def _concordant(rungs: Sequence[Entry]) -> Iterator[float]:

@@ -12,10 +12,10 @@ from sae_bench.analysis.comparable import groups_of, hook_of, short_model
 from sae_bench.analysis.panel import role_of
 from sae_bench.analysis.table import Record, ResultTable
 from sae_bench.analysis.validity_model import Agreement, TruthEvidence
+from sae_bench.evals.ground_truth.spec import F1, MCC
 from sae_bench.results.model import Metric
 
 TRUTH = "ground_truth"
-MCC, F1 = "recovery.mcc", "recovery.f1"
 
 MIN_SAES = 5
 """SAEs below which no correlation is given."""
@@ -27,6 +27,8 @@ def truth_of(table: ResultTable, eval_name: str, metric: Metric) -> TruthEvidenc
     Args:
         eval_name: the eval that the metric is of, as results call it.
     """
+    if eval_name == TRUTH:
+        return TruthEvidence(reason="it is measured on the true features itself")
     truths = {_identity(record): record for record in table.records if record.eval_name == TRUTH}
     if not truths:
         return TruthEvidence(reason="no synthetic model was evaluated")

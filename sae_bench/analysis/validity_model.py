@@ -111,10 +111,10 @@ class TruthEvidence(_Evidence):
 
     @property
     def is_against(self) -> bool:
-        """Whether it falls significantly as both MCC and F1 rise."""
+        """Whether it falls significantly as MCC and F1 rise."""
         if self.mcc is None or self.f1 is None or self.p_mcc is None or self.p_f1 is None:
             return False
-        return self.mcc < 0 and self.f1 < 0 and min(self.p_mcc, self.p_f1) < 0.05
+        return self.mcc < 0 and self.f1 < 0 and max(self.p_mcc, self.p_f1) < 0.05
 
     @property
     def said(self) -> str:

@@ -35,7 +35,7 @@ class PanelSAE:
         quality: 0 for one that learned nothing, about 1 for a trained one.
         decoder_quality: the same of its decoder alone.
         config: what its results say of how it was made.
-        encoder_of: id of the SAE whose encoder it has; empty: its own.
+        encoder_of, decoder_of: id of the SAE whose encoder or decoder it has; empty: its own.
     """
 
     release: str
@@ -44,6 +44,7 @@ class PanelSAE:
     decoder_quality: float
     config: Mapping[str, Any] = field(default_factory=dict)
     encoder_of: str = ""
+    decoder_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,12 @@ class Response:
 
     Attributes:
         value: between 0 and 1, before noise.
-        reads_decoder: whether SAEs with one encoder may have other scores.
+        reads_decoder, reads_encoder: whether SAEs that differ in that part alone may have other scores.
     """
 
     value: Callable[[PanelSAE], float]
     reads_decoder: bool = True
+    reads_encoder: bool = True
 
 
 def follows(slope: float, *, start: float = 0.3) -> Response:
@@ -67,6 +69,11 @@ def follows(slope: float, *, start: float = 0.3) -> Response:
 def reads_the_encoder(slope: float) -> Response:
     """A metric that does not see decoders."""
     return Response(lambda sae: 0.3 + slope * sae.quality, reads_decoder=False)
+
+
+def reads_the_decoder(slope: float) -> Response:
+    """A metric that does not see encoders."""
+    return Response(lambda sae: 0.3 + slope * sae.decoder_quality, reads_encoder=False)
 
 
 def saturates(slope: float) -> Response:
@@ -107,6 +114,7 @@ def _rung(parent: PanelSAE, kind: str, level: float) -> PanelSAE:
     return PanelSAE(
         "baseline", f"{ladder[:-1]},{level:g})", left if of_encoder else parent.quality,
         parent.quality if of_encoder else left, config, "" if of_encoder else parent.sae_id,
+        parent.sae_id if of_encoder else "",
     )  # fmt: skip
 
 
@@ -143,7 +151,8 @@ class _Noise:
 
     def samples(self, number: int, response: Response, sae: PanelSAE) -> Samples:
         """Of one metric; SAEs that differ in nothing that it reads have the same noise."""
-        name = sae.encoder_of if sae.encoder_of and not response.reads_decoder else sae.sae_id
+        name = (sae.encoder_of if not response.reads_decoder else "") or sae.sae_id
+        name = (sae.decoder_of if not response.reads_encoder else "") or name
         rng = np.random.default_rng([self.seed, number, zlib.crc32(name.encode())])
         return simulate(self.design, rng, self.text_U, mean=response.value(sae))
 

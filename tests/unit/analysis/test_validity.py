@@ -17,6 +17,7 @@ from sae_bench.testing.synthetic_panel import (
     Response,
     follows,
     panel_saes,
+    reads_the_decoder,
     reads_the_encoder,
     saturates,
     write_panel,
@@ -29,8 +30,10 @@ RANKS, SEPARATES, INVALID, TOO_LITTLE = (
     "too little evidence",
 )
 KNOWN = {
+    # metric: how it follows quality, and the verdict that it deserves
     "follows quality": (follows(0.5), RANKS),
     "reads the encoder": (reads_the_encoder(0.5), RANKS),
+    "reads the decoder": (reads_the_decoder(0.5), RANKS),
     "saturates": (saturates(0.4), SEPARATES),
     "says nothing": (follows(0.0), INVALID),
     "stands on its head": (follows(-0.3, start=0.6), INVALID),
@@ -39,9 +42,13 @@ KNOWN = {
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, MetricVerdict]:
-    folder = tmp_path_factory.mktemp("panel")
-    write_panel(folder, [response for response, _ in KNOWN.values()])
-    return dict(zip(KNOWN, validate(folder).metrics, strict=True))
+    found: list[MetricVerdict] = []
+    responses = [response for response, _ in KNOWN.values()]
+    for half in (responses[:3], responses[3:]):  # an eval has five metrics at most
+        folder = tmp_path_factory.mktemp("panel")
+        write_panel(folder, half)
+        found += validate(folder).metrics
+    return dict(zip(KNOWN, found, strict=True))
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -77,6 +84,8 @@ def test_a_metric_that_reads_no_decoder_is_not_held_against_damage_to_it(verdict
     assert found.nulls.n_pairs == 15
     assert (found.ladders.n_ladders, found.ladders.n_blind) == (2, 2)
     assert verdicts["follows quality"].nulls.blind == []
+    weights_alone = verdicts["reads the decoder"]
+    assert (weights_alone.ladders.n_ladders, weights_alone.ladders.n_blind, weights_alone.nulls.blind) == (2, 2, [])
 
 
 def test_a_null_that_beats_trained_saes_is_named(verdicts: dict[str, MetricVerdict]):
