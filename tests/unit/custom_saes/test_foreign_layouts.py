@@ -27,7 +27,7 @@ from torch import Tensor
 
 from sae_bench.custom_saes.interface import output_hook
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, resolve_spec
-from sae_bench.errors import SAELoadError, UnknownNameError
+from sae_bench.errors import PrerequisiteError, SAELoadError, UnknownNameError
 from sae_bench.testing import check_sae
 
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -350,3 +350,49 @@ def test_files_that_would_run_code_are_not_read(tmp_path: Path, context: LoadCon
     torch.save({"encoder_linear.weight": Path("x")}, path)
     with pytest.raises(SAELoadError, match=f"cannot read '{path}'"):
         one(f"goodfire:{folder}").load(context)
+
+
+# ---- from the hub
+
+
+def test_a_repository_of_the_hub_is_listed_without_its_weights(
+    tmp_path: Path, context: LoadContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    case = BY_NAME["Gemma Scope 2 SAE"]
+    folder = written(case, tmp_path)
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    fetched: list[str] = []
+
+    def fetch(repo_id: str, filename: str, **_: object) -> str:
+        assert repo_id == case.repository
+        fetched.append(filename)
+        return str(folder / filename)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda _self, _name: names)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    handle = one(f"gemma_scope:{case.repository}")
+    assert not fetched
+    assert (handle.sae_id, handle.model_name) == (case.sae_id, case.model)
+    assert handle.load(context).cfg.hook_name == case.hooks[0]
+    assert sorted(fetched) == sorted(names)
+
+
+def test_without_the_hub_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def fails(*_: object, **__: object) -> list[str]:
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", fails)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fails)
+    with pytest.raises(PrerequisiteError, match=r"no route Next: .* --data-dir"):
+        resolve_spec("sparsify:EleutherAI/sae-pythia-160m-32k")
+    with pytest.raises(SAELoadError, match="neither an existing directory nor a hub repository"):
+        resolve_spec("sparsify:/no/such/folder")
+
+
+def test_a_folder_without_any_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(SAELoadError, match=r"found no SAE of Qwen Scope .* Looked for layer<L>\.sae\.pt"):
+        resolve_spec(f"qwen_scope:{tmp_path}")
