@@ -137,7 +137,7 @@ _ROWS = (
         plots=(("topk", PlotStyle("^", "green", "TopK")),),
     ),
     Architecture(
-        "abs_topk", "AbsTopK", "#7fb069", "triangle-down", "v",
+        "abs_topk", "AbsTopK", "#7fb069", "star-square", "1",
         other_names=("abstopk",),
         sae_class="topk_sae:AbsTopKSAE", arguments=("d_sae", "k"), saved=True,
         sae_lens=SAELensForm("abstopk", folds=None),
@@ -173,7 +173,7 @@ _ROWS = (
         plots=(("gated", PlotStyle("d", "purple", "Gated")),),
     ),
     Architecture(
-        "matching_pursuit", "Matching pursuit", "#6b4fbb", "star-diamond", "*",
+        "matching_pursuit", "Matching pursuit", "#6b4fbb", "star-triangle-down", "x",
         sae_class="matching_pursuit_sae:MatchingPursuitSAE", arguments=("d_sae", *_OF_PURSUIT),
         sae_lens=SAELensForm("matching_pursuit", folds=None),
     ),

@@ -53,15 +53,6 @@ def checks_in(world: World) -> dict[str, Check]:
     return {check.name: check for check in checks}
 
 
-NOT_YET = {
-    "references": {
-        "scr",
-        "tpp",
-        "unlearning",
-    }
-}
-"""Check -> evals that do not keep it yet."""
-
 SLOW = {"company", "resume", "seeds"}
 NAMES = [
     pytest.param(check.name, marks=pytest.mark.slow if check.name in SLOW else ())
@@ -84,8 +75,6 @@ def checks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize("checks", list(WORLDS), indirect=True)
 @pytest.mark.parametrize("name", NAMES)
 def test_contract(request: pytest.FixtureRequest, checks: dict[str, Check], name: str) -> None:
-    if request.node.callspec.params["checks"] in NOT_YET.get(name, set()):
-        pytest.skip("not yet")
     checks[name]()
 
 

@@ -87,9 +87,9 @@ def no_interval(mean: float, n_seeds: int, reason: str) -> Interval:
 
 def _interval(parts: Parts, n_units: int, method: str, level: float, bounds: Bounds) -> Interval:
     mean = within(parts.mean, bounds)
-    spread = stdev(parts.seed_values_S.tolist()) if parts.random and parts.n_seeds > 1 else None
     if not np.isfinite(parts.seed_values_S).all():
         return no_interval(mean, parts.n_seeds, UNDEFINED_SEED)
+    spread = stdev(parts.seed_values_S.tolist()) if parts.random and parts.n_seeds > 1 else None
     noise = noise_of(parts)
     if parts.random and parts.n_seeds < 2:
         return Interval(mean, None, None, None, 1, n_units, None, "none", reason=ONE_SEED)

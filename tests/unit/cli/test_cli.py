@@ -229,7 +229,7 @@ def test_wrong_use_is_one_plain_message_and_nothing_is_written(case: str, world:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["compare", ""], "Invalid value for 'RESULTS': it is empty"),
+        (["compare", ""], "Invalid value for '[RESULTS]': it is empty"),
         (["compare", "/no/such"], "'/no/such' does not exist. Next:"),
         (["compare", "<empty>"], "holds no result. Next:"),
         (["compare", "<empty>", "--a", ""], "Invalid value for '--a': it is empty"),

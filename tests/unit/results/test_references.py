@@ -163,3 +163,10 @@ def test_draws_of_the_data_are_merged_seed_after_seed(generator: torch.Generator
     assert merged.ceiling == Reference("by definition", 1.0)
     assert merged.others == (Reference("direction", None, "too few texts"),)
     assert merge_references([draws[0], {}]) == {}
+
+
+def test_a_reference_without_any_value_has_a_reason():
+    nothing = samples_of(torch.full((3, 5), float("nan")))
+    (one,) = describe_references({"m": References(floor=Reference("f", nothing))}, {}, SHARE).values()
+    assert one.floor is not None
+    assert (one.floor.value, one.floor.reason) == (None, "undefined on every unit")
