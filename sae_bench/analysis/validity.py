@@ -57,8 +57,8 @@ ORDERED = 0.8
 REVERSED = 0.25
 """Share at or below which it stands on its head; by chance it is about a half."""
 
-POWERLESS = 0.5
-"""Share of a metric's range: a run that can only see such differences between SAE and null can refute nothing."""
+POWERFUL = 0.05
+"""Share of a metric's range: a run that sees such differences between SAE and null, and saw none, says something."""
 
 LEAST_PAIRS = 3
 """Comparisons with null baselines, and pairs of rungs, below which nothing is said."""
@@ -87,12 +87,16 @@ class Evidence:
         return cls(nulls, ladders, floor, truth, panel.is_constant, panel.bounds)
 
     @property
-    def is_powerless(self) -> bool:
-        """Whether the run could only have seen differences of half the metric's range."""
-        low, high = self.range
-        if low is None or high is None or self.nulls.detectable is None:
+    def shows_failure(self) -> bool:
+        """Whether nulls really do as well: they win significantly, or the run would have seen a 20th of the range."""
+        nulls, (low, high) = self.nulls, self.range
+        if nulls.n_pairs == 0:
+            return True  # it rests on floors, whose intervals say so
+        if nulls.n_worse > LOST * nulls.n_pairs or (nulls.median_z is not None and nulls.median_z <= -APART):
+            return True
+        if low is None or high is None or nulls.detectable is None:
             return False
-        return self.nulls.detectable >= POWERLESS * (high - low)
+        return nulls.detectable <= POWERFUL * (high - low)
 
 
 INVALID: Verdict = "not valid here"
@@ -210,8 +214,8 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
 
     A metric that falls as true features are found, or on which trained SAEs do not beat SAEs that learned nothing, is
     not valid here. One that passes and puts ladders in order ranks SAEs; one that passes and does not, or was not tried
-    on any ladder, knows good from bad. A run that could only have seen a difference of half the metric's range, or
-    has nothing to hold the metric against, says nothing.
+    on any ladder, knows good from bad. A run in which trained SAEs do not win, and nulls neither win significantly nor
+    tie in sight of a 20th of the metric's range, says nothing; nor does one with nothing to hold the metric against.
     """
     nulls, ladders = evidence.nulls, evidence.ladders
     if evidence.is_constant:
@@ -222,9 +226,10 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
     if beats is None and ladders.n_pairs < LEAST_PAIRS:
         return "too little evidence", good
     if beats is False:
-        if evidence.is_powerless:
-            return "too little evidence", f"{good}, and only differences above {nulls.detectable:.2g} would show"
-        return "not valid here", good
+        if evidence.shows_failure:
+            return "not valid here", good
+        seen = "" if nulls.detectable is None else f", and only differences above {nulls.detectable:.2g} would show"
+        return "too little evidence", f"{good}{seen}"
     if ladders.n_pairs < LEAST_PAIRS:
         return "separates good from bad only", f"{good}; {ladders.reason or 'no ladder shows whether it orders SAEs'}"
     concordance = ladders.concordance or 0.0
