@@ -167,11 +167,16 @@ def _warnings(details: Sequence[RAVELResultDetail], config: RAVELEvalConfig) -> 
     warnings = [MDAS] if config.train_mdas else []
     n_pairs = min(min(row.n_cause_pairs, row.n_isolation_pairs) for row in details)
     n_steps = min(row.n_train_steps or 0 for row in details)
-    if n_pairs < PAIRS_WITH_POWER or n_steps < STEPS_WITH_POWER:
-        warnings.append(
-            f"no power: some masks are trained in {n_steps:.0f} steps (at least {STEPS_WITH_POWER} are needed) or "
-            f"scored on {n_pairs:.0f} pairs a seed (at least {PAIRS_WITH_POWER}); differences of SAEs are chance here"
+    short = [
+        f"{what} {n:.0f} {unit} (at least {needed} are needed)"
+        for what, n, unit, needed in (
+            ("trained in", n_steps, "steps", STEPS_WITH_POWER),
+            ("scored on", n_pairs, "pairs a seed", PAIRS_WITH_POWER),
         )
+        if n < needed
+    ]
+    if short:
+        warnings.append(f"no power: some masks are {' and '.join(short)}; differences of SAEs may be chance")
     few = min(min(row.n_cause_pairs, row.n_isolation_pairs) for row in details)
     if few < FEW_PAIRS:
         warnings.append(
