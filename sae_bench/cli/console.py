@@ -52,7 +52,8 @@ def results_table(spec: EvalSpec, contents: Sequence[Mapping[str, Any]], width: 
     numbers = [[_cell(metric.read(content["eval_result_metrics"])) for metric in spec.metrics] for content in contents]
     arrows = {True: " ↑", False: " ↓", None: ""}
     titles = [f"{metric.title}{arrows[metric.higher_is_better]}" for metric in spec.metrics]
-    widths = [max(map(len, column)) for column in zip(*numbers, strict=True)]
+    words = [max(map(len, title.split())) for title in titles]  # a title folds between words only
+    widths = [max(word, *map(len, column)) for word, column in zip(words, zip(*numbers, strict=True), strict=True)]
     left_for_names = width - 4 - sum(3 + max(len(title), cells) for title, cells in zip(titles, widths, strict=True))
     name_width = min(max(map(len, names)), max(left_for_names, _NAME_WIDTH))
     needed = 4 + name_width + sum(3 + cells for cells in widths)
