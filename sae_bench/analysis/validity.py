@@ -35,7 +35,8 @@ from sae_bench.analysis.validity_model import (
     NullEvidence,
     TruthEvidence,
 )
-from sae_bench.results.statistics.intervals import UNBOUNDED, Bounds
+from sae_bench.results.model import Metric
+from sae_bench.results.statistics.intervals import Bounds
 
 FILE_NAME = "validity.json"
 
@@ -70,7 +71,7 @@ class Evidence:
 
     Attributes:
         is_constant: whether all SAEs have the same score.
-        range: least and greatest value of the metric.
+        scale: distance between the least and the greatest value of the metric; None where it has no such ends.
     """
 
     nulls: NullEvidence
@@ -78,25 +79,33 @@ class Evidence:
     floor: FloorEvidence = field(default_factory=FloorEvidence)
     truth: TruthEvidence = field(default_factory=TruthEvidence)
     is_constant: bool = False
-    range: Bounds = UNBOUNDED
+    scale: float | None = None
 
     @classmethod
     def of(cls, panel: MetricPanel, truth: TruthEvidence) -> Evidence:
         """Of the SAEs of a panel."""
         nulls, ladders, floor = null_evidence(panel), ladder_evidence(panel), floor_evidence(panel)
-        return cls(nulls, ladders, floor, truth, panel.is_constant, panel.bounds)
+        return cls(nulls, ladders, floor, truth, panel.is_constant, _scale(panel.metric, panel.bounds))
 
     @property
     def shows_failure(self) -> bool:
         """Whether nulls really do as well: they win significantly, or the run would have seen a 20th of the range."""
-        nulls, (low, high) = self.nulls, self.range
+        nulls = self.nulls
         if nulls.n_pairs == 0:
             return True  # it rests on floors, whose intervals say so
         if nulls.n_worse > LOST * nulls.n_pairs or (nulls.median_z is not None and nulls.median_z <= -APART):
             return True
-        if low is None or high is None or nulls.detectable is None:
+        if self.scale is None or nulls.detectable is None:
             return False
-        return nulls.detectable <= POWERFUL * (high - low)
+        return nulls.detectable <= POWERFUL * self.scale
+
+
+def _scale(metric: Metric, bounds: Bounds) -> float | None:
+    """Of a metric without two ends that says what chance gives, the way from there to 1: it is a share of something."""
+    low, high = bounds
+    if low is not None and high is not None:
+        return high - low
+    return None if metric.chance is None else 1.0 - metric.chance
 
 
 INVALID: Verdict = "not valid here"
