@@ -35,7 +35,7 @@ def neuronpedia_entry(record: Record, *, sae_repo: str = "", sae_folder: str = "
     if not named:
         raise ResultError(
             f"'{record.path}' does not say what {record.sae} is called on Neuronpedia (neuronpedia_id in the SAE's "
-            "configuration). Next: add it there, or name it with --neuronpedia-id MODEL/SOURCE."
+            "configuration). Next: add neuronpedia_id: MODEL/SOURCE there, and evaluate the SAE again."
         )
     model, source = named
     return {

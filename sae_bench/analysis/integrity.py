@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sae_bench.analysis.table import Record, ResultTable, load_results
+from sae_bench.results.files import FAILED
 
 LARGEST_RESULT = 50 * 2**20
 """Bytes of a result file beyond which a repository should not take it."""
@@ -35,7 +36,7 @@ def check_results(folder: str | Path) -> list[Problem]:
         ResultError: the folder does not exist, or holds no result at all.
     """
     table = load_results(folder)
-    problems = [Problem(one.path, one.reason, serious="traceback" not in one.reason) for one in table.skipped]
+    problems = [Problem(one.path, one.reason, serious=one.path.parent.name != FAILED) for one in table.skipped]
     for record in table.records:
         problems += _of_file(record)
     problems += _of_folder(table)

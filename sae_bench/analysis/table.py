@@ -21,7 +21,7 @@ from sae_bench.analysis.published_forms import BEFORE_METRICS, as_current, is_be
 from sae_bench.errors import MissingResultError, ResultError, UnknownNameError, UsageError
 from sae_bench.evals.base import EvalSpec, Metric
 from sae_bench.evals.registry import eval_names, get_eval
-from sae_bench.results.files import CHANGES_NO_NUMBER, changes_no_number
+from sae_bench.results.files import CHANGES_NO_NUMBER, FAILED, changes_no_number
 from sae_bench.results.model import MetricStatistics, MetricValidity
 from sae_bench.results.sample_files import read_samples, samples_path
 from sae_bench.results.samples import Samples
@@ -288,7 +288,7 @@ def _candidates(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
             continue
         if path.name.endswith(".partial"):
             skipped.append(Skipped(path, "half-written: a run that was killed left it"))
-        elif path.suffix == ".txt" and path.parent.name == "failed":
+        elif path.suffix == ".txt" and path.parent.name == FAILED:
             skipped.append(Skipped(path, "this SAE failed; the file holds the traceback"))
         elif path.suffix == ".json" and not path.name.startswith("."):
             yield path

@@ -63,8 +63,10 @@ def _show_eval(name: str) -> None:
     from sae_bench.results.model import config_fields
 
     spec, console = get_eval(name), Console()
-    console.print(f"[bold]{escape(spec.title)}[/bold] ({name}, {spec.protocol}): {escape(spec.summary)}")
-    console.print(f"Cost: {escape(spec.cost)}.")
+    console.print(
+        f"[bold]{escape(spec.title)}[/bold] ({name}, {spec.protocol}): {escape(spec.summary)}", soft_wrap=True
+    )
+    console.print(f"Cost: {escape(spec.cost)}.", soft_wrap=True)
     metrics = Table("headline metric", "path", "better", "range", header_style="bold")
     better = {True: "higher", False: "lower", None: "neither"}
     for metric in spec.metrics:

@@ -30,9 +30,14 @@ KEPT = "What was done is kept; the same command goes on from there."
 
 
 class _Lines(logging.Handler):
-    """Messages on standard error, one line each however long; progress only where no bar shows it."""
+    """Messages on standard error, one line each however long; progress only where no bar shows it.
+
+    What the summary at the end of a command says again (`in_summary`) waits for it.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "in_summary", False):
+            return
         if record.levelno >= logging.WARNING:
             message = f"[yellow]{record.levelname.lower()}:[/yellow] {escape(record.getMessage())}"
             err.print(message, soft_wrap=True, highlight=False)

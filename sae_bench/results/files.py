@@ -15,6 +15,9 @@ from sae_bench.text_files import is_utf8, printable, read_json
 LONGEST_NAME = 255
 """Bytes of a file name, on all common file systems."""
 
+FAILED = "failed"
+"""Folder of an eval for the tracebacks of what could not be done."""
+
 CHANGES_NO_NUMBER = frozenset(
     {
         "verbose",
@@ -87,7 +90,7 @@ def result_path(eval_folder: str | Path, release: str, sae_id: str) -> Path:
 
 def failure_path(eval_folder: str | Path, eval_name: str, release: str, sae_id: str) -> Path:
     """Where the traceback of a failed (SAE, eval) goes."""
-    return Path(eval_folder) / "failed" / _shortened(_file_name(release, sae_id, f"_{eval_name}.txt"))
+    return Path(eval_folder) / FAILED / _shortened(_file_name(release, sae_id, f"_{eval_name}.txt"))
 
 
 def check_name(release: str, sae_id: str) -> None:

@@ -16,6 +16,9 @@ from sae_bench.results.model import MetricValidity, ReferenceValue, RelativeValu
 from sae_bench.results.samples import Samples
 from sae_bench.results.statistics.intervals import UNBOUNDED, Bounds, Interval, interval_of_samples
 
+ROUNDING = 1e-6
+"""What equal values of single precision may be apart, relative to their size."""
+
 NO_UNITS = "the metric's values per unit were not kept"
 OTHER_UNITS = "it was measured on other units than the metric"
 NO_VALUE = "the metric has no value"
@@ -132,7 +135,7 @@ def place_between(score: Samples, floor: Samples, ceiling: Samples) -> Samples |
     """
     room, gain = _difference(ceiling, floor), _difference(score, floor)
     size = _mean(room)
-    if not abs(size) > 1e-9 or not _is_apart_from_zero(room):
+    if not abs(size) > ROUNDING * max(_largest(ceiling), _largest(floor)) or not _is_apart_from_zero(room):
         return None
     ratio = _mean(gain) / size
     return replace(gain, values_SU=(ratio + (gain.values_SU - ratio * room.values_SU) / size).float())
@@ -142,10 +145,15 @@ def _is_apart_from_zero(room: Samples) -> bool:
     """Whether the interval over units of the mean over seeds leaves zero out; values that do not vary are."""
     mean_U = room.values_SU.nanmean(dim=0)
     defined_U = mean_U[mean_U.isfinite()]
-    if len(defined_U) and float(defined_U.max() - defined_U.min()) < 1e-6:
-        return True
+    if len(defined_U) and float(defined_U.max() - defined_U.min()) <= ROUNDING * _largest(room):
+        return True  # by definition, not by chance: the caller has seen that it is not 0
     interval = interval_of_samples(replace(room, values_SU=mean_U[None], random=False), draws=0)
     return interval.low is not None and interval.high is not None and not interval.low <= 0 <= interval.high
+
+
+def _largest(samples: Samples) -> float:
+    """The largest absolute value; 0 where there is none."""
+    return float(samples.values_SU.nan_to_num(0.0).abs().max()) if samples.values_SU.numel() else 0.0
 
 
 def _minus(samples: Samples | None, control: Reference) -> RelativeValue:

@@ -133,7 +133,8 @@ class ResultWriter:
         path = files.failure_path(self.plan.eval_folder(name), name, release, sae_id)
         write_text_atomically(path, "".join(traceback.format_exception(error)))
         self.summary.failures.append(Failure(f"{release}_{sae_id}", name, str(error) or type(error).__name__, path))
-        logger.info("%s failed on %s_%s: %s (traceback: %s)", name, release, sae_id, error, path)
+        said = "%s failed on %s_%s: %s (traceback: %s)"
+        logger.error(said, name, release, sae_id, error, path, extra={"in_summary": True})
         self._tell()
 
     def _tell(self) -> None:

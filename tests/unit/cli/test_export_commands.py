@@ -217,3 +217,10 @@ def test_only_what_was_exported_is_published(tmp_path: Path, sae_bench: Callable
     (tmp_path / "README.md").write_text("a card")
     with pytest.raises(UsageError, match="no name of a data set"):
         publish_folder(tmp_path, "not/a/name", private=False, message="Results", endpoint="http://127.0.0.1:9")
+
+
+def test_an_sae_that_failed_is_a_note(results: Path, sae_bench: Callable[..., Any]):
+    (results / "core" / "failed").mkdir()
+    (results / "core" / "failed" / "x_core.txt").write_text("a traceback")
+    said = sae_bench("check", results)
+    assert (said.code, said.out.count("note: ")) == (0, 1)

@@ -170,3 +170,14 @@ def test_a_reference_without_any_value_has_a_reason():
     (one,) = describe_references({"m": References(floor=Reference("f", nothing))}, {}, SHARE).values()
     assert one.floor is not None
     assert (one.floor.value, one.floor.reason) == (None, "undefined on every unit")
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_the_place_does_not_depend_on_the_unit_of_measure(unit: float, generator: torch.Generator):
+    score, floor = (samples_of(unit * noisy(mean, generator)) for mean in (0.7, 0.5))
+    ends = References(Reference("f", floor), Reference("c", unit))
+    (one,) = describe_references({"m": ends}, {"m": score}, {}).values()
+    assert one.above_floor.value == pytest.approx(0.4, abs=0.03)
+    equal = References(Reference("f", 0.3 * unit), Reference("c", 0.3 * unit * (1 + 1e-9)))
+    (one,) = describe_references({"m": equal}, {"m": score}, {}).values()
+    assert (one.above_floor.value, one.above_floor.reason) == (None, NO_ROOM)
