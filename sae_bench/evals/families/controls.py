@@ -7,8 +7,6 @@ in how much of the activation they write.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -73,22 +71,6 @@ class LatentMatcher:
         _, found_KN = self._tree.query(self._ranks_FP[latents_K], k=places, p=np.inf)
         nearest: list[list[int]] = self._live_L[found_KN].tolist()
         return nearest
-
-
-def matched_latents(
-    picked_K: Int[Tensor, " K"],
-    *properties_F: Float[Tensor, " F"],
-    generator: torch.Generator,
-    neighbours: int = NEIGHBOURS,
-) -> Int[Tensor, " M"]:
-    """`LatentMatcher(*properties_F).draw(picked_K)`, for one draw with these properties."""
-    return LatentMatcher(*properties_F).draw(picked_K, generator=generator, neighbours=neighbours)
-
-
-def firing_rates(codes: Sequence[Float[Tensor, "_ F"]]) -> Float[Tensor, " F"]:
-    """Share of rows in which each latent is active (not 0)."""
-    active_F = torch.stack([(codes_TF != 0).sum(dim=0) for codes_TF in codes]).sum(dim=0)
-    return active_F.double() / sum(len(codes_TF) for codes_TF in codes)
 
 
 def _ranks(values_F: Float[Tensor, " F"], is_live_F: Tensor) -> Float[Tensor, " F"]:

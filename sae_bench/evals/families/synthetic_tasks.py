@@ -68,11 +68,6 @@ class Drawn:
     test: tuple[int, ...]
 
 
-def set_kinds() -> tuple[str, ...]:
-    """Names of the sets that a synthetic model has for sparse probing and TPP."""
-    return tuple(PREFIX + kind for kind in (*_COUNTS, SIBLINGS))
-
-
 def synthetic_sets(
     lm: SyntheticModel, names: Sequence[str], *, train_size: int, test_size: int, seed: int
 ) -> list[LabelledTexts]:
