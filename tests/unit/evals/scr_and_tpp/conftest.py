@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from scr_tpp_planted import SETTINGS, dataset_and_activations, pair_and_activations
 from tiny_runs import WORDS, sentences
 
 from sae_bench.datasets import LabelledSpec, registry
+from sae_bench.evals.scr_and_tpp import scr, tpp
+from sae_bench.evals.scr_and_tpp.ablation import TokenSource
 
 
 @pytest.fixture
@@ -35,3 +38,20 @@ def times(tmp_path: Path) -> LabelledSpec:
     )
     registry.register(spec)
     return spec
+
+
+@pytest.fixture(scope="module")
+def prepared_scr():
+    pair, x_TD = pair_and_activations()
+    return x_TD, scr.prepare_scr([pair], x_TD, seeds=[0, 1], settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def prepared_tpp():
+    dataset, x_TD = dataset_and_activations()
+    return x_TD, tpp.prepare_tpp([dataset], x_TD, seeds=[0, 1], settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def source(lm):
+    return TokenSource(lm, "blocks.1.hook_resid_post", [])
