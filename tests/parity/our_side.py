@@ -46,7 +46,7 @@ def export(args: argparse.Namespace) -> None:
         del lm.model.config.quantization_config
     lm.model.save_pretrained(args.out / "model")
     lm.tokenizer.save_pretrained(args.out / "model")
-    _write(
+    write_json(
         args.out / "meta.json",
         {
             "pad_id": lm.tokenizer.pad_token_id,
@@ -64,7 +64,7 @@ def export(args: argparse.Namespace) -> None:
             split: {c: list(lm.tokenize(of_split[c], max_length=args.context_length)) for c in drawn.classes}
             for split, of_split in (("train", drawn.train), ("test", drawn.test))
         }
-    _write(args.out / "texts.json", texts)
+    write_json(args.out / "texts.json", texts)
     context = LoadContext(device=torch.device("cpu"), dtype=torch.float32)
     for name in args.saes:
         (handle,) = resolve_spec(f"embedded:{name}")
@@ -73,12 +73,12 @@ def export(args: argparse.Namespace) -> None:
         _, config_path = save_sae(sae, args.out / "saes" / f"{name}.safetensors")
         config = json.loads(config_path.read_text())
         flat = {k: config["cfg"][k] for k in ("architecture", "d_in", "d_sae", "hook_layer", "hook_name", "model_name")}
-        _write(config_path, {**config, **flat, "k": config.get("k")})
+        write_json(config_path, {**config, **flat, "k": config.get("k")})
 
 
 def run_core(args: argparse.Namespace) -> None:
     """The core eval on the exported rows."""
-    lm, members, load_seconds = _load(args)
+    lm, members, load_seconds = load_side(args)
     config = CoreEvalConfig(
         n_eval_reconstruction_batches=args.reconstruction_batches,
         n_eval_sparsity_variance_batches=args.sparsity_batches,
@@ -88,25 +88,25 @@ def run_core(args: argparse.Namespace) -> None:
     rows = load_file(args.inputs / "tokens.safetensors")["tokens"]
     n_rows = max(args.reconstruction_batches, args.sparsity_batches) * args.batch_size
     job = CoreJob(EvalContext(lm, (members[0].hook_name,), (42,)), config, rows_NL=rows[:n_rows])
-    result = _run(lm, job, members)
+    result = run_job(lm, job, members)
     result["model_load_s"] = load_seconds
-    _write(args.out, result)
+    write_json(args.out, result)
 
 
 def run_sparse_probing(args: argparse.Namespace) -> None:
     """Sparse probing on the exported token ids."""
-    lm, members, load_seconds = _load(args)
+    lm, members, load_seconds = load_side(args)
     texts = json.loads((args.inputs / "texts.json").read_text())
     length = json.loads((args.inputs / "meta.json").read_text())["context_length"]
     config = SparseProbingEvalConfig(dataset_names=list(texts), context_length=length)
     labelled = given_texts(lm, texts)
     job = SparseProbingJob(EvalContext(lm, (members[0].hook_name,), tuple(args.seeds)), config, labelled=labelled)
-    report = _serve(lm, job, members)
-    result = _scored(job, members, report)
+    report = serve(lm, job, members)
+    if args.pooled:  # scoring lets the activations go
+        save_pooled(job, only(report.served, PooledValues).activations[members[0].hook_name], args.pooled)
+    result = scored(job, members, report)
     result["model_load_s"] = load_seconds
-    _write(args.out, result)
-    if args.pooled:
-        _save_pooled(job, only(report.served, PooledValues).activations[members[0].hook_name], args.pooled)
+    write_json(args.out, result)
 
 
 def given_texts(lm: LanguageModel, texts: Mapping[str, Any]) -> list[LabelledTexts]:
@@ -131,12 +131,12 @@ def given_texts(lm: LanguageModel, texts: Mapping[str, Any]) -> list[LabelledTex
     ]
 
 
-def _save_pooled(job: SparseProbingJob, pooled_TD: Tensor, path: Path) -> None:
+def save_pooled(job: SparseProbingJob, pooled_TD: Tensor, path: Path) -> None:
     """The pooled residual stream by data set, split and class, for the reference's own probes."""
     tensors = {
-        f"{texts.name}|{split}|{name}": pooled_TD[rows]
-        for texts, places in zip(job.labelled, job._places, strict=True)
-        for split, of_class in zip(("train", "test"), places, strict=True)
+        f"{dataset.name}|{split}|{name}": pooled_TD[rows]
+        for dataset in job.pooled
+        for split, of_class in (("train", dataset.train_rows), ("test", dataset.test_rows))
         for name, rows in of_class.items()
     }
     save_file(tensors, path)
@@ -144,20 +144,20 @@ def _save_pooled(job: SparseProbingJob, pooled_TD: Tensor, path: Path) -> None:
 
 def run_hooks(args: argparse.Namespace) -> None:
     """Values at hooks of any exported model."""
-    lm = LanguageModel(_hf_model(args.model), None, name=str(args.model))
+    lm = LanguageModel(hf_model(args.model), None, name=str(args.model))
     tokens = load_file(args.tokens)["tokens"][: args.rows]
     with torch.no_grad():
         values = lm.capture(tokens, args.hooks)
     save_file({name: value.contiguous() for name, value in values.items()}, args.values)
 
 
-def _hf_model(folder: Path) -> Any:
+def hf_model(folder: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
-def _load(args: argparse.Namespace) -> tuple[LanguageModel, list[Member], float]:
+def load_side(args: argparse.Namespace) -> tuple[LanguageModel, list[Member], float]:
     if args.threads:
         torch.set_num_threads(args.threads)
     start = perf_counter()
@@ -172,11 +172,11 @@ def _load(args: argparse.Namespace) -> tuple[LanguageModel, list[Member], float]
     return lm, members, seconds
 
 
-def _run(lm: LanguageModel, job: Job, members: Sequence[Member]) -> dict[str, Any]:
-    return _scored(job, members, _serve(lm, job, members))
+def run_job(lm: LanguageModel, job: Job, members: Sequence[Member]) -> dict[str, Any]:
+    return scored(job, members, serve(lm, job, members))
 
 
-def _serve(lm: LanguageModel, job: Job, members: Sequence[Member]) -> PassReport:
+def serve(lm: LanguageModel, job: Job, members: Sequence[Member]) -> PassReport:
     start = perf_counter()
     report: PassReport = run_pass(lm, job.requests(members), members)
     report.seconds["pass"] = perf_counter() - start
@@ -185,7 +185,7 @@ def _serve(lm: LanguageModel, job: Job, members: Sequence[Member]) -> PassReport
     return report
 
 
-def _scored(job: Job, members: Sequence[Member], report: PassReport) -> dict[str, Any]:
+def scored(job: Job, members: Sequence[Member], report: PassReport) -> dict[str, Any]:
     start = perf_counter()
     saes: dict[str, Any] = {}
     for member in members:
@@ -207,7 +207,7 @@ def _scored(job: Job, members: Sequence[Member], report: PassReport) -> dict[str
     }
 
 
-def _write(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1))
 

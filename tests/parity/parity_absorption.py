@@ -108,7 +108,7 @@ def run_ours(*arguments: object) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Words, the whole prompt of each, and the split of every seed."""
-    from our_side import _write
+    from our_side import write_json
 
     from sae_bench.evals.absorption.eval_config import WORD, AbsorptionEvalConfig
     from sae_bench.evals.absorption.prompts import build_prompts
@@ -131,21 +131,19 @@ def export(args: argparse.Namespace) -> None:
         seed: dict(zip(("train", "test"), (rows.tolist() for rows in split_words(words, seed)), strict=True))
         for seed in args.seeds
     }
-    _write(args.words_out, {"words": words.words, "prompts": prompts, "splits": splits, "hook_layer": 10})
+    write_json(args.words_out, {"words": words.words, "prompts": prompts, "splits": splits, "hook_layer": 10})
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """The eval on the same model, SAEs, words, prompts and splits; writes one JSON file."""
-    from our_side import _load, _write
+    from our_side import load_side, write_json
 
     from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
     from sae_bench.evals.absorption.evaluate import AbsorptionJob
-    from sae_bench.evals.absorption.letters import prepare_letters
-    from sae_bench.evals.absorption.prompts import word_activations
     from sae_bench.evals.base import EvalContext
 
     args.dtype = "float32"
-    lm, members, load_seconds = _load(args)
+    lm, members, load_seconds = load_side(args)
     given = read(args.words)["words"]
     config = AbsorptionEvalConfig(
         max_words=len(given), words_per_examples=args.together, k_sparse_probe_batch_size=args.step
@@ -157,10 +155,10 @@ def evaluate(args: argparse.Namespace) -> None:
     if list(job.words.words) != given:
         raise SystemExit("the words are not those of the other side.")
     start = perf_counter()
-    job._activations = word_activations(lm, job.prompts, [hook])
+    job.read_prompts([hook])
     seconds["lm_pass"] = perf_counter() - start
     start = perf_counter()
-    job._prepared[hook] = prepare_letters(job.words, job._activations[hook], job.seeds)
+    job.prepared_at(hook)
     seconds["lm_probes"] = perf_counter() - start
     saes: dict[str, Any] = {}
     for member in members:
@@ -173,7 +171,7 @@ def evaluate(args: argparse.Namespace) -> None:
             "letters": scores.unstructured["seeds"],
         }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    _write(args.out, {"saes": saes, "seconds": seconds, "peak_rss_mb": peak, "model_load_s": load_seconds})
+    write_json(args.out, {"saes": saes, "seconds": seconds, "peak_rss_mb": peak, "model_load_s": load_seconds})
 
 
 def _names(text: str) -> list[str]:

@@ -115,7 +115,7 @@ def run_ours(*arguments: object) -> None:
 
 def gather(args: argparse.Namespace) -> dict[str, Any]:
     """Examples of every SAE from one pass, with the seconds and the peak memory."""
-    from our_side import _load
+    from our_side import load_side
     from safetensors.torch import load_file
 
     from sae_bench.activations.one_pass import run_pass
@@ -123,7 +123,7 @@ def gather(args: argparse.Namespace) -> dict[str, Any]:
     from sae_bench.evals.autointerp.evaluate import AutoInterpJob
     from sae_bench.evals.base import EvalContext
 
-    lm, members, load_seconds = _load(args)
+    lm, members, load_seconds = load_side(args)
     rows_RL = load_file(args.inputs / "tokens.safetensors")["tokens"][: args.rows]
     given: dict[str, Any] = {"override_latents": list(range(args.latents))} if args.latents else {}
     config = AutoInterpEvalConfig(

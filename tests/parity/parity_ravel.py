@@ -101,7 +101,7 @@ def run_ours(*arguments: object) -> None:
 def export(args: argparse.Namespace) -> None:
     """Prompts with our completions, pairs of every seed, masks, and samples of the rules."""
     import torch
-    from our_side import _write
+    from our_side import write_json
 
     from sae_bench.datasets.entities import load_entity_class
     from sae_bench.evals.ravel.completions import answer_prompts
@@ -129,7 +129,7 @@ def export(args: argparse.Namespace) -> None:
     width = read(args.inputs / "saes" / f"{SAES[0]}.json")["d_sae"]
     half = torch.randperm(width, generator=named_generator("parity", "ravel", "mask"))[: width // 2]
     masks = {"all": list(range(width)), "half": sorted(half.tolist()), "none": []}
-    _write(
+    write_json(
         args.inputs / "ravel.json",
         {
             **SETTINGS,
@@ -175,7 +175,7 @@ def evaluate(args: argparse.Namespace) -> None:
     """The same pairs, under the given masks and under masks of our training; writes one JSON file."""
     import resource
 
-    from our_side import _load, _write
+    from our_side import load_side, write_json
 
     from sae_bench.evals.ravel.entity_class import KnownClass, score, train_pairs
     from sae_bench.evals.ravel.pairs import Pair, PairSplit
@@ -184,7 +184,7 @@ def evaluate(args: argparse.Namespace) -> None:
     from sae_bench.evals.ravel.training import Schedule, train
 
     args.dtype = "float32"
-    lm, members, load_seconds = _load(args)
+    lm, members, load_seconds = load_side(args)
     given = read(args.inputs / "ravel.json")
     known = [
         Answer(
@@ -228,7 +228,7 @@ def evaluate(args: argparse.Namespace) -> None:
             }
         found[member.sae_id] = {"seeds": seeds, "seconds": seconds}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    _write(
+    write_json(
         args.out,
         {"saes": found, "prepare_s": prepare_seconds, "model_load_s": load_seconds, "peak_rss_mb": peak,
          "completions_s": given["seconds"]},

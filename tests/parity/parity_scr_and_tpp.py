@@ -131,7 +131,7 @@ def run_ours(*arguments: object) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Token ids of all tweets with class and attribute, and of the first texts of each class of two sets."""
-    from our_side import _write
+    from our_side import write_json
 
     from sae_bench.datasets import get_spec, load_tables
     from sae_bench.evals.scr_and_tpp.eval_config import ScrEvalConfig
@@ -153,7 +153,7 @@ def export(args: argparse.Namespace) -> None:
         for split, frame in (("train", tables.train), ("test", tables.test))
     }
     pairs = pairs_of(spec, ScrEvalConfig())
-    _write(args.inputs / "scr_texts.json", {"pairs": pairs, "attribute": list(spec.balance_values), **rows})
+    write_json(args.inputs / "scr_texts.json", {"pairs": pairs, "attribute": list(spec.balance_values), **rows})
     _, n_test, length = SIZES["tpp"]
     texts = {
         name: {
@@ -163,33 +163,30 @@ def export(args: argparse.Namespace) -> None:
         }
         for name, texts in read(args.inputs / "texts.json").items()
     }
-    _write(args.inputs / "tpp_texts.json", texts)
+    write_json(args.inputs / "tpp_texts.json", texts)
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """One eval on the same model, SAEs, token ids and seeds; writes one JSON file."""
-    from our_side import _load, _scored, _serve, _write
+    from our_side import load_side, scored, serve, write_json
+
+    from sae_bench.activations.requests import PooledValues, only
 
     args.threads, args.dtype, args.saes = args.threads, "float32", list(args.saes)
-    lm, members, load_seconds = _load(args)
+    lm, members, load_seconds = load_side(args)
     job = _job(args, lm, members[0].hook_name)
-    report = _serve(lm, job, members)
-    result = _scored(job, members, report)
+    report = serve(lm, job, members)
+    start = perf_counter()
+    at_hook = job.prepared_at(members[0].hook_name, only(report.served, PooledValues))
+    lm_probes = perf_counter() - start  # timed apart from the first SAE's score
+    result = scored(job, members, report)
     result["model_load_s"] = load_seconds
-    start = perf_counter()
-    job._prepared.clear()
-    (pooled,) = report.served
-    job._prepare_once(members[0].hook_name, pooled.activations[members[0].hook_name])
-    result["seconds"]["lm_probes"] = perf_counter() - start  # paid within the first SAE's score, and measured again
-    first = result["saes"][members[0].sae_id]["seconds"]
-    first["score_without_probes"] = max(0.0, first["score"] - result["seconds"]["lm_probes"])
-    start = perf_counter()
-    job.score(members[0], report.served)
-    first["after"] = perf_counter() - start
-    for member in members[1:]:
-        result["saes"][member.sae_id]["seconds"]["after"] = result["saes"][member.sae_id]["seconds"]["score"]
-    result["clean"] = clean_accuracies(job, members[0].hook_name)
-    _write(args.out, result)
+    result["seconds"]["lm_probes"] = lm_probes
+    result["seconds"]["total"] += lm_probes
+    for of_sae in result["saes"].values():
+        of_sae["seconds"]["after"] = of_sae["seconds"]["score"]
+    result["clean"] = clean_accuracies(at_hook.prepared)
+    write_json(args.out, result)
 
 
 def _job(args: argparse.Namespace, lm: Any, hook: str) -> Any:
@@ -209,11 +206,10 @@ def _job(args: argparse.Namespace, lm: Any, hook: str) -> Any:
     return TppJob(context, TppEvalConfig(dataset_names=list(texts), **sizes), labelled=labelled)
 
 
-def clean_accuracies(job: Any, hook: str) -> dict[str, dict[str, float]]:
+def clean_accuracies(prepared: Any) -> dict[str, dict[str, float]]:
     """`<place of the data set> <published name of the probe>` -> seed -> accuracy before ablation."""
     from sae_bench.evals.scr_and_tpp import scr
 
-    prepared = job._prepared[hook]
     found: dict[str, dict[str, float]] = {}
     if isinstance(prepared, scr.PreparedScr):
         nothing = [0.0 * base_U[None, None] for base_U in prepared.base_AU]

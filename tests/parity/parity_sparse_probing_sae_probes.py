@@ -242,6 +242,7 @@ def _run(
     max_texts: int,
 ) -> dict[str, Any]:
     from sae_bench.activations.one_pass import run_pass
+    from sae_bench.activations.requests import PooledValues, only
     from sae_bench.evals.base import EvalContext
     from sae_bench.evals.sparse_probing_sae_probes.eval_config import SparseProbingSaeProbesEvalConfig
     from sae_bench.evals.sparse_probing_sae_probes.evaluate import SaeProbesJob
@@ -260,7 +261,7 @@ def _run(
     if report.failed:
         raise next(iter(report.failed.values()))
     probing = perf_counter()
-    job._stream(members[0].hook_name, report.served[0])  # type: ignore[arg-type]  # timed apart from the first SAE's
+    job.prepared_at(members[0].hook_name, only(report.served, PooledValues))  # timed apart from the first SAE's score
     stream = perf_counter() - probing
     saes: dict[str, Any] = {}
     for member in members:

@@ -88,7 +88,7 @@ def _packed(
 
 def export(args: argparse.Namespace) -> None:
     """The texts, and what this package makes of them."""
-    from our_side import _write
+    from our_side import write_json
 
     from sae_bench.datasets import load_corpus, load_labelled
     from sae_bench.datasets.entities import load_entity_class
@@ -97,7 +97,7 @@ def export(args: argparse.Namespace) -> None:
     from sae_bench.evals.absorption.prompts import build_prompts
     from sae_bench.evals.absorption.words import letter_words
     from sae_bench.evals.ravel.prompts import questions_of, tokenize_questions
-    from sae_bench.evals.unlearning.prompts import _token_ids
+    from sae_bench.evals.unlearning.prompts import prompt_token_ids
     from sae_bench.language_models import load_language_model
 
     lm = load_language_model(str(args.inputs / "model"), dtype="float32", device="cpu")
@@ -121,7 +121,7 @@ def export(args: argparse.Namespace) -> None:
     spoken = [lm.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in cut]
     n_tokens = sum(len(ids) for ids in lm.tokenizer(documents, add_special_tokens=False)["input_ids"])
     rows = pack_corpus(documents, lm, n_rows=n_tokens // LENGTH, context_length=LENGTH).tolist()
-    _write(
+    write_json(
         args.inputs / "tokens_texts.json",
         {
             "length": LENGTH,
@@ -134,7 +134,7 @@ def export(args: argparse.Namespace) -> None:
             "ours": {
                 "labelled": list(lm.tokenize(labelled, max_length=LENGTH)),
                 "ravel": [prompt.ids for prompt in tokenize_questions(lm, questions)],
-                "unlearning_prompts": _token_ids(lm, chats),
+                "unlearning_prompts": prompt_token_ids(lm, chats),
                 "absorption": cut,
                 "core": rows,
                 "concatenated": rows,

@@ -139,7 +139,7 @@ def export(args: argparse.Namespace) -> None:
     """Questions, prompt format and packed rows for both sides."""
     from itertools import islice
 
-    from our_side import _write
+    from our_side import write_json
     from safetensors.torch import save_file
 
     from sae_bench.datasets.multiple_choice import EVERYDAY, GEOGRAPHY, load_questions
@@ -153,7 +153,7 @@ def export(args: argparse.Namespace) -> None:
         sets[name] = [{"question": q.text, "choices": list(q.choices), "answer": q.answer} for q in questions]
     bos = lm.tokenizer.bos_token
     form = f"{bos}<start_of_turn>user\n{{prompt}}<end_of_turn>\n<start_of_turn>model\n"
-    _write(args.inputs / "unlearning_questions.json", {"format": form, "sets": sets})
+    write_json(args.inputs / "unlearning_questions.json", {"format": form, "sets": sets})
     n, length = args.rows
     packed = {
         name: pack(islice(open_texts(source).texts, 4 * n), lm, name=source, length=length, max_rows=n)
@@ -166,7 +166,7 @@ class OurSide:
     """The eval on the exported files."""
 
     def __init__(self, args: argparse.Namespace, **settings: Any) -> None:
-        from our_side import _load
+        from our_side import load_side
         from safetensors.torch import load_file
 
         from sae_bench.datasets.multiple_choice import Question, QuestionSet
@@ -175,7 +175,7 @@ class OurSide:
         from sae_bench.evals.unlearning.evaluate import UnlearningData, UnlearningJob, given_questions
 
         args.dtype = "float32"
-        self.lm, self.members, self.load_seconds = _load(args)
+        self.lm, self.members, self.load_seconds = load_side(args)
         given = read(args.inputs / "unlearning_questions.json")
         before, after = given["format"].removeprefix(self.lm.tokenizer.bos_token).split("{prompt}")
         template = "{{ bos_token }}" + repr_jinja(before) + "{{ messages[0]['content'] }}" + repr_jinja(after)
@@ -209,7 +209,7 @@ def repr_jinja(text: str) -> str:
 
 def compare_with(args: argparse.Namespace) -> None:
     """Our answers in all orders, and under the latents and multipliers that the published code clamped."""
-    from our_side import _write
+    from our_side import write_json
 
     args.saes = list(SAES)
     ours, theirs = OurSide(args, **GRID), read(args.reference)
@@ -221,7 +221,7 @@ def compare_with(args: argparse.Namespace) -> None:
         raise next(iter(report.failed.values()))
     for member in ours.members:
         result["saes"][member.sae_id] = one_sae(ours, member, report.served, theirs["saes"][member.sae_id])
-    _write(args.out, result)
+    write_json(args.out, result)
 
 
 def all_orders(ours: OurSide) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def one_sae(ours: OurSide, member: Any, served: Sequence[Any], theirs: Mapping[s
     forget, retain = served
     forget_F, retain_F = forget.sparsity(member), retain.sparsity(member)
     clamps = [Clamp(tuple(sorted(s["latents"])), float(s["multiplier"])) for s in theirs["settings"]]
-    states = job._states_at(member.hook_name)
+    states = job.states_at(member.hook_name)
     scores_of, correct_GQ = states_scores(states, member, clamps)
     places, start = {}, 0
     for of_set in job.known:
@@ -320,11 +320,11 @@ def _mask(place: slice, correct_GQ: Any) -> Any:
 
 def measure(args: argparse.Namespace) -> None:
     """Seconds and memory of the published grid on some SAEs."""
-    from our_side import _run, _write
+    from our_side import run_job, write_json
 
     ours = OurSide(args)
-    result = _run(ours.lm, ours.job, ours.members)
-    _write(args.out, result)
+    result = run_job(ours.lm, ours.job, ours.members)
+    write_json(args.out, result)
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ import sae_bench
 TESTS = Path(__file__).parents[1]
 PACKAGE = Path(sae_bench.__file__).parent
 PRIVATE = re.compile(r"_[A-Za-z]\w*")
-LEFT_OUT = ("parity",)
-"""Programs beside the published package, which read what lies between two of our steps."""
+LEFT_OUT = ("parity", "reference_side")
+"""Folder of programs that run the published package, whose own private names they read."""
 PUBLIC = {"_replace", "_asdict", "_fields"}
 """Of named tuples: the underscore only keeps them apart from the fields."""
 
@@ -65,7 +65,7 @@ def names_made_in(folder: Path) -> set[str]:
 def parsed_tests() -> dict[Path, ast.Module]:
     """The tests in which a private name stands at all."""
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(TESTS.rglob("*.py"))}
-    own = {path: text for path, text in texts.items() if path.relative_to(TESTS).parts[0] not in LEFT_OUT}
+    own = {path: text for path, text in texts.items() if path.relative_to(TESTS).parts[:2] != LEFT_OUT}
     return {path: ast.parse(text) for path, text in own.items() if re.search(r"\W_[A-Za-z]", text)}
 
 

@@ -61,9 +61,9 @@ class AbsorptionJob:
         self.prompts = build_prompts(self.lm, self.words.words, config)
         self._activations: dict[str, Tensor] = {}
         self._prepared: dict[str, PreparedLetters] = {}
-        self._read(context.hook_names)
+        self.read_prompts(context.hook_names)
         for hook in context.hook_names:
-            self._prepare(hook)
+            self.prepared_at(hook)
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
@@ -79,7 +79,7 @@ class AbsorptionJob:
         return []
 
     def score(self, member: Member, served: Sequence[Served] = ()) -> Scores:  # noqa: ARG002 (nothing was asked)
-        prepared = self._prepare(member.hook_name)
+        prepared = self.prepared_at(member.hook_name)
         if member.sae.W_dec.shape[-1] != prepared.x_WD.shape[-1]:
             raise SAEMismatchError(
                 f"absorption compares decoder rows with probes at '{member.hook_name}', which has vectors of "
@@ -89,14 +89,16 @@ class AbsorptionJob:
         scores = score_letters(prepared, codes, member.sae.W_dec, self.config)
         return _scores(prepared, scores, self.config)
 
-    def _read(self, hooks: Sequence[str]) -> None:
+    def read_prompts(self, hooks: Sequence[str]) -> None:
+        """Activations of all words at hooks; those that are there already are not read again."""
         missing = [hook for hook in hooks if hook not in self._activations]
         if missing:
             self._activations |= word_activations(self.lm, self.prompts, missing, batch_size=self.config.llm_batch_size)
 
-    def _prepare(self, hook: str) -> PreparedLetters:
+    def prepared_at(self, hook: str) -> PreparedLetters:
+        """What all SAEs at a hook share, made once: activations and letter probes."""
         if hook not in self._prepared:
-            self._read([hook])
+            self.read_prompts([hook])
             self._prepared[hook] = prepare_letters(self.words, self._activations[hook], self.seeds)
         return self._prepared[hook]
 

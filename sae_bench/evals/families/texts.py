@@ -75,16 +75,21 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
         return [PooledTexts(self.token_ids, keys, self.tokens, self.config.llm_batch_size)]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
-        pooled, hook = only(served, PooledValues), member.hook_name
-        if hook not in self._prepared:
-            self._prepared[hook] = self.prepare(pooled.activations[hook])
-        pooled.activations.pop(hook, None)  # let go as soon as it has been used
+        pooled = only(served, PooledValues)
+        prepared = self.prepared_at(member.hook_name, pooled)
         codes = pooled.codes[member.key]
-        scores = self.score_codes(member, codes, self._prepared[hook])
+        scores = self.score_codes(member, codes, prepared)
         if is_silent(codes):
             scores.warnings.append(SILENT)
         scores.warnings += self._seen_warnings()
         return scores
+
+    def prepared_at(self, hook: str, pooled: PooledValues) -> PreparedT:
+        """What all SAEs at a hook share, made once; the activations are let go as soon as they have been used."""
+        if hook not in self._prepared:
+            self._prepared[hook] = self.prepare(pooled.activations[hook])
+        pooled.activations.pop(hook, None)
+        return self._prepared[hook]
 
     def place(self, texts: Sequence[str]) -> Int[Tensor, " N"]:
         """Tokenise texts; returns their rows among all texts of the request."""

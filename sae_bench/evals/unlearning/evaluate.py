@@ -87,7 +87,7 @@ class UnlearningJob:
             for n in self.config.n_features_list
             for multiplier in self.config.multipliers
         ]
-        states = self._states_at(member.hook_name)
+        states = self.states_at(member.hook_name)
         clamps = [Clamp(tuple(sorted(setting.latents)), float(setting.multiplier)) for setting in settings]
         correct_GQ = states.answer(member, clamps)
         selection = Selection(forget_F, retain_F, settings)
@@ -114,7 +114,7 @@ class UnlearningJob:
         clamps = [Clamp(tuple(sorted(setting.latents)), float(setting.multiplier)) for setting in control.settings]
         return control, states.answer(member, clamps) if clamps else None
 
-    def _states_at(self, hook: str) -> QuestionStates:
+    def states_at(self, hook: str) -> QuestionStates:
         """The known questions up to a hook, run once for the SAEs of a group and of those after it at the same hook."""
         if hook not in self._states:
             self._states[hook] = QuestionStates(self.lm, hook, self.reader, self._asks, max_texts=self._max_texts)

@@ -91,7 +91,7 @@ def cloze_prompt(lm: LanguageModel, ask: Ask, *, chat: bool) -> str:
 
 def letters_rows(lm: LanguageModel, asks: Sequence[Ask], *, chat: bool) -> list[Row]:
     """One row per ask, whose next token is the letter."""
-    rows = _token_ids(lm, [letters_prompt(lm, ask, chat=chat) for ask in asks])
+    rows = prompt_token_ids(lm, [letters_prompt(lm, ask, chat=chat) for ask in asks])
     return [Row(tuple(ids), len(ids)) for ids in rows]
 
 
@@ -102,8 +102,8 @@ def cloze_rows(lm: LanguageModel, asks: Sequence[Ask], *, chat: bool) -> list[Ro
     the first word.
     """
     prompts = [cloze_prompt(lm, ask, chat=chat) for ask in asks]
-    starts = _token_ids(lm, [prompt.rstrip(" ") for prompt in prompts])
-    whole = _token_ids(
+    starts = prompt_token_ids(lm, [prompt.rstrip(" ") for prompt in prompts])
+    whole = prompt_token_ids(
         lm, [prompt + choice for prompt, ask in zip(prompts, asks, strict=True) for choice in ask.choices]
     )
     return [Row(tuple(ids), _scored_from(ids, starts[number // N_CHOICES])) for number, ids in enumerate(whole)]
@@ -114,7 +114,7 @@ def _in_chat(lm: LanguageModel, text: str) -> str:
     return str(lm.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
 
 
-def _token_ids(lm: LanguageModel, texts: Sequence[str]) -> list[list[int]]:
+def prompt_token_ids(lm: LanguageModel, texts: Sequence[str]) -> list[list[int]]:
     """Token ids, BOS first where the model takes one and the text (a chat template's, say) does not bring it."""
     if not texts:
         return []
