@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sae_bench.atomic import replaceable, write_text_atomically
-from sae_bench.cli.console import PLAIN_WIDTH, err
+from sae_bench.cli.console import err, table_console
 from sae_bench.cli.values import FILE, FILE_OR_FOLDER, FOLDER, TEXT
 from sae_bench.errors import UsageError
 
@@ -119,9 +119,7 @@ def _consistency(results: Path | None, json_file: Path | None, loading: Mapping[
 
 def show(compared: Comparison, *, by_metric: bool) -> None:
     """Tables and sentences on standard output; what could not be used on standard error."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    console = table_console()
     groups: dict[str, list[PairVerdict]] = {}
     for pair in compared.pairs:
         title = f"{pair.eval}: {pair.title}, B = {pair.b}" if by_metric else f"{pair.eval}: A = {pair.a}, B = {pair.b}"

@@ -9,11 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sae_bench.cli.console import PLAIN_WIDTH
+from sae_bench.cli.console import table_console
 from sae_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,9 +126,7 @@ def _check_same(member: Member, fingerprints: Mapping[str, str]) -> None:
 
 def show(measured: Consistencies) -> None:
     """A table and a sentence per hook, on standard output."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    console = table_console()
     for of_hook in measured.hooks:
         console.print(_table(of_hook))
         console.print(f"  {escape(of_hook.sentence)}.", soft_wrap=True, highlight=False)

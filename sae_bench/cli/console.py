@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,14 @@ def is_quiet() -> bool:
     return context is not None and bool(context.meta.get(_QUIET))
 
 
+def table_console(*, quiet: bool = False) -> Console:
+    """Standard output for tables: as wide as the terminal or as COLUMNS says, else `PLAIN_WIDTH`."""
+    tables = Console(quiet=quiet)
+    if not tables.is_terminal and "COLUMNS" not in os.environ:
+        tables.width = PLAIN_WIDTH
+    return tables
+
+
 def results_table(spec: EvalSpec, contents: Sequence[Mapping[str, Any]], width: int) -> Table:
     """The headline metrics of one eval, one row per SAE; names fold, numbers stay whole.
 
@@ -70,9 +79,7 @@ def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: 
     """One table per eval on standard output, then what was written, skipped and lost."""
     from sae_bench.results.statistics.intervals import ONE_SEED
 
-    tables = Console(quiet=is_quiet())
-    if not tables.is_terminal:
-        tables.width = PLAIN_WIDTH
+    tables = table_console(quiet=is_quiet())
     contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(summary.results)]
     for spec in specs:
         of_eval = [content for content in contents if content["eval_type_id"] == spec.type_id]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sae_bench.cli.console import table_console
 from sae_bench.custom_saes.listing import SPEC_FORMS
 from sae_bench.plugins import SAES, plugins
 
@@ -48,7 +48,7 @@ def show_saes(spec: str, *, data_dir: str | None = None) -> None:
         column.overflow = "fold"
     for handle in resolve_spec(spec, data_dir=data_dir):
         table.add_row(*map(escape, described(handle)))
-    Console().print(table)
+    table_console().print(table)
 
 
 def described(handle: SAEHandle) -> DescribedSAE:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
 
+from sae_bench.cli.console import table_console
 from sae_bench.cli.described_saes import is_spec, show_saes
 from sae_bench.errors import PrerequisiteError, UsageError
 from sae_bench.evals.registry import eval_names
@@ -54,7 +54,7 @@ def list_command(kind: str, pattern: str, data_dir: str | None) -> None:
         table.add_column(title, overflow="fold")
     for row in matching:
         table.add_row(*map(escape, row))
-    Console().print(table)
+    table_console().print(table)
 
 
 def _show_eval(name: str) -> None:
@@ -62,7 +62,7 @@ def _show_eval(name: str) -> None:
     from sae_bench.evals.registry import get_eval
     from sae_bench.results.model import config_fields
 
-    spec, console = get_eval(name), Console()
+    spec, console = get_eval(name), table_console()
     console.print(
         f"[bold]{escape(spec.title)}[/bold] ({name}, {spec.protocol}): {escape(spec.summary)}", soft_wrap=True
     )
@@ -74,12 +74,16 @@ def _show_eval(name: str) -> None:
         bounds = f"{low} to {high}" if low or high else ""
         metrics.add_row(escape(metric.title), escape(metric.path), better[metric.higher_is_better], bounds)
     console.print(metrics)
-    settings = Table(Column("setting", min_width=max(map(len, config_fields(spec.config)))), "default", "meaning")
+    settings = Table("setting = default", header_style="bold")
+    settings.add_column("meaning", overflow="fold", ratio=1)
     for setting, field in config_fields(spec.config).items():
-        default = "" if field.is_required() else f"{field.get_default(call_default_factory=True)}"
-        settings.add_row(escape(setting), escape(default), escape(field.description or ""))
+        default = "" if field.is_required() else field.get_default(call_default_factory=True)
+        presets = {preset: values[setting] for preset, values in spec.presets.items() if setting in values}
+        shown = f"{setting} = {default}" if f"{default}" else setting
+        shown += "".join(f"\n  {preset}: {value}" for preset, value in presets.items() if value != default)
+        settings.add_row(escape(shown), escape(field.description or ""))
     console.print(settings)
-    console.print(f"Change one with --set {name}.SETTING=VALUE.")
+    console.print(f"Under a default: what --preset makes of it. Change one with --set {name}.SETTING=VALUE.")
 
 
 def _evals() -> Listing:

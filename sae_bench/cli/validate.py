@@ -8,12 +8,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from sae_bench.atomic import replaceable, write_text_atomically
-from sae_bench.cli.console import PLAIN_WIDTH, err
+from sae_bench.cli.console import err, table_console
 from sae_bench.cli.process import speech_options
 from sae_bench.cli.values import FILE, FILE_OR_FOLDER, FOLDER, TEXT
 from sae_bench.errors import UsageError
@@ -151,9 +150,7 @@ def _first(spec: str, data_dir: Path | None) -> str:
 
 def show(validation: Validation) -> None:
     """A table and a sentence per metric, on standard output."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
+    console = table_console()
     groups: dict[str, list[MetricVerdict]] = {}
     for verdict in validation.metrics:
         groups.setdefault(f"{verdict.eval} ({verdict.group})", []).append(verdict)

@@ -93,5 +93,9 @@ def test_a_log_file_that_cannot_be_written(world: Any, sae_bench: Callable[..., 
 def test_one_eval_is_listed_with_its_settings(sae_bench: Callable[..., Any]):
     said = sae_bench("list", "evals", "core")
     assert said.code == 0, said.err
-    assert "n_eval_reconstruction_batches" in said.out
-    assert "model_performance_preservation.ce_loss_score" in said.out.replace("\n", "")
+    assert "model_performance_preservation.ce_loss_score" in said.out
+    cells = [line.split("│")[1:3] for line in said.out.splitlines() if line.count("│") == 3]
+    names, meanings = ("".join(column) for column in zip(*cells, strict=True))
+    assert "n_eval_reconstruction_batches = 10" in names
+    assert "paper: 200" in names
+    assert " ".join(meanings.split()).count("Batches for sparsity, variance, norm and density metrics.") == 1
