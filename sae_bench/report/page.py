@@ -15,7 +15,10 @@ from sae_bench.report.collect import Collected
 from sae_bench.report.payload import details_blobs, page_data, pair_blobs
 from sae_bench.version import VERSION
 
-SCRIPTS = ("core.js", "verdicts.js", "filters.js", "table.js", "plots.js", "sae_page.js", "run_page.js", "main.js")
+SCRIPTS = (
+    "core.js", "ranks.js", "charts.js", "verdicts.js", "filters.js", "table.js", "scatter.js", "agreement.js",
+    "plots_page.js", "sae_page.js", "run_page.js", "main.js",
+)  # fmt: skip
 """The page's own scripts in the order in which they run."""
 
 _LICENCES = ("vendor/plotly/LICENSE", "vendor/tabulator/LICENSE")

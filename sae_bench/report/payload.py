@@ -154,6 +154,7 @@ def _eval(group: EvalGroup) -> dict[str, Any]:
     return {
         "name": group.name,
         "title": group.title,
+        "short": short_title(group),
         "summary": group.summary,
         "known": group.spec is not None,
         "cohorts": [
@@ -168,6 +169,15 @@ def _eval(group: EvalGroup) -> dict[str, Any]:
             for cohort in group.cohorts
         ],
     }
+
+
+LONGEST_SHORT = 16
+
+
+def short_title(group: EvalGroup) -> str:
+    """The title of an eval as it stands before a metric's on an axis: a long one gives way to a name like SCR."""
+    long = len(group.title) > LONGEST_SHORT and "_" not in group.name
+    return group.name.upper() if long else group.title
 
 
 def _metric(metric: MetricColumn) -> dict[str, Any]:

@@ -38,24 +38,26 @@ def playwright() -> Iterator[Any]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def browser(playwright: Any) -> Iterator[Any]:
+    executable = next(filter(None, map(shutil.which, BROWSERS)))
+    started = playwright.chromium.launch(executable_path=executable, headless=True, args=list(FLAGS))
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def open_page(playwright: Any, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
-    """`open_page(file, width=..., height=..., scheme="light" | "dark")`, ready for use, with an empty profile."""
+def open_page(browser: Any) -> Iterator[Callable[..., Opened]]:
+    """`open_page(file, width=..., height=..., scheme="light" | "dark")`, ready for use, in a context of its own."""
     contexts = []
 
     def opened(file: Path, *, address: str = "", width: int = 1280, height: int = 900, scheme: str = "light") -> Opened:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / f"profile_{len(contexts)}",
-            executable_path=next(filter(None, map(shutil.which, BROWSERS))),
-            headless=True,
-            args=list(FLAGS),
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
-            accept_downloads=True,
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
         )
         contexts.append(context)
         context.set_default_timeout(120_000)  # a busy machine is no failure
-        found = Opened(context.pages[0])
+        found = Opened(context.new_page())
         found.page.on("console", lambda m: found.complaints.append(m.text) if m.type in ("error", "warning") else None)
         found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
         found.page.on("request", lambda r: found.fetched.append(r.url) if r.url.startswith(("http", "ws")) else None)

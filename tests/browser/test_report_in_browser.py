@@ -51,8 +51,9 @@ def test_a_walk_from_the_best_to_its_page_and_its_figure(report_file: Path, open
     page.wait_for_function("!document.getElementById('page-sae').hidden && document.querySelector('#sae-evals h2')")
     assert page.locator("#page-sae h1").inner_text().strip() == name
     page.locator('[id^="histogram-core-feature_density"] .main-svg').first.wait_for()
+    page.locator("#page-sae .save-menu summary").first.click()
     with page.expect_download() as download:
-        page.locator('#page-sae [data-export="svg"]').first.click()
+        page.locator('#page-sae [data-export="svg-1"]').first.click()
     assert Path(download.value.path()).read_text().startswith("<svg")
     assert (opened.complaints, opened.fetched) == ([], [])
 
@@ -158,12 +159,12 @@ def test_all_pages_on_a_phone(report_file: Path, open_page: Open):
 def test_plots_facts_and_what_was_skipped(report_file: Path, open_page: Open):
     opened = open_page(report_file, address="#plots")
     page = opened.page
-    for name in ("l0", "loss", "width", "parallel", "correlation"):
+    for name in ("l0", "loss", "width", "strips", "agreement"):
         page.locator(f"#plot-{name} .main-svg").first.wait_for()
-    correlation = page.locator("#plot-correlation").evaluate("plot => plot.data[0].z")
+    correlation = page.locator("#plot-agreement").evaluate("plot => plot.data[0].z")
     assert all(abs(row[i] - 1) < 1e-9 for i, row in enumerate(correlation))
     page.locator("#plots-sae").select_option("3")
-    page.wait_for_function("document.querySelector('#plot-parallel').data.at(-1).line.width > 3")
+    page.wait_for_function("document.querySelector('#plot-strips').data.at(-1).mode === 'lines+markers'")
     page.locator('nav a[data-page="run"]').click()
     assert "cut.json" in page.locator("#skipped").inner_text()
     assert "42, 43, 44" in page.locator("#page-run").inner_text()
@@ -186,8 +187,8 @@ def test_plots_without_core_are_those_that_the_data_allow(open_page: Open, tmp_p
     opened = open_page(tmp_path / "report.html", address="#plots")
     page = opened.page
     page.locator("#plot-width .main-svg").first.wait_for()
-    page.locator("#plot-parallel .main-svg").first.wait_for()
-    page.locator("#plot-correlation .main-svg").first.wait_for()
+    page.locator("#plot-strips .main-svg").first.wait_for()
+    page.locator("#plot-agreement .main-svg").first.wait_for()
     for absent in ("l0", "loss"):
         card = page.locator(f"section[aria-labelledby=plot-{absent}-title]")
         assert not page.locator(f"#plot-{absent}").is_visible()
@@ -207,7 +208,7 @@ def test_equal_scores_are_called_the_same(open_page: Open, tmp_path: Path):
     samples[1].write_bytes(samples[0].read_bytes())
     write_report(tmp_path, tmp_path / "report.html")
     opened = open_page(tmp_path / "report.html")
-    row = opened.page.locator("#best tr[data-metric^=absorption]")
+    row = opened.page.locator("#best tr[data-metric^=absorption]").first
     row.wait_for()
     assert row.get_attribute("data-verdict") == "same"
     assert "the same for both in every seed and text" in row.inner_text()
@@ -246,3 +247,25 @@ def test_what_a_metric_is_worth_stands_on_the_run_page(open_page: Open, tmp_path
     ]
     assert "trained SAEs beat every null baseline" in rows.nth(0).inner_text()
     assert not opened.complaints
+
+
+def test_plots_of_many_metrics_name_every_row(open_page: Open, tmp_path: Path):
+    """Two evals share a metric's title; the main metrics come first, all of them on demand, agreeing ones together."""
+    evals = ("core", "sparse_probing", "sparse_probing_sae_probes", "absorption")
+    write_synthetic_results(tmp_path, 6, evals=evals, n_units=24, n_latents=5)
+    write_report(tmp_path, tmp_path / "report.html")
+    opened = open_page(tmp_path / "report.html", address="#plots")
+    page = opened.page
+    page.locator("#plot-agreement .main-svg").first.wait_for()
+    drawn = "id => document.getElementById(id).querySelectorAll('.ytick text').length"
+    assert page.evaluate(drawn, "plot-strips") == len(evals)
+    page.locator("#plots-all").check()
+    n = page.evaluate("Report.ranked().length")
+    page.wait_for_function(f"document.querySelector('#plot-strips').layout.yaxis.ticktext.length === {n}")
+    labels = page.evaluate("document.querySelector('#plot-strips').layout.yaxis.ticktext")
+    assert len(set(labels)) == n
+    for plot in ("plot-strips", "plot-agreement"):
+        assert page.evaluate(drawn, plot) == n, plot
+    order = page.evaluate("Report.clusterOrder([[1, -1, 0.9], [-1, 1, -0.8], [0.9, -0.8, 1]])")
+    assert order in ([0, 2, 1], [1, 2, 0])
+    assert opened.complaints == []

@@ -30,8 +30,26 @@ const Report = {};
   Report.arrow = (metric) => ({ 1: " ↑", "-1": " ↓", 0: "" })[metric.better];
   Report.directionText = (metric) => ({ 1: "higher is better", "-1": "lower is better", 0: "neither direction is better" })[metric.better];
   Report.fullTitle = (metric) => (metric.eval ? `${Report.evalOf(metric).title}: ${metric.title}` : metric.title);
+  /** A name that no other metric of the report has, short enough for an axis. */
+  Report.label = (metric) => {
+    const short = metric.eval ? Report.evalOf(metric).short : "";
+    return !short || metric.title.startsWith(short) ? metric.title : `${short}: ${metric.title}`;
+  };
   Report.headline = () => data.metrics.filter((metric) => metric.headline);
   Report.ranked = () => Report.headline().filter((metric) => metric.better !== 0);
+  const FEW_METRICS = 12;
+  /** What is looked at first: of every eval the first ranked metric that has values, or all where they are few. */
+  Report.mainMetrics = () => {
+    const ranked = Report.ranked(), seen = new Set();
+    if (ranked.length <= FEW_METRICS) return ranked;
+    return ranked.filter((metric) => !seen.has(metric.eval) && seen.add(metric.eval));
+  };
+  /** A text cut in its middle, where names differ least. */
+  Report.shorten = (text, most) => {
+    if (text.length <= most) return text;
+    const tail = Math.floor((most - 1) / 2);
+    return `${text.slice(0, most - 1 - tail)}…${text.slice(text.length - tail)}`;
+  };
 
   Report.bar = (metric, place) => {
     const column = Report.column(metric);
@@ -83,6 +101,13 @@ const Report = {};
     element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
     return element;
   };
+  /** A button that opens a list; Escape and a click elsewhere close it. */
+  Report.menu = (title, content, name) => {
+    const menu = Report.h("details", { class: `menu ${name}` }, Report.h("summary", {}, title), Report.h("div", { class: "menu-body" }, content));
+    menu.addEventListener("keydown", (event) => { if (event.key === "Escape") { menu.open = false; menu.querySelector("summary").focus(); } });
+    return menu;
+  };
+  document.addEventListener("click", (event) => document.querySelectorAll("details.menu[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; }));
   Report.fill = (element, ...children) => element.replaceChildren(...children.flat().filter(Boolean));
   Report.css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -111,6 +136,7 @@ const Report = {};
     return bytes && JSON.parse(new TextDecoder().decode(bytes));
   };
 
+  Report.go = (page) => { location.hash = `#${page}`; };
   const listeners = [];
   Report.state = { text: "", baselines: false, archs: new Set(), sources: new Set(), widths: new Set(), l0: [null, null] };
   Report.onChange = (listener) => listeners.push(listener);

@@ -11,10 +11,10 @@
     const body = h("div", { id: "sae-evals" }, h("p", { class: "small" }, "Unpacking…"));
     const scores = h("div", { id: "sae-scores" });
     Report.fill(page(), title(sae), h("section", { class: "card" }, h("h2", {}, "Scores"), scores),
-      h("section", { class: "card" }, h("div", { class: "card-head" }, h("h2", {}, "Against the rest"), h("span", { class: "push" }, Report.exportButtons(rest, () => `${sae.short}_against_the_rest`.replace(/\W+/g, "_")))), rest,
+      h("section", { class: "card" }, h("div", { class: "card-head" }, h("h2", {}, "Against the rest"), h("span", { class: "push" }, Report.saveMenu(rest))), Report.legend(), rest,
         h("p", { class: "small" }, "Every metric from its worst (0) to its best (1) value among the SAEs shown on the overview.")),
       compareCard(place), body);
-    Report.plot(rest, () => Report.parallelFigure(place), "against_the_rest");
+    Report.plot(rest, (options) => Report.stripFigure(place, Report.mainMetrics(), options), Report.fileName(sae.short, "against_the_rest"));
     const table = await scoreTable(place);
     if (ticket !== current) return;
     Report.fill(scores, table);

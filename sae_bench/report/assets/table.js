@@ -116,9 +116,8 @@
         onchange: (e) => { if (e.target.checked) chosen.add(m.key); else chosen.delete(m.key); rebuild(); } }), ` ${m.title}${Report.arrow(m)}`));
       return h("fieldset", {}, h("legend", {}, entry.title), boxes);
     });
-    const menu = h("details", { class: "menu", id: "columns" }, h("summary", {}, "Metrics"), h("div", { class: "menu-body" }, list));
-    menu.addEventListener("keydown", (e) => { if (e.key === "Escape") { menu.open = false; menu.querySelector("summary").focus(); } });
-    document.addEventListener("click", (e) => { if (!menu.contains(e.target)) menu.open = false; });
+    const menu = Report.menu("Metrics", list, "columns-menu");
+    menu.id = "columns";
     Report.fill(document.getElementById("table-tools"), menu,
       h("button", { type: "button", class: "ghost", onclick: () => table.download("csv", "sae_bench.csv") }, "CSV"));
   }

@@ -100,11 +100,7 @@
   Report.renderBest = async () => {
     const ticket = (EVERY.first = {});
     const all = document.getElementById("best-all").checked;
-    const seen = new Set(), metrics = [];
-    for (const metric of Report.ranked()) {
-      if (all || !seen.has(metric.eval)) metrics.push(metric);
-      seen.add(metric.eval);
-    }
+    const metrics = all ? Report.ranked() : Report.mainMetrics();
     const shown = Report.rankable(Report.shown()), rows = [];
     for (const metric of metrics) {
       const entry = Report.evalOf(metric);
