@@ -58,26 +58,24 @@ class KnownClass:
         return PromptStates(lm, hook, prompts, used=self.used, trained=self.trained, n_tokens=n_tokens)
 
 
-def train_and_score(
-    known: KnownClass, states: PromptStates, make: MakeSwap, schedule: Schedule
-) -> tuple[list[Outcome], list[Swap]]:
-    """Train a swap per attribute and seed, and complete the test prompts under it."""
-    maker = make(states.value_NW)
-    swaps = [maker() for _ in known.splits]
-    train(swaps, [train_pairs(known, states, split) for split in known.splits], states, schedule)
-    return score(known, states, swaps), swaps
+def train_masks(
+    known: KnownClass, states: PromptStates, makes: Sequence[MakeSwap], schedule: Schedule
+) -> list[list[Swap]]:
+    """Train a swap per attribute and seed for every maker, all of them in one pass over the model."""
+    swaps_of = []
+    for make in makes:
+        maker = make(states.value_NW)
+        swaps_of.append([maker() for _ in known.splits])
+    pairs = [train_pairs(known, states, split) for split in known.splits]
+    train([swap for swaps in swaps_of for swap in swaps], pairs * len(makes), states, schedule)
+    return swaps_of
 
 
-def score_whole_activation(known: KnownClass, states: PromptStates) -> list[Outcome]:
-    """Complete the test prompts after replacing the base's whole activation with the source's."""
-    swap = WholeActivation(states.value_NW)
-    return score(known, states, [swap] * len(known.splits))
-
-
-def score_mean_activation(known: KnownClass, states: PromptStates) -> list[Outcome]:
-    """Complete the test prompts after replacing the base's activation with the mean of all entities."""
-    swap = MeanActivation(states.value_NW)
-    return score(known, states, [swap] * len(known.splits))
+def score_whole_and_mean(known: KnownClass, states: PromptStates) -> tuple[list[Outcome], list[Outcome]]:
+    """Complete the test prompts with the source's whole activation, and with the mean of all entities, in its place."""
+    swaps: list[Swap] = [WholeActivation(states.value_NW), MeanActivation(states.value_NW)]
+    whole, mean = score_together(known, states, [[swap] * len(known.splits) for swap in swaps])
+    return whole, mean
 
 
 def score_untouched(known: KnownClass) -> list[Outcome]:
@@ -96,19 +94,29 @@ def train_pairs(known: KnownClass, states: PromptStates, split: PairSplit) -> Tr
     )
 
 
-@torch.no_grad()
 def score(known: KnownClass, states: PromptStates, swaps: Sequence[Swap]) -> list[Outcome]:
     """Complete the test prompts of all splits together, each under its own swap."""
+    return score_together(known, states, [swaps])[0]
+
+
+@torch.no_grad()
+def score_together(known: KnownClass, states: PromptStates, swaps_of: Sequence[Sequence[Swap]]) -> list[list[Outcome]]:
+    """Complete the test prompts under several sets of swaps together; every set has one swap per split."""
     rows: list[int] = []
     values: list[Tensor] = []
-    for split, swap in zip(known.splits, swaps, strict=True):
-        base_B = states.rows([pair.base for pair in split.test])
-        source_B = states.rows([pair.source for pair in split.test])
-        parts = zip(base_B.split(PAIRS_AT_ONCE), source_B.split(PAIRS_AT_ONCE), strict=True)
-        values += [swap.mixed(base, source, None).to(states.lm.dtype) for base, source in parts]
-        rows += base_B.tolist()
+    for swaps in swaps_of:
+        for split, swap in zip(known.splits, swaps, strict=True):
+            base_B = states.rows([pair.base for pair in split.test])
+            source_B = states.rows([pair.source for pair in split.test])
+            parts = zip(base_B.split(PAIRS_AT_ONCE), source_B.split(PAIRS_AT_ONCE), strict=True)
+            values += [swap.mixed(base, source, None).to(states.lm.dtype) for base, source in parts]
+            rows += base_B.tolist()
     written = decode(states.lm, states.changed_completions(rows, torch.cat(values)))
-    return _outcomes(known, written, [swap.n_chosen for swap in swaps])
+    n_tests = sum(len(split.test) for split in known.splits)
+    return [
+        _outcomes(known, written[place * n_tests : (place + 1) * n_tests], [swap.n_chosen for swap in swaps])
+        for place, swaps in enumerate(swaps_of)
+    ]
 
 
 def _outcomes(known: KnownClass, written: Sequence[str], n_chosen: Sequence[int]) -> list[Outcome]:

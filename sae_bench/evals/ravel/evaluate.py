@@ -1,11 +1,11 @@
-"""RAVEL: known prompts and pairs once per model, states once per hook, then masks and completions per SAE."""
+"""RAVEL: known prompts and pairs once per model, states once per hook, masks and completions once per group of SAEs."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -21,20 +21,24 @@ from sae_bench.evals.ravel.control import Unchosen, control_masks, references_of
 from sae_bench.evals.ravel.entity_class import (
     KnownClass,
     MakeSwap,
-    score,
-    score_mean_activation,
+    score_together,
     score_untouched,
-    score_whole_activation,
-    train_and_score,
+    score_whole_and_mean,
+    train_masks,
 )
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.outcomes import Outcome
 from sae_bench.evals.ravel.pairs import check_known, draw_pairs, keep_best
 from sae_bench.evals.ravel.states import PromptStates
-from sae_bench.evals.ravel.swaps import LatentMask, RotatedMask, encode_entities
+from sae_bench.evals.ravel.swaps import LatentMask, RotatedMask, Swap, encode_entities
 from sae_bench.evals.ravel.training import Schedule
 
 logger = logging.getLogger(__name__)
+
+BYTES_TOGETHER = 1 << 30
+"""Room for what the masks of several SAEs need while they are trained and scored together."""
+BYTES_PER_CODE = 24
+"""Of a pair and latent in a training step: both codes, their mixture, what their gradients need."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,21 @@ class _AtHook:
     known: KnownClass
     states: PromptStates
     unchosen: Unchosen
+
+
+@dataclass
+class _Masked:
+    """What the masks of one SAE are worth, until it is scored.
+
+    Attributes:
+        outcomes, control: of the trained masks, and of random ones like them.
+        chosen: `<class>_<attribute>` -> latents that a mask takes over.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    control: list[Outcome] = field(default_factory=list)
+    why_no_control: str = ""
+    chosen: dict[str, list[int]] = field(default_factory=dict)
 
 
 class RAVELJob:
@@ -60,6 +79,8 @@ class RAVELJob:
         self.known = list(known) if known is not None else self._find_known(context)
         self._hook: str | None = None
         self._prepared: list[_AtHook] = []
+        self._waiting: list[Member] = []
+        self._masked: dict[str, _Masked] = {}
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
@@ -67,28 +88,71 @@ class RAVELJob:
 
     def requests(self, members: Sequence[Member]) -> Sequence[PassRequest]:
         """Nothing of the shared pass: prompts are read on from what their templates begin with."""
-        del members
+        self._waiting, self._masked = list(members), {}
         return []
 
     def score(self, member: Member, served: Sequence[Served] = ()) -> Scores:  # noqa: ARG002 (nothing was asked)
-        outcomes: list[Outcome] = []
+        if member.key not in self._masked:
+            self._masked |= self._mask_with_others(member)
+        masked = self._masked.pop(member.key)
         unchosen = Unchosen([], [], [])
-        control: list[Outcome] | None = [] if self._has_controls else None
-        why_no_control = ""
-        chosen: dict[str, list[int]] = {}
-        make = rotations if self.config.train_mdas else latent_masks(member)
         for prepared in self._at(member.hook_name):
-            trained, swaps = train_and_score(prepared.known, prepared.states, make, self.schedule)
-            outcomes += trained
             unchosen.patched.extend(prepared.unchosen.patched)
             unchosen.mean.extend(prepared.unchosen.mean)
             unchosen.untouched.extend(prepared.unchosen.untouched)
-            chosen |= results.chosen_latents(trained, swaps)
-            if control is not None and not why_no_control:
-                masks, why_no_control = control_masks(prepared.known, swaps)
-                control += score(prepared.known, prepared.states, masks) if masks else []
-        references = references_of(self.seeds, unchosen, control, why_no_control)
-        return results.to_scores(outcomes, unchosen, chosen, self.known, self.config, self.seeds, references)
+        control = masked.control if self._has_controls else None
+        references = references_of(self.seeds, unchosen, control, masked.why_no_control)
+        return results.to_scores(
+            masked.outcomes, unchosen, masked.chosen, self.known, self.config, self.seeds, references
+        )
+
+    def _mask_with_others(self, first: Member) -> dict[str, _Masked]:
+        """Masks and scores of an SAE and of those of its group that wait at the same hook.
+
+        Where that fails, the SAE is alone, and so is each of the others later: a fault is that of its own SAE.
+        """
+        others = [m for m in self._waiting if m.hook_name == first.hook_name and m.key != first.key]
+        together = [first, *others][: self._n_together([first, *others])]
+        keys = [member.key for member in together]
+        self._waiting = [member for member in self._waiting if member.key not in keys]
+        try:
+            return dict(zip(keys, self._mask(together), strict=True))
+        except Exception as error:
+            if len(together) == 1:
+                raise
+            logger.warning("ravel: %d SAEs cannot be masked together (%s); one after the other", len(keys), error)
+        return {first.key: self._mask([first])[0]}
+
+    def _mask(self, members: Sequence[Member]) -> list[_Masked]:
+        """Train the masks of SAEs at one hook, draw their controls, and complete all test prompts in one go."""
+        makes = [rotations] if self.config.train_mdas else [latent_masks(member) for member in members]
+        masked = [_Masked() for _ in makes]
+        for prepared in self._at(members[0].hook_name):
+            known, states = prepared.known, prepared.states
+            swaps_of = train_masks(known, states, makes, self.schedule)
+            controls: list[tuple[_Masked, Sequence[Swap]]] = []
+            for of_sae, swaps in zip(masked, swaps_of, strict=True):
+                if self._has_controls and not of_sae.why_no_control:
+                    drawn, of_sae.why_no_control = control_masks(known, swaps)
+                    controls += [(of_sae, drawn)] if drawn else []
+            scored = iter(score_together(known, states, [*swaps_of, *(drawn for _, drawn in controls)]))
+            for of_sae, swaps in zip(masked, swaps_of, strict=True):
+                trained = next(scored)
+                of_sae.outcomes += trained
+                of_sae.chosen |= results.chosen_latents(trained, swaps)
+            for of_sae, _ in controls:
+                of_sae.control += next(scored)
+        return masked * len(members) if self.config.train_mdas else masked
+
+    def _n_together(self, members: Sequence[Member]) -> int:
+        """How many of these SAEs have room to be masked together."""
+        if self.config.train_mdas:
+            return len(members)
+        widest = max(int(member.sae.cfg.d_sae) for member in members)
+        splits = [split for known in self.known for split in known.splits]
+        n_tests = sum(len(split.test) for split in splits)
+        of_training = len(splits) * self.schedule.pairs_per_step * widest * BYTES_PER_CODE
+        return max(1, BYTES_TOGETHER // (of_training + 2 * n_tests * self.lm.d_model * 4))
 
     @property
     def schedule(self) -> Schedule:
@@ -101,9 +165,7 @@ class RAVELJob:
             self._prepared = []
             for known in self.known:
                 states = known.states(self.lm, hook, n_tokens=self.config.n_generated_tokens)
-                unchosen = Unchosen(
-                    score_whole_activation(known, states), score_mean_activation(known, states), score_untouched(known)
-                )
+                unchosen = Unchosen(*score_whole_and_mean(known, states), score_untouched(known))
                 self._prepared.append(_AtHook(known, states, unchosen))
             self._hook = hook
         return self._prepared

@@ -1,7 +1,7 @@
 """Training of masks: Adam on the cross-entropy of the first token that the model should write after the change.
 
-The masks of all attributes and seeds take their steps together, in one pass over the model; none of them sees another's
-pairs. Only layers after the hook run, and only from the entity on.
+The masks of all attributes, seeds and SAEs take their steps together, in one pass over the model; none of them sees
+another's pairs. Only layers after the hook run, and only from the entity on.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from sae_bench.evals.base import EvalContext
 from sae_bench.evals.ravel import completions, main
 from sae_bench.evals.ravel.completions import decode
 from sae_bench.evals.ravel.correctness import is_correct
-from sae_bench.evals.ravel.entity_class import score, score_whole_activation
+from sae_bench.evals.ravel.entity_class import score, score_whole_and_mean
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.evaluate import RAVELJob
 from sae_bench.evals.ravel.spec import SPEC
@@ -140,7 +140,7 @@ def test_identity_with_a_full_mask_is_plain_patching(llama: LanguageModel):
     mask = LatentMask(encode_entities(tiny_sae("identity"), states.value_NW), lm.device)
     mask.mask_F = torch.ones_like(mask.mask_F)
     found = score(known, states, [mask] * len(known.splits))
-    whole = score_whole_activation(known, states)
+    whole, _ = score_whole_and_mean(known, states)
     for outcome, patched, split in zip(found, whole, known.splits, strict=True):
         expected = []
         for pair in split.test:

@@ -17,9 +17,8 @@ from sae_bench.evals.ravel.correctness import is_correct
 from sae_bench.evals.ravel.entity_class import (
     KnownClass,
     score,
-    score_mean_activation,
     score_untouched,
-    score_whole_activation,
+    score_whole_and_mean,
 )
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.evaluate import RAVELJob
@@ -50,7 +49,7 @@ def states(llama: LanguageModel, known: KnownClass) -> PromptStates:
 
 @pytest.fixture(scope="module")
 def unchosen(known: KnownClass, states: PromptStates) -> Unchosen:
-    return Unchosen(score_whole_activation(known, states), score_mean_activation(known, states), score_untouched(known))
+    return Unchosen(*score_whole_and_mean(known, states), score_untouched(known))
 
 
 def test_the_mean_activation_is_the_same_for_every_pair(llama: LanguageModel, known: KnownClass, states, unchosen):
