@@ -116,11 +116,16 @@ def threshold_for(l0: float, W_enc_DF: Float[Tensor, "D F"], b_enc_F: Float[Tens
         largest = candidates.topk(min(n_above + 1, len(candidates))).values  # sorted: the last one is the threshold
     threshold = float(largest[-1])
     if n_above < 1 or len(largest) <= n_above or threshold < 0:
-        raise SAEMismatchError(
-            f"a random encoder of {W_enc_DF.shape[1]} latents cannot have {l0:.4g} active ones per token: it has more "
-            "than 0 and about half of them at most. Baselines that match L0 are for sparse SAEs."
-        )
+        raise not_sparse(W_enc_DF.shape[1], l0)
     return threshold
+
+
+def not_sparse(n_latents: int, l0: float) -> SAEMismatchError:
+    """Why a random encoder cannot have that L0."""
+    return SAEMismatchError(
+        f"a random encoder of {n_latents} latents cannot have {l0:.4g} active ones per token: it has more "
+        "than 0 and about half of them at most. Baselines that match L0 are for sparse SAEs."
+    )
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from sae_bench.language_models.hooks import parse_hook_name
 
 _RELEASE = "baseline"
 _READ_TEXT = ("random_l0_matched", "frozen_encoder", "best_k")
-_VERSION = 1
+_VERSION = 2
 """Raised when the same derivation comes to make something else."""
 
 

@@ -11,25 +11,30 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.custom_saes.base_sae import BaseSAE, at_least_float32
+from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
 from sae_bench.custom_saes.derived.calibration import (
     Sample,
     mean_activity,
     mean_l0,
+    not_sparse,
     ridge_decoder,
     threshold_for,
 )
 from sae_bench.custom_saes.derived.degraded import chosen_latents, degrade, exchanged
 from sae_bench.custom_saes.derived.derived_sae import DerivedSAE, DerivedSAEConfig, LatentMap, derived_config
 from sae_bench.custom_saes.derived.grammar import Derivation
+from sae_bench.custom_saes.derived.token_matched import TokenMatchedSAE
 from sae_bench.custom_saes.files import layer_of
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import SAE
 from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE
 from sae_bench.custom_saes.loading import hook_width
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
-from sae_bench.custom_saes.transcoder import JumpReluTranscoder
 from sae_bench.errors import UsageError
 from sae_bench.seeding import named_generator
+
+L0_TOLERANCE = 0.01
+"""How far the L0 of a baseline may be from that of its SAE, on the sample."""
 
 EXPANSION = 4
 """Latents per dimension of a frozen encoder that follows no SAE."""
@@ -69,8 +74,11 @@ def _of_sae(derivation: Derivation, sae: Any, context: LoadContext, derived_from
     sample = Sample(context, cfg.hook_name, sae.W_dec.device)
     if derivation.k is not None:
         return _best(sae, cfg, derivation.k, sample)
-    build = _frozen_encoder if derivation.name == "frozen_encoder" else _random
-    return build(cfg, mean_l0(sae, sample), sample, context)
+    target = _target(cfg, sample, context)
+    made = _matched(cfg, sae, sample, target)
+    if derivation.name == "frozen_encoder":
+        return _with_best_decoder(made, sample, target)
+    return _with_random_decoder(made, target, is_tied=target is sample)
 
 
 def _best(sae: SAE, cfg: DerivedSAEConfig, k: int, sample: Sample) -> DerivedSAE:
@@ -97,24 +105,21 @@ def _frozen_of(derivation: Derivation, context: LoadContext, derived_from: dict[
         context.lm.name, d_in, EXPANSION * d_in, layer_of(context.hook_name), context.hook_name,
         architecture=derivation.name, derived_from=derived_from,
     )  # fmt: skip
-    return _frozen_encoder(cfg, derivation.l0, Sample(context, context.hook_name, context.device), context)
+    sample = Sample(context, context.hook_name, context.device)
+    return _with_best_decoder(_thresholded(cfg, derivation.l0, sample), sample, sample)
 
 
-def _frozen_encoder(cfg: DerivedSAEConfig, l0: float, sample: Sample, context: LoadContext) -> BaseSAE:
-    """Random unit encoder columns, one threshold, and the decoder that is best for their codes."""
-    target = _target(cfg, sample, context)
-    sae = _thresholded(cfg, l0, sample, target)
+def _with_best_decoder(sae: BaseSAE, sample: Sample, target: Sample) -> BaseSAE:
+    """The SAE, with the decoder that is best for its codes."""
     W_dec_FO, b_dec_O = ridge_decoder(sae, sample, target)
     sae.W_dec.copy_(W_dec_FO)
     sae.b_dec.copy_(b_dec_O)
     return sae
 
 
-def _random(cfg: DerivedSAEConfig, l0: float, sample: Sample, context: LoadContext) -> BaseSAE:
-    """Random unit decoder rows with the tied encoder (one of its own in a transcoder), and one threshold."""
-    target = _target(cfg, sample, context)
-    sae = _thresholded(cfg, l0, sample, target)
-    sae.W_dec.copy_(sae.W_enc.T if target is sample else _random_rows(cfg, sae.W_dec.shape[1]))
+def _with_random_decoder(sae: BaseSAE, target: Sample, *, is_tied: bool) -> BaseSAE:
+    """The SAE, with random unit decoder rows: those of the encoder, or rows of its own in a transcoder."""
+    sae.W_dec.copy_(sae.W_enc.T if is_tied else _random_rows(sae.cfg, sae.W_dec.shape[1]))
     sae.b_dec.copy_(target.mean())
     return sae
 
@@ -125,23 +130,43 @@ def _target(cfg: DerivedSAEConfig, sample: Sample, context: LoadContext) -> Samp
     return sample if hook == cfg.hook_name else Sample(context, hook, sample.device)
 
 
-def _thresholded(cfg: DerivedSAEConfig, l0: float, sample: Sample, target: Sample) -> BaseSAE:
-    """A JumpReLU SAE without a decoder: random unit columns on centred activations, a threshold that gives the L0."""
+def _matched(cfg: DerivedSAEConfig, parent: Any, sample: Sample, target: Sample) -> BaseSAE:
+    """An SAE without a decoder: random unit columns, as many latents on each token as the parent has there.
+
+    Raises:
+        SAEMismatchError: so many of its pre-activations are not positive.
+    """
+    sae = TokenMatchedSAE(parent, cfg, d_out=len(target.mean()))
+    _draw_encoder(sae, sample)
+    wanted, l0 = mean_l0(parent, sample), mean_l0(sae, sample)
+    if wanted == 0 or abs(l0 - wanted) > L0_TOLERANCE * wanted:
+        raise not_sparse(cfg.d_sae, wanted)
+    return sae
+
+
+def _thresholded(cfg: DerivedSAEConfig, l0: float, sample: Sample) -> BaseSAE:
+    """A JumpReLU SAE without a decoder: random unit columns, one threshold that gives the L0 on the sample."""
     arguments = (cfg.d_in, cfg.d_sae, cfg.model_name, cfg.hook_layer, sample.device, torch.float32, cfg.hook_name)
-    sae = JumpReluSAE(*arguments) if target is sample else JumpReluTranscoder(*arguments, d_out=len(target.mean()))
+    sae = JumpReluSAE(*arguments)
+    sae.cfg = cfg
+    _draw_encoder(sae, sample)
+    sae.threshold.fill_(threshold_for(l0, sae.W_enc, sae.b_enc, sample))
+    return sae
+
+
+def _draw_encoder(sae: BaseSAE, sample: Sample) -> None:
+    """Random unit columns, on centred activations."""
+    cfg = sae.cfg
     cfg.normalize_activations, cfg.activation_fn_str, cfg.activation_fn_kwargs = (
         "none",
         "",
         {},
     )  # the SAE's, not its own
-    sae.cfg = cfg
     sae.W_enc.copy_(_random_rows(cfg, cfg.d_in).T)
     sae.b_enc.copy_(-(sample.mean() @ sae.W_enc))
-    sae.threshold.fill_(threshold_for(l0, sae.W_enc, sae.b_enc, sample))
-    return sae
 
 
-def _random_rows(cfg: DerivedSAEConfig, width: int) -> Float[Tensor, "F D"]:
+def _random_rows(cfg: CustomSAEConfig, width: int) -> Float[Tensor, "F D"]:
     """Unit rows, the same on every machine."""
     generator = named_generator(cfg.architecture, cfg.d_sae, width)
     rows_FD = torch.randn(cfg.d_sae, width, generator=generator)

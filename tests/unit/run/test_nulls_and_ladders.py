@@ -109,7 +109,7 @@ def test_a_permuted_decoder_scores_as_its_sae_where_only_codes_count(run: Run, t
 
 
 def test_objects_get_nulls_and_are_left_as_they_are(lm: LanguageModel, data: Path, tmp_path: Path) -> None:
-    sae = tiny_sae("relu", hook_name=HOOK)
+    sae = tiny_sae("topk", hook_name=HOOK)
     before = {name: value.clone() for name, value in sae.state_dict().items()}
     corpus = str(data / "corpus.jsonl")
     settings = {"core": {**SETTINGS["core"], "dataset": corpus}}
