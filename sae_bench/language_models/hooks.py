@@ -28,10 +28,14 @@ EMBED = "hook_embed"
 RESIDUAL_KINDS = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post")
 
 _LAYER_LISTS = ("layers", "h", "decoder.layers", "language_model.layers", "blocks")
-_ATTENTION = ("self_attn", "attn", "attention")
+_ATTENTION = ("self_attn", "attn", "attention", "self_attention")
 _ATTENTION_PROJECTION = ("o_proj", "c_proj", "out_proj", "dense")
-_MLP = ("mlp", "feed_forward")
+_MLP = ("mlp", "feed_forward", "block_sparse_moe")
 _MLP_PROJECTION = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "w2")
+_NORMS_BEFORE_MLP = (
+    "pre_feedforward_layernorm", "pre_mlp_layernorm", "pre_ff_layernorm", "feedforward_layernorm", "ffn_norm",
+)  # fmt: skip
+_NORMS_BEHIND_MLP = ("post_feedforward_layernorm", "post_mlp_layernorm")
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,9 @@ def parse_hook_name(name: str) -> HookPoint:
 
 
 def layer_hooks(layer: int) -> list[HookPoint]:
-    """The hooks of a layer that hold its residual stream and what joins it."""
-    return [parse_hook_name(f"blocks.{layer}.{kind}") for kind in (*RESIDUAL_KINDS, "hook_attn_out", "hook_mlp_out")]
+    """The hooks of a layer that hold its residual stream, what joins it, and what the MLP reads."""
+    kinds = (*RESIDUAL_KINDS, "hook_attn_out", "hook_mlp_out", "mlp.hook_in")
+    return [parse_hook_name(f"blocks.{layer}.{kind}") for kind in kinds]
 
 
 def find_layers(base: nn.Module) -> nn.ModuleList:
@@ -140,26 +145,35 @@ def locate(hook: HookPoint, layers: nn.ModuleList, embedding: nn.Module) -> Hook
     return site
 
 
+def norm_before_mlp(layer: nn.Module) -> nn.Module | None:
+    """The norm whose input is the stream after attention and whose output the MLP reads, going by its name."""
+    norm = _first(layer, _NORMS_BEFORE_MLP)
+    if norm is not None:
+        return norm
+    if hasattr(layer, "fc2"):  # OPT: it is called final_layer_norm
+        return _first(layer, ("final_layer_norm",)) if getattr(layer, "do_layer_norm_before", True) else None
+    if _has_sandwich_norms(layer) and not hasattr(layer, "post_self_attn_layernorm"):
+        return None  # OLMo 2: its post_attention_layernorm is of what attention gives
+    return _first(layer, ("post_attention_layernorm", "ln_2"))
+
+
 def _resid_mid(layer: nn.Module) -> HookSite | None:
     if _runs_attention_and_mlp_in_parallel(layer):
         return None
-    if _has_sandwich_norms(layer):
-        norm = getattr(layer, "pre_feedforward_layernorm", None)
-        return HookSite(norm if norm is not None else _first(layer, _MLP) or layer, "input", carrier=layer)
-    if hasattr(layer, "fc2"):  # OPT: the norm before the MLP is called final_layer_norm
-        norm = _first(layer, ("final_layer_norm",)) if getattr(layer, "do_layer_norm_before", True) else None
-    else:
-        norm = _first(layer, ("post_attention_layernorm", "ln_2"))
-    return HookSite(norm, "input", carrier=layer) if norm is not None else None
+    reader = norm_before_mlp(layer)
+    if reader is None and _has_sandwich_norms(layer):
+        reader = _first(layer, _MLP) or layer
+    return HookSite(reader, "input", carrier=layer) if reader is not None else None
 
 
 def _attention_output(layer: nn.Module) -> HookSite | None:
-    module = _first(layer, ("post_attention_layernorm",) if _has_sandwich_norms(layer) else _ATTENTION)
+    norms = ("post_self_attn_layernorm", "post_attention_layernorm")
+    module = _first(layer, norms if _has_sandwich_norms(layer) else _ATTENTION)
     return HookSite(module, "output") if module is not None else None
 
 
 def _mlp_output(layer: nn.Module) -> HookSite | None:
-    module = _first(layer, ("post_feedforward_layernorm", *_MLP, "fc2"))
+    module = _first(layer, (*_NORMS_BEHIND_MLP, *_MLP, "fc2"))
     return HookSite(module, "output") if module is not None else None
 
 
@@ -183,12 +197,7 @@ def _mlp_input(layer: nn.Module) -> HookSite | None:
 
 def _normalised_before_weights(layer: nn.Module) -> HookSite | None:
     """What the norm before the MLP gives before its weights: where transcoders of Gemma Scope read."""
-    if _has_sandwich_norms(layer):
-        norm = _first(layer, ("pre_feedforward_layernorm",))
-    elif hasattr(layer, "fc2"):
-        norm = _first(layer, ("final_layer_norm",)) if getattr(layer, "do_layer_norm_before", True) else None
-    else:
-        norm = _first(layer, ("post_attention_layernorm", "ln_2"))
+    norm = norm_before_mlp(layer)
     return None if norm is None else HookSite(norm, "input", view=_without_weights(norm))
 
 
@@ -209,15 +218,15 @@ def _without_weights(norm: nn.Module) -> nn.Module:
 
 
 def _has_sandwich_norms(layer: nn.Module) -> bool:
-    """Gemma 2 and 3, OLMo 2: attention and MLP outputs are normalised before they join the residual stream."""
-    return hasattr(layer, "post_feedforward_layernorm")
+    """Gemma 2 and 3, OLMo 2, GLM 4: attention and MLP outputs are normalised before they join the residual stream."""
+    return _first(layer, _NORMS_BEHIND_MLP) is not None
 
 
 def _runs_attention_and_mlp_in_parallel(layer: nn.Module) -> bool:
     """GPT-NeoX (by configuration) and Phi: there is no residual stream between attention and MLP."""
     if hasattr(layer, "use_parallel_residual"):
         return bool(layer.use_parallel_residual)
-    return _first(layer, ("post_attention_layernorm", "ln_2", "fc2")) is None
+    return _first(layer, (*_NORMS_BEFORE_MLP, "post_attention_layernorm", "ln_2", "fc2")) is None
 
 
 def _first(module: nn.Module | None, names: tuple[str, ...]) -> nn.Module | None:

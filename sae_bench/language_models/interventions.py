@@ -60,12 +60,12 @@ def intervene(site: HookSite, function: Replacement, *, batch_shape: torch.Size)
         if not changes:
             return output
         change = changes.pop()
-        if isinstance(output, tuple):
+        if isinstance(output, tuple | list):
             return (output[0] + change.view_as(output[0]), *output[1:])
         return output + change.view_as(output)
 
     def on_output(_module: nn.Module, _args: object, output: Any) -> Any:
-        if isinstance(output, tuple):
+        if isinstance(output, tuple | list):
             return (apply(output[0]), *output[1:])
         return apply(output)
 
@@ -88,14 +88,18 @@ def intervene(site: HookSite, function: Replacement, *, batch_shape: torch.Size)
 
 
 @contextmanager
-def start_from(resume: Resume, layers: nn.ModuleList, *, layers_return_tuples: bool) -> Iterator[None]:
-    """While open, layers before `resume.layer` hand on the given residual stream instead of computing."""
+def start_from(resume: Resume, layers: nn.ModuleList, *, beside_stream: int | None) -> Iterator[None]:
+    """While open, layers before `resume.layer` hand on the given residual stream instead of computing.
+
+    Args:
+        beside_stream: how many values a layer hands on beside the stream, as a tuple; None if it is the stream alone.
+    """
     hidden = resume.hidden_BLD
     if resume.layer == 0:  # nothing to skip: the stream that enters layer 0 is put there directly
         with intervene(HookSite(layers[0], "input"), lambda _value: hidden, batch_shape=hidden.shape[:2]):
             yield
         return
-    output: Any = (hidden,) if layers_return_tuples else hidden
+    output: Any = hidden if beside_stream is None else (hidden, *[None] * beside_stream)
     skipped = list(layers[: resume.layer])
     patched_before = [vars(layer).get("forward") for layer in skipped]
     for layer in skipped:

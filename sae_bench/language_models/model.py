@@ -18,7 +18,15 @@ from sae_bench.errors import HookError, ModelError, UsageError
 from sae_bench.language_models import trials
 from sae_bench.language_models.aliases import ModelKind
 from sae_bench.language_models.fingerprint import hash_of_model
-from sae_bench.language_models.hooks import HookPoint, HookSite, find_layers, layer_hooks, locate, parse_hook_name
+from sae_bench.language_models.hooks import (
+    HookPoint,
+    HookSite,
+    find_layers,
+    layer_hooks,
+    locate,
+    norm_before_mlp,
+    parse_hook_name,
+)
 from sae_bench.language_models.interventions import Replacement, Resume, check_resume, intervene, start_from
 from sae_bench.language_models.layout import TokenLayout
 from sae_bench.language_models.numbers import dtype_name, next_dtype
@@ -51,7 +59,7 @@ class LanguageModel:
         if self.prepend_bos and self.bos_token_id is None:
             raise UsageError(f"prepend_bos is set, but the tokenizer of '{name}' has no BOS token.")
         self._forward_names = frozenset(inspect.signature(self.base.forward).parameters)
-        self._layer_returns_tuple = False
+        self._beside_stream: int | None = None
         self._shares_beginnings: bool | None = None
         self._reads_on: bool | None = None
         self._wrong_parts: dict[int, dict[str, float]] = {}
@@ -101,37 +109,41 @@ class LanguageModel:
     def hook_site(self, hook: str | HookPoint) -> HookSite:
         """The module and side of a hook. Raises `HookError` if this model does not have it.
 
-        What attention and MLP write is tried on a few tokens: it has to add up to the residual stream after the layer.
+        Where a layer has what stands between its ends is tried on a few tokens: what attention and MLP write has to add
+        up to the residual stream after the layer, and the MLP has to read what its norm gives.
         """
         point = parse_hook_name(hook) if isinstance(hook, str) else hook
         site = locate(point, self.layers, self.embedding)
-        if point.kind in ("hook_attn_out", "hook_mlp_out"):
+        if point.kind in trials.BETWEEN_THE_ENDS:
             if point.layer not in self._wrong_parts:
                 self._wrong_parts[point.layer] = self._try_parts(point.layer)
             distance = self._wrong_parts[point.layer].get(point.kind)
             if distance is not None:
+                reason = trials.BETWEEN_THE_ENDS[point.kind].format(
+                    layer=type(self.layers[point.layer]).__name__, distance=distance
+                )
                 raise HookError(
-                    f"'{point.name}' is not what joins the residual stream of {type(self.layers[point.layer]).__name__}"
-                    f": stream before + attention + MLP differ from the stream after by {distance:.2g} of its size (a "
-                    "layer that adds the stream inside, scales or normalises what it adds). Next: take "
-                    f"blocks.{point.layer}.hook_resid_post or hook_resid_pre."
+                    f"'{point.name}' {reason} Next: take blocks.{point.layer}.hook_resid_post or hook_resid_pre."
                 )
         return site
 
     @torch.no_grad()
     def _try_parts(self, layer: int) -> dict[str, float]:
-        """Kinds of hooks whose values are not what this layer adds to its stream, and how far off they are."""
+        """Kinds of hooks whose values are not what they are named after in this layer, and how far off they are."""
         values: dict[str, Tensor] = {}
         ids_BL = trials.trial_ids(8, self)[None]
 
         def note(kind: str) -> Replacement:
             return lambda value: values.setdefault(kind, value)
 
+        norm = norm_before_mlp(self.layers[layer])
+        sites = {} if norm is None else {trials.NORM_BEFORE_MLP: HookSite(norm, "output")}
+        for point in layer_hooks(layer):
+            with suppress(HookError):
+                sites[point.kind] = locate(point, self.layers, self.embedding)
         with ExitStack() as stack:
-            for point in layer_hooks(layer):
-                with suppress(HookError):
-                    site = locate(point, self.layers, self.embedding)
-                    stack.enter_context(intervene(site, note(point.kind), batch_shape=ids_BL.shape))
+            for kind, site in sites.items():
+                stack.enter_context(intervene(site, note(kind), batch_shape=ids_BL.shape))
             self._run_base(ids_BL, None)
         return trials.wrong_parts(values)
 
@@ -337,7 +349,7 @@ class LanguageModel:
         with ExitStack() as stack:
             if resume is not None:
                 check_resume(resume, points, n_layers=self.n_layers, batch_shape=batch_shape)
-                stack.enter_context(start_from(resume, self.layers, layers_return_tuples=self._layer_returns_tuple))
+                stack.enter_context(start_from(resume, self.layers, beside_stream=self._beside_stream))
             for site, function in zip(sites, functions.values(), strict=True):
                 stack.enter_context(intervene(site, function, batch_shape=batch_shape))
             yield
@@ -361,7 +373,12 @@ class LanguageModel:
                 f"'{self.name}' gives logits that are NaN or infinite in {dtype_name(self.dtype)}. "
                 f"{next_dtype(self.dtype)}"
             )
-        self._layer_returns_tuple = isinstance(outputs[0], tuple)
+        stream, self._beside_stream = _split_output(outputs[0])
+        if stream.shape != (1, 4, self.d_model):
+            raise ModelError(
+                f"'{self.name}' ({type(self.layers[0]).__name__}): its layers hand on {tuple(stream.shape)} numbers "
+                f"for 4 tokens of width {self.d_model}, not one residual stream each. Such models are not supported."
+            )
         rebuilt = self.unembed(self.final_hidden(ids))
         tolerance = 1e-2 * expected.float().abs().max().item()
         if not torch.allclose(rebuilt.float(), expected.float(), rtol=0.0, atol=tolerance):
@@ -372,7 +389,14 @@ class LanguageModel:
             )
 
 
+def _split_output(output: Any) -> tuple[Tensor, int | None]:
+    """The stream that a layer hands on, and how many values stand beside it; None if it is no tuple."""
+    return (output[0], len(output) - 1) if isinstance(output, tuple | list) else (output, None)
+
+
 def _decoder(model: Any) -> nn.Module:
     """The decoder stack without the head (for multimodal wrappers, the part that reads text)."""
     base = model.base_model
+    if base is model:  # Llama 4: the text part of a wrapper by itself keeps the name that it has there
+        base = getattr(model, "model", model)
     return getattr(base, "language_model", base)

@@ -21,6 +21,15 @@ logger = logging.getLogger(__name__)
 EXACT, ROUNDED = 1e-4, 3e-2
 """How far equal hidden states may lie apart, relative to the largest entry, in full and in half precision."""
 
+NORM_BEFORE_MLP = "norm_before_mlp"
+_SUM = (
+    "is not what joins the residual stream of {layer}: stream before + attention + MLP differ from the stream after by "
+    "{distance:.2g} of its size (a layer that adds the stream inside, scales or normalises what it adds)."
+)
+_READ = "is not known in {layer}: its MLP does not read what the norm gives that is named as the one before it."
+BETWEEN_THE_ENDS = {"hook_attn_out": _SUM, "hook_mlp_out": _SUM, "hook_resid_mid": _READ, "ln2.hook_normalized": _READ}
+"""Kind of hook -> why it is not what it is named after, where a trial shows that it is not."""
+
 
 @runtime_checkable
 class Reader(Protocol):
@@ -76,15 +85,24 @@ def reads_on(lm: Reader) -> bool:
 
 
 def wrong_parts(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Which outputs of a layer are not what joins its residual stream, and how far off they are.
+    """Which values of a layer are not what their hooks are named after, and how far off they are.
 
-    Checked are attn = mid - pre and mlp = post - mid, or attn + mlp = post - pre where there is no stream in between.
+    Checked are attn = mid - pre and mlp = post - mid, or attn + mlp = post - pre where there is no stream in between;
+    and that the MLP reads what the norm between mid and MLP gives.
 
     Args:
-        values: kind of hook (`hook_resid_pre`, `hook_attn_out`, ...) -> (B, L, D) values of one layer.
+        values: kind of hook (`hook_resid_pre`, `hook_attn_out`, ...) -> (B, L, D) values of one layer; under
+            `NORM_BEFORE_MLP` what that norm gives.
     Returns:
         kind -> largest distance relative to the values of its token; empty where all fit (or are not finite numbers).
     """
+    wrong: dict[str, float] = {}
+    read, normalised = (values.get(kind) for kind in ("mlp.hook_in", NORM_BEFORE_MLP))
+    if read is not None and normalised is not None and not torch.equal(read, normalised):
+        wrong = dict.fromkeys(("hook_resid_mid", "ln2.hook_normalized"), float((read - normalised).abs().max()))
+    values = {kind: value for kind, value in values.items() if kind not in ("mlp.hook_in", NORM_BEFORE_MLP)}
+    if "hook_resid_mid" in wrong:
+        values.pop("hook_resid_mid", None)
     pre, post = values["hook_resid_pre"], values["hook_resid_post"]
     attention, mid, mlp = (values.get(kind) for kind in ("hook_attn_out", "hook_resid_mid", "hook_mlp_out"))
     sums: list[tuple[tuple[str, ...], Tensor, Tensor]] = []
@@ -93,7 +111,6 @@ def wrong_parts(values: Mapping[str, Tensor]) -> dict[str, float]:
         sums += [(("hook_mlp_out",), mid + mlp, post)] if mlp is not None else []
     elif attention is not None and mlp is not None:
         sums.append((("hook_attn_out", "hook_mlp_out"), pre + attention + mlp, post))
-    wrong: dict[str, float] = {}
     for kinds, total_BLD, stream_BLD in sums:
         scale_BL = torch.stack([value.float().abs().amax(dim=-1) for value in values.values()]).amax(dim=0)
         distance_BL = (total_BLD.float() - stream_BLD.float()).abs().amax(dim=-1) / scale_BL

@@ -234,9 +234,9 @@ def run(layers: nn.ModuleList, value: Tensor) -> Tensor:
 def test_layers_that_return_tuples():
     layers = nn.ModuleList(TupleLayer() for _ in range(3))
     x = torch.zeros(1, 2, 4)
-    with start_from(Resume(2, x + 10.0), layers, layers_return_tuples=True):
+    with start_from(Resume(2, x + 10.0), layers, beside_stream=1):
         assert torch.equal(run(layers, x), x + 11.0)
-    with start_from(Resume(0, x + 10.0), layers, layers_return_tuples=True):
+    with start_from(Resume(0, x + 10.0), layers, beside_stream=1):
         assert torch.equal(run(layers, x), x + 13.0)
     with intervene(HookSite(layers[1], "output"), lambda v: v * 5.0, batch_shape=x.shape[:2]):
         assert torch.equal(run(layers, x), x + 11.0)
@@ -252,7 +252,7 @@ def test_a_forward_that_another_library_patched_is_put_back():
 
     layers[0].forward = patched
     x = torch.zeros(1, 2, 4)
-    with start_from(Resume(1, x), layers, layers_return_tuples=True):
+    with start_from(Resume(1, x), layers, beside_stream=1):
         assert torch.equal(run(layers, x), x + 1.0)
     assert layers[0].forward is patched
     assert torch.equal(run(layers, x), x + 101.0)

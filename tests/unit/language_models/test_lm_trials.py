@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from lm_families import FAMILIES, POST_NORM, family_model, variant
+from torch import nn
 from transformers import AutoModelForCausalLM
 
 from sae_bench.errors import HookError, ModelError
@@ -27,7 +28,6 @@ def made(kind: str, **settings: Any) -> LanguageModel:
 
 REFUSED = {
     "Bloom": {**SIZES, "n_layer": 2, "n_head": 4},
-    "Glm4": {**GATED, "head_dim": 8},
     "Granite": {**GATED, "residual_multiplier": 0.22},
 }
 
@@ -52,6 +52,43 @@ def test_outputs_that_add_up_are_taken(family: str, hook: str):
             lm.hook_site(hook)
     else:
         assert lm.hook_site(hook) is not None
+
+
+SANDWICHED = {
+    "Glm4": {**GATED, "head_dim": 8},
+    "Afmoe": {**GATED, "head_dim": 8, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
+}
+
+
+@pytest.mark.parametrize("kind", SANDWICHED)
+def test_norms_around_attention_and_mlp_are_told_by_their_names(kind: str):
+    lm, ids = made(kind, **SANDWICHED[kind]), torch.tensor([[5, 9, 3]])
+    kinds = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
+    pre, attention, mid, mlp, post = lm.capture(ids, [f"blocks.1.hook_{one}" for one in kinds]).values()
+    torch.testing.assert_close((pre + attention, mid + mlp), (mid, post))
+
+
+def test_a_norm_that_the_mlp_does_not_read_tells_no_stream():
+    lm = tiny_model("llama")
+    lm.layers[1].mlp.register_forward_pre_hook(lambda _module, args: (args[0] * 2,))
+    for hook in ("hook_resid_mid", "ln2.hook_normalized"):
+        with pytest.raises(HookError, match=rf"blocks.1.{hook}' is not known in .*its MLP does not read"):
+            lm.hook_site(f"blocks.1.{hook}")
+    assert lm.hook_site("blocks.1.mlp.hook_in") is not None
+
+
+class _TwoStreams(nn.Module):
+    """A layer that hands on two streams for each token."""
+
+    def forward(self, hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:
+        return torch.stack([hidden_states] * 2, dim=2)
+
+
+def test_a_model_of_several_streams_is_refused_when_it_is_loaded():
+    model = tiny_model("llama").model
+    model.model.layers = nn.ModuleList([_TwoStreams()])
+    with pytest.raises(ModelError, match=r"hand on \(1, 4, 2, 32\) numbers for 4 tokens of width 32"):
+        LanguageModel(model, tiny_tokenizer(), name="hyper-connected")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
