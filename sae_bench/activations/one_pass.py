@@ -20,7 +20,7 @@ from sae_bench.activations.batches import ActivationBatch, bucket_by_length
 from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, TokenRows, Tokens
 from sae_bench.activations.store import ActivationStore
 from sae_bench.activations.text_pools import TextPool, last_tokens
-from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_tokens
+from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_rows, encode_tokens, reads_rows
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import SAEMismatchError, no_exit
 from sae_bench.language_models import LanguageModel, TokenTexts
@@ -132,13 +132,15 @@ class _Pass:
             limit_of = [limits.get(digest) for digest in digests]
             for batch in self._text_batches(whole.texts, sorted({*whole.hooks, *last.hooks}), limit_of):
                 self._add(batch, whole)
-                ends = last_tokens(batch, digests, whole.texts.lengths, last.row_of) if last.members else None
+                ends = None
+                if last.members:
+                    ends = last_tokens(batch, digests, whole.texts.lengths, last.row_of, with_text=last.reads_rows)
                 if ends is not None:
                     self._add(ends, last)
                     seen.update(digests[row] for row in batch.rows)
         alone = [row for row, digest in enumerate(last.digests) if digest not in seen]
         limit_of = [limits.get(digest) for digest in last.digests]
-        for batch in self._last_token_batches(last.texts, alone, last.hooks, limit_of):
+        for batch in self._last_token_batches(last, alone, limit_of):
             self._add(batch, last)
         for pool in (whole, last):
             for member in pool.members:
@@ -204,18 +206,24 @@ class _Pass:
             yield self._capture(rows, ids, valid, hooks, n_tokens=int(real.sum()), max_texts=limit)
 
     def _last_token_batches(
-        self, texts: TokenTexts, rows: Sequence[int], hooks: Sequence[str], limit_of: Sequence[int | None]
+        self, pool: TextPool, rows: Sequence[int], limit_of: Sequence[int | None]
     ) -> Iterator[ActivationBatch]:
-        """The last tokens of some texts, as batches of one-token texts; those without any token are left out."""
+        """The last tokens of some texts of a pool, each as `last_tokens` gives it; texts without any are left out."""
+        texts = pool.texts
         for of_batch, limit in self._buckets(texts, [row for row in rows if texts.lengths[row]], limit_of):
             ids, real = texts.padded(of_batch, self._pad_id)
             last_B = real.sum(dim=1) - 1
+            n_tokens, index_B = int(real.sum()), torch.arange(len(of_batch))
+            if pool.reads_rows:
+                valid = torch.zeros_like(real)
+                valid[index_B, last_B] = True
+                yield self._capture(of_batch, ids, valid, pool.hooks, n_tokens=n_tokens, max_texts=limit)
+                continue
             with self._timed("lm_pass"):
-                values = self._activations(ids, hooks, only_B=last_B, max_texts=limit)
+                values = self._activations(ids, pool.hooks, only_B=last_B, max_texts=limit)
             check_finite(self.lm.name, self.lm.dtype, values)
-            self._count(len(of_batch), int(real.sum()))
-            device = self.lm.device
-            end_B1 = ids[torch.arange(len(of_batch)), last_B][:, None].to(device)
+            self._count(len(of_batch), n_tokens)
+            end_B1 = ids[index_B, last_B][:, None].to(self.lm.device)
             yield ActivationBatch(tuple(of_batch), end_B1, torch.ones_like(end_B1, dtype=torch.bool), values)
 
     @property
@@ -309,8 +317,14 @@ class _Pass:
         for member in alive:
             try:
                 with self._timed("sae_encode"), no_exit(member.key):
-                    codes = encode_with_halving(member.sae, tokens[member.hook_name])
-                    _check_codes(codes, len(tokens[member.hook_name]), member)
+                    x_ND = tokens[member.hook_name]
+                    if reads_rows(member.sae):
+                        codes = encode_with_halving(member.sae, batch.x_BLD[member.hook_name], encode_rows)
+                        assert isinstance(codes, Tensor)
+                        codes = codes[batch.valid_BL]
+                    else:
+                        codes = encode_with_halving(member.sae, x_ND)
+                    _check_codes(codes, len(x_ND), member)
                 with self._timed("consume"):
                     consume(batch, member, codes)
             except Exception as error:
@@ -346,16 +360,22 @@ def capture_with_halving(
     return {hook: torch.cat([part[hook] for part in parts]) for hook in hooks}
 
 
-def encode_with_halving(sae: SAE, x_ND: Tensor) -> SparseCodes | Tensor:
-    """Encode tokens; when the device runs out of memory, the two halves of them one after the other."""
+def encode_with_halving(
+    sae: SAE, x: Tensor, encode: Callable[[SAE, Tensor], SparseCodes | Tensor] = encode_tokens
+) -> SparseCodes | Tensor:
+    """Encode tokens (N, D); when the device runs out of memory, the two halves of them one after the other.
+
+    Args:
+        encode: `encode_rows` for whole texts (B, L, D).
+    """
     try:
-        return encode_tokens(sae, x_ND)
+        return encode(sae, x)
     except torch.OutOfMemoryError:
-        if len(x_ND) <= 1:
+        if len(x) <= 1:
             raise
-    logger.warning("out of memory on encoding %d tokens; going on with halves", len(x_ND))
+    logger.warning("out of memory on encoding %d tokens; going on with halves", x[..., 0].numel())
     torch.cuda.empty_cache()
-    first, second = (encode_with_halving(sae, part) for part in x_ND.tensor_split(2))
+    first, second = (encode_with_halving(sae, part, encode) for part in x.tensor_split(2))
     if isinstance(first, SparseCodes) and isinstance(second, SparseCodes):
         values_NK = torch.cat([first.values_NK, second.values_NK])
         return SparseCodes(values_NK, torch.cat([first.indices_NK, second.indices_NK]), first.d_sae)

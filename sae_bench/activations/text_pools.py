@@ -16,7 +16,7 @@ from torch import Tensor
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.activations.pooled import PooledActivations, PooledCodes
 from sae_bench.activations.requests import PooledTexts, PooledValues, Tokens
-from sae_bench.custom_saes.interface import SparseCodes
+from sae_bench.custom_saes.interface import SparseCodes, reads_rows
 from sae_bench.custom_saes.loading import Member
 from sae_bench.language_models import TokenTexts
 
@@ -34,6 +34,7 @@ class TextPool:
         self.requests = list(requests)
         self.members = list(members)
         self.hooks = sorted({member.hook_name for member in members})
+        self.reads_rows = any(reads_rows(member.sae) for member in members)
         self.texts = TokenTexts()
         self.row_of: dict[bytes, int] = {}
         self.max_texts: dict[bytes, int] = {}
@@ -95,7 +96,12 @@ class TextPool:
 
 
 def last_tokens(
-    batch: ActivationBatch, digests: Sequence[bytes], lengths: np.ndarray, row_of: Mapping[bytes, int]
+    batch: ActivationBatch,
+    digests: Sequence[bytes],
+    lengths: np.ndarray,
+    row_of: Mapping[bytes, int],
+    *,
+    with_text: bool = False,
 ) -> ActivationBatch | None:
     """The last token of those texts of a batch that are in `row_of`, as a batch of one-token texts; None without any.
 
@@ -103,15 +109,22 @@ def last_tokens(
         batch: right-padded.
         digests, lengths: hash and number of tokens of the text that each row of the batch stands for.
         row_of: hash of a text -> its row in the pool that the returned batch is for.
+        with_text: give the whole texts, of which the last token alone is valid, for SAEs that read rows.
     """
     keys = [digests[row] for row in batch.rows]
     chosen = [i for i, key in enumerate(keys) if key in row_of]
     if not chosen:
         return None
+    rows = tuple(row_of[keys[i]] for i in chosen)
     last = torch.from_numpy(lengths[[batch.rows[i] for i in chosen]]) - 1
+    if with_text:
+        valid_BL = torch.zeros_like(batch.valid_BL[chosen])
+        valid_BL[torch.arange(len(chosen)), last] = True
+        x_BLD = {hook: x_BLD[chosen] for hook, x_BLD in batch.x_BLD.items()}
+        return replace(batch, rows=rows, ids_BL=batch.ids_BL[chosen], valid_BL=valid_BL, x_BLD=x_BLD)
     return replace(
         batch,
-        rows=tuple(row_of[keys[i]] for i in chosen),
+        rows=rows,
         ids_BL=batch.ids_BL[chosen, last][:, None],
         valid_BL=torch.ones(len(chosen), 1, dtype=torch.bool, device=batch.valid_BL.device),
         x_BLD={hook: x_BLD[chosen, last][:, None] for hook, x_BLD in batch.x_BLD.items()},

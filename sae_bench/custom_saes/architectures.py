@@ -178,6 +178,12 @@ _ROWS = (
         sae_lens=SAELensForm("matching_pursuit", folds=None),
     ),
     Architecture(
+        "temporal", "Temporal", "#c05299", "arrow-right", ">",
+        sae_class="temporal_sae:TemporalSAE",
+        arguments=("d_sae", "n_active", "n_heads", "n_attn_layers", "bottleneck_factor", "smallest_length"),
+        sae_lens=SAELensForm("temporal", folds=None),
+    ),
+    Architecture(
         "p_anneal", "ReLU, p-annealed", "#dd3f3f", "cross", "P",
         other_names=("panneal", "standard_p_anneal"),
         sae_class="relu_sae:ReluSAE", folds=("b_enc",),

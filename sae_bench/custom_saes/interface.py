@@ -30,6 +30,10 @@ class SAE(Protocol):
 
     A transcoder names the hook that it predicts in `cfg.hook_name_out`; `W_dec` is (F, O) then, `W_skip` (O, D) its
     affine path beside the latents, and `codes_only` says why its reconstruction means nothing, if it does not.
+
+    An SAE whose codes of a token depend on the tokens before it says `reads_rows = True`: it encodes whole texts
+    (..., L, D) from their first token on, with padding behind them. Its `beside_latents(x)` is what it reconstructs of
+    them without its codes.
     """
 
     @property
@@ -57,8 +61,20 @@ def writes_elsewhere(sae: Any) -> bool:
     return output_hook(sae) != sae.cfg.hook_name
 
 
+def reads_rows(sae: Any) -> bool:
+    """Whether the codes of a token depend on the tokens before it, so that whole texts have to be encoded."""
+    return bool(getattr(sae, "reads_rows", False))
+
+
 def skip_path(sae: Any, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N O"] | None:
-    """What a skip transcoder predicts beside its latents, `x @ W_skip.T`; None for everything else."""
+    """What an SAE reconstructs beside its latents; None for most.
+
+    `x @ W_skip.T` of a skip transcoder; for one that reads rows, whose x are whole texts (..., L, D), its
+    `beside_latents(x)`.
+    """
+    beside_latents = getattr(sae, "beside_latents", None)
+    if beside_latents is not None:
+        return cast("Tensor", beside_latents(x))
     W_skip_OD = getattr(sae, "W_skip", None)
     return x @ W_skip_OD.T if isinstance(W_skip_OD, Tensor) else None
 
@@ -84,10 +100,21 @@ def sparse_encoder(sae: SAE) -> Callable[[Tensor], SparseCodes] | None:
 
 
 def encode_tokens(sae: SAE, x_ND: Float[Tensor, "N D"]) -> SparseCodes | Tensor:
-    """Codes of tokens: sparse where the SAE offers it, else dense (N, F). `x_ND` is cast to the SAE's dtype."""
+    """Codes of tokens: sparse where the SAE offers it, else dense (N, F). `x_ND` is cast to the SAE's dtype.
+
+    Raises:
+        SAEMismatchError: the SAE reads whole texts, and these are tokens without theirs.
+    """
+    if reads_rows(sae):
+        raise SAEMismatchError("this SAE encodes a token by the tokens before it, and is asked for single tokens.")
     x_ND = x_ND.to(sae.W_dec.dtype)
     encode_sparse = sparse_encoder(sae)
     return sae.encode(x_ND) if encode_sparse is None else encode_sparse(x_ND)
+
+
+def encode_rows(sae: SAE, x_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B L F"]:
+    """Codes of whole texts, right-padded, of an SAE that reads rows. `x_BLD` is cast to its dtype."""
+    return sae.encode(x_BLD.to(sae.W_dec.dtype))
 
 
 def decode_tokens(sae: SAE, codes: SparseCodes | Tensor) -> Float[Tensor, "N D"]:
@@ -166,7 +193,7 @@ def check_encoding(sae: Any, x_BLD: Float[Tensor, "B L D"]) -> float:
         if tuple(getattr(sae, name).shape) != expected:
             raise SAEMismatchError(f"{name} has shape {tuple(getattr(sae, name).shape)}, {expected} is needed.")
     f_BLF = sae.encode(x_BLD)
-    flat_ND = sae(x_BLD.flatten(0, 1)).float()
+    flat_ND = (sae(x_BLD).flatten(0, 1) if reads_rows(sae) else sae(x_BLD.flatten(0, 1))).float()
     skipped_BLD = skip_path(sae, x_BLD)
     decoded_BLD = sae.decode(f_BLF) if skipped_BLD is None else sae.decode(f_BLF) + skipped_BLD
     difference = float((flat_ND - decoded_BLD.flatten(0, 1).float()).abs().max())

@@ -45,6 +45,7 @@ SPEC_FORMS: dict[str, str] = {
     "llama_scope": "llama_scope:<hub repository or directory>[:<id>]",
     "qwen_scope": "qwen_scope:<hub repository or directory>[:<id>]",
     "goodfire": "goodfire:<hub repository or directory>[:<id>]",
+    "temporal": "temporal:<hub repository or directory>[:<id>]",
     "path": "path:<directory or file of weights>",
     "baseline": "baseline:identity|oracle|pca|random|zero[@<hook name>] or baseline:"
     + "|".join(DERIVED_BASELINES.values()),

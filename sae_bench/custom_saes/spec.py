@@ -22,7 +22,7 @@ _LOADERS: dict[str, str] = {
     "sae_lens": "sae_lens",
     "dictionary_learning": "dictionary_learning",
     "gemma_scope": "gemma_scope",
-    **{name: name for name in ("sparsify", "circuit_tracer", "llama_scope", "qwen_scope", "goodfire")},
+    **{name: name for name in ("sparsify", "circuit_tracer", "llama_scope", "qwen_scope", "goodfire", "temporal")},
     "path": "safetensors_dir",
     "baseline": "baseline",
     "embedded": "embedded",

@@ -35,6 +35,7 @@ __all__ = [
     "JUDGE",
     "RECONSTRUCTION",
     "SHARE",
+    "SINGLE_TOKENS",
     "Caveat",
     "EvalContext",
     "EvalSpec",
@@ -46,11 +47,14 @@ __all__ = [
     "Shows",
 ]
 
-Need = Literal["judge", "reconstruction"]
+Need = Literal["judge", "reconstruction", "single_tokens"]
 """What an eval may want beside model and data."""
 
 RECONSTRUCTION: Need = "reconstruction"
 """Need of an eval that puts an SAE's reconstruction, or a change of its codes, beside what the SAE reads."""
+
+SINGLE_TOKENS: Need = "single_tokens"
+"""Need of an eval that encodes tokens without the texts that they stand in."""
 
 JUDGE: Need = "judge"
 """Need of an eval that asks a judge; its settings have `judge`, `judge_model` and `judge_base_url`."""
@@ -184,7 +188,7 @@ class EvalSpec:
         caveats: what has to be known before its metrics are believed.
         shows: how a report shows its details.
         needs: what it wants beside model and data: "judge" is a model that answers questions, "reconstruction" an
-            SAE that reconstructs the hook that it reads.
+            SAE that reconstructs the hook that it reads, "single_tokens" one that encodes a token by itself.
         given: what all seeds share and error bars therefore take as given ("these training texts"), unless
             `--resample-data` draws it anew.
         resampled: settings besides `random_seed` that make every seed draw texts of its own (`--resample-data`), for
@@ -217,6 +221,12 @@ class EvalSpec:
 
     def refusal(self, member: Member) -> str:
         """Why this eval cannot take an SAE, as far as what the eval needs tells; empty if it can."""
+        if SINGLE_TOKENS in self.needs and getattr(member.sae, "reads_rows", False):
+            return (
+                f"{self.name} encodes tokens without the texts that they stand in, and this SAE encodes a token by the "
+                "tokens before it. Next: choose evals that read whole texts (sparse_probing, "
+                "sparse_probing_sae_probes, autointerp, meta_structure, scr, tpp)."
+            )
         if RECONSTRUCTION not in self.needs:
             return ""
         if reason := getattr(member.sae, "codes_only", ""):

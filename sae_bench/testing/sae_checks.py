@@ -15,6 +15,7 @@ from sae_bench.custom_saes.interface import (
     SparseCodes,
     decode_tokens,
     linearity_error,
+    reads_rows,
     sparse_encoder,
     weights,
     writes_elsewhere,
@@ -204,6 +205,8 @@ def _outputs(name: str, output: Tensor, width: int, s: _Subject) -> Iterator[str
 def _batch_dimensions(s: _Subject) -> Iterator[str]:
     half = len(s.x_ND) // 2
     f_NF = s.f_NF[: 2 * half]
+    if reads_rows(s.sae):
+        f_NF = torch.cat([s.f_NF[:half], s.sae.encode(s.x_ND[half : 2 * half].clone())])
     f_BLF = s.sae.encode(s.x_ND[: 2 * half].view(2, half, -1).clone())
     if s.codes_differ(f_BLF.reshape(2 * half, -1), f_NF):
         yield "encode of (batch, sequence, d_in) differs from (tokens, d_in): treat all but the last dimension alike."
@@ -220,7 +223,11 @@ def _determinism(s: _Subject) -> Iterator[str]:
 
 
 def _independence(s: _Subject) -> Iterator[str]:
-    """A token's code may not depend on which tokens are encoded with it."""
+    """A token's code may not depend on which tokens are encoded with it, but on those before it if it reads rows."""
+    if reads_rows(s.sae):
+        if s.codes_differ(s.sae.encode(s.x_ND[:_N_ALONE].clone()), s.f_NF[:_N_ALONE]):
+            yield "a token's code depends on tokens after it: rows are padded at their end, so only those before count."
+        return
     reversed_NF = s.sae.encode(s.x_ND.flip(0)).flip(0)
     alone_NF = torch.cat([s.sae.encode(x_1D.clone()) for x_1D in s.x_ND[:_N_ALONE].split(1)])
     if s.codes_differ(reversed_NF, s.f_NF) or s.codes_differ(alone_NF, s.f_NF[:_N_ALONE]):

@@ -249,6 +249,28 @@ def tiny_transcoder(
     return sae
 
 
+def tiny_temporal_sae(*, hook_name: str = "blocks.1.hook_resid_post", n_active: int | None = 8, seed: int = 0) -> Any:
+    """A random temporal SAE, which encodes a token by the tokens before it, float32, on the CPU.
+
+    Args:
+        n_active: active latents per token; None: all that are positive.
+    """
+    from sae_bench.custom_saes.architectures import ARCHITECTURES as ROWS
+    from sae_bench.custom_saes.files import empty_sae
+
+    sae: Any = empty_sae(
+        ROWS["temporal"], d_in=D_MODEL, d_sae=64, model_name="tiny-gpt2", hook_name=hook_name, n_active=n_active,
+        n_heads=2, n_attn_layers=1, bottleneck_factor=4,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in sae.parameters():
+            value.normal_(0.0, value.shape[-1] ** -0.5, generator=generator)
+        sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
+        sae.W_enc.copy_(sae.W_dec.T)
+    return sae
+
+
 ARCHITECTURES: tuple[str, ...] = (
     "relu", "topk", "topk_threshold", "abs_topk", "batch_topk", "jumprelu", "gated", "matching_pursuit", "pca",
     "identity", "zero", "random",

@@ -16,7 +16,7 @@ from sae_bench.errors import SAEMismatchError, UsageError
 
 _OF_TRANSCODERS = ("hook_name_out", "d_out")
 _ENCODER_PARTS = ("W_enc", "b_enc", "b_mag", "gate_bias", "r_mag", "threshold")
-_BESIDE_LATENTS = ("W_skip", "codes_only")
+_BESIDE_LATENTS = ("W_skip", "codes_only", "reads_rows", "beside_latents")
 
 
 @dataclass

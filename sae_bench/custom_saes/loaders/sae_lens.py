@@ -13,6 +13,7 @@ from sae_bench.custom_saes.architectures import SAE_LENS
 from sae_bench.custom_saes.files import hub_failed
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import writes_elsewhere
+from sae_bench.custom_saes.loaders import temporal
 from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, compile_pattern, malformed, nothing_matches
 from sae_bench.custom_saes.transcoder import CROSS_LAYER
@@ -21,10 +22,6 @@ from sae_bench.errors import PrerequisiteError, SAELoadError
 UNKNOWN_SCALE = (
     "the SAE was trained on rescaled activations and the factor is not known: its codes are computed without it and "
     "may be far from those in training"
-)
-TEMPORAL = (
-    "it is a temporal SAE: it predicts a token's codes from those of the tokens before it, and SAEs here encode each "
-    "token by itself"
 )
 _ACTIVATIONS = ("", "relu", "topk", "batchtopk", "jumprelu", "identity")
 """Activation functions that SAELens' architectures have in themselves."""
@@ -71,8 +68,10 @@ def pretrained_directory() -> dict[str, Any]:
     return get_pretrained_saes_directory()
 
 
-def load_release(release: str, sae_id: str, *, device: torch.device | str, dtype: torch.dtype) -> SAELensAdapter:
+def load_release(release: str, sae_id: str, *, device: torch.device | str, dtype: torch.dtype) -> Any:
     """One pretrained SAE; SAELens folds its activation scaling, the decoder norms are folded where that is exact.
+
+    It is SAELens' object behind a `SAELensAdapter`, or this package's own `TemporalSAE`.
 
     Raises:
         PrerequisiteError: SAELens is missing, or the download failed.
@@ -92,7 +91,7 @@ def is_cross_layer(release: Any, sae_id: str) -> bool:
     return getattr(release, "conversion_func", None) == "mntss_clt_layer_transcoder" or "clt" in path.split("/")
 
 
-def load_from_disk(folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> SAELensAdapter:
+def load_from_disk(folder: Path, *, device: torch.device | str, dtype: torch.dtype) -> Any:
     """An SAE that SAELens saved, whatever its architecture. Errors as `load_release`."""
     lens = _sae_lens()
     try:
@@ -103,13 +102,11 @@ def load_from_disk(folder: Path, *, device: torch.device | str, dtype: torch.dty
 
 
 def _handle(release: str, sae_id: str, record: Any) -> SAEHandle:
-    def load(context: LoadContext) -> SAELensAdapter:
-        if getattr(record, "conversion_func", None) == "temporal":
-            raise SAELoadError(f"'{sae_id}' of '{release}' is not read: {TEMPORAL}.")
-        adapter = load_release(release, sae_id, device=context.device, dtype=context.dtype)
+    def load(context: LoadContext) -> Any:
+        sae = load_release(release, sae_id, device=context.device, dtype=context.dtype)
         if is_cross_layer(record, sae_id):
-            adapter.codes_only = CROSS_LAYER
-        return adapter
+            sae.codes_only = CROSS_LAYER
+        return sae
 
     return SAEHandle(release, sae_id, _hook(release, sae_id), record.model or None, load)
 
@@ -130,24 +127,23 @@ def _hook(release: str, sae_id: str) -> str | None:
     return f"blocks.{next(number for number in layer.groups() if number)}.{kind}"
 
 
-def _ready(loaded: Any, *, device: torch.device | str, dtype: torch.dtype) -> SAELensAdapter:
+def _ready(loaded: Any, *, device: torch.device | str, dtype: torch.dtype) -> Any:
     sae = loaded[0] if isinstance(loaded, tuple) else loaded  # (SAE, config, sparsity) before version 6
     adapter = SAELensAdapter(sae)
+    if adapter.cfg.architecture == "temporal":
+        stated = {**vars(sae.cfg), "hook_name": adapter.cfg.hook_name, "model_name": adapter.cfg.model_name}
+        own = temporal.of_sae_lens(sae.state_dict(), stated, source=adapter.cfg.hook_name)
+        return own.to(device=device, dtype=dtype)
     if "transcoder" in adapter.cfg.architecture and not writes_elsewhere(adapter):
         raise SAELoadError(f"this transcoder of '{adapter.cfg.hook_name}' names no hook that it predicts.")
     if adapter.cfg.architecture not in SAE_LENS:
-        raise SAELoadError(f"SAELens' architecture '{adapter.cfg.architecture}' is not read: {_unread(adapter)}.")
+        known = ", ".join(sorted(SAE_LENS))
+        raise SAELoadError(f"SAELens' architecture '{adapter.cfg.architecture}' is not read: known are {known}.")
     check_activation(adapter.cfg.activation_fn_str, source=adapter.cfg.hook_name)
     fold_decoder_norm(adapter)
     if adapter.cfg.normalize_activations == "expected_average_only_in":
         adapter.caveats = (UNKNOWN_SCALE,)
     return adapter.to(device=device, dtype=dtype)
-
-
-def _unread(adapter: SAELensAdapter) -> str:
-    if adapter.cfg.architecture == "temporal":
-        return TEMPORAL
-    return f"known are {', '.join(sorted(SAE_LENS))}"
 
 
 def check_activation(name: str, *, source: object) -> None:

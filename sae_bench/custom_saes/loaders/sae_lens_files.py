@@ -20,7 +20,8 @@ from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import active_latents, empty_sae, fill, matrix_shape, read_json, read_safetensors
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import SAE
-from sae_bench.custom_saes.loaders.sae_lens import TEMPORAL, UNKNOWN_SCALE, check_activation, load_from_disk
+from sae_bench.custom_saes.loaders import temporal
+from sae_bench.custom_saes.loaders.sae_lens import UNKNOWN_SCALE, check_activation, load_from_disk
 from sae_bench.custom_saes.loaders.tensor_layout import Entry, arrange, subtract_b_dec_no_more
 from sae_bench.custom_saes.matching_pursuit_sae import MatchingPursuitSAE
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
@@ -66,7 +67,8 @@ def load_folder(folder: Path, raw: Mapping[str, Any], *, device: torch.device | 
     cfg = flatten(raw)
     check_activation(str(cfg.get("activation_fn_str", cfg.get("activation_fn")) or ""), source=folder / CONFIG)
     if cfg["architecture"] == "temporal":
-        raise SAELoadError(f"'{folder}' is not read: {TEMPORAL}.")
+        sae = temporal.of_sae_lens(read_safetensors(folder / WEIGHTS), cfg, source=folder / WEIGHTS)
+        return _finished(sae, cfg, device=device, dtype=dtype)
     plain = SAE_LENS.get(cfg["architecture"])
     scale, normalization = _input_scale(folder), cfg["normalize_activations"]
     rescaled = normalization == RESCALED
@@ -87,6 +89,12 @@ def load_folder(folder: Path, raw: Mapping[str, Any], *, device: torch.device | 
         sae.caveats += (
             UNKNOWN_SCALE if scale is None else f"the SAE reads {scale:g} times the activations ({SCALER})",
         )
+    return _finished(sae, cfg, device=device, dtype=dtype)
+
+
+def _finished(sae: BaseSAE, cfg: Mapping[str, Any], *, device: torch.device | str, dtype: torch.dtype) -> BaseSAE:
+    known = ("context_size", "prepend_bos", "dataset_path", "training_tokens", "hook_head_index", "neuronpedia_id")
+    sae.cfg = replace(sae.cfg, **{name: cfg[name] for name in known if cfg.get(name) is not None})
     sae.trained_with = {name: cfg[name] for name in ("prepend_bos", "seqpos_slice") if cfg.get(name) is not None}
     fold_decoder_norm(sae)
     return sae.to(device=device, dtype=dtype)
@@ -192,10 +200,7 @@ def _convert(
         d_out=d_out,
         **others,
     )
-    sae = fill(empty, tensors, source=source)
-    known = ("context_size", "prepend_bos", "dataset_path", "training_tokens", "hook_head_index", "neuronpedia_id")
-    sae.cfg = replace(sae.cfg, **{name: cfg[name] for name in known if cfg.get(name) is not None})
-    return sae
+    return fill(empty, tensors, source=source)
 
 
 def _of_the_architecture(

@@ -17,12 +17,12 @@ from sae_bench.custom_saes.loaders import (
     qwen_scope,
     sae_lens_files,
     sparsify,
+    temporal,
 )
 from sae_bench.custom_saes.loaders.embedded import native_handle, pair_handles
 from sae_bench.custom_saes.loaders.native import FOLDER_CONFIG, FOLDER_WEIGHTS, is_native, save_sae
 from sae_bench.custom_saes.loaders.python_callable import DEFAULT_ID
 from sae_bench.custom_saes.loaders.repository import Format, Repository, local_repository
-from sae_bench.custom_saes.loaders.sae_lens import TEMPORAL
 from sae_bench.custom_saes.spec import SAEHandle, unusable
 from sae_bench.errors import SAELoadError
 
@@ -36,10 +36,10 @@ FORMATS: tuple[Format, ...] = (
     llama_scope.FORMAT,
     qwen_scope.FORMAT,
     goodfire.FORMAT,
+    temporal.FORMAT,
 )
 """The layouts of others that a folder is searched for, beside those of the package, SAELens and dictionary_learning."""
 _OWN, _SAE_LENS, _DICTIONARY_LEARNING = "sae_bench", "SAELens", "dictionary_learning"
-_TEMPORAL = ("conf.yaml", "latest_ckpt.safetensors")
 
 _LOOKED_FOR = (
     "<name>.safetensors + <name>.json (written by save_sae)",
@@ -56,7 +56,7 @@ _WEIGHT_NAMES = (
     dictionary_learning.WEIGHTS,
     "params.npz",
     "params.safetensors",
-    _TEMPORAL[1],
+    temporal.WEIGHTS,
 )
 _WEIGHT_SUFFIXES = (".safetensors", ".pt", ".npz", ".bin")
 
@@ -138,8 +138,6 @@ def _lookalikes(root: Path) -> list[Path]:
 
 def _not_read(paths: list[Path]) -> str:
     named = ", ".join(f"'{path}'" for path in paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-    if all(path.name == _TEMPORAL[1] and path.with_name(_TEMPORAL[0]).is_file() for path in paths):
-        return f"{named}: not read, since {TEMPORAL}."
     verb = "look like SAEs and are" if len(paths) > 1 else "looks like an SAE and is"
     return f"{named} {verb} of no format that path: reads. It reads: {_KNOWN}."
 

@@ -2,7 +2,7 @@
 
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 from sae_bench.evals.absorption.eval_output import AbsorptionEvalOutput
-from sae_bench.evals.base import SHARE, Caveat, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.base import SHARE, SINGLE_TOKENS, Caveat, EvalSpec, Lazy, Metric, Shows
 
 SPEC = EvalSpec(
     name="absorption",
@@ -21,6 +21,7 @@ SPEC = EvalSpec(
     ),
     cost="once per model, a prompt of about 85 tokens for each word of the vocabulary; then seconds per SAE and seed",
     given="these training words",
+    needs=frozenset({SINGLE_TOKENS}),
     start=Lazy("sae_bench.evals.absorption.evaluate:AbsorptionJob"),
     presets={
         "paper": {},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sae_bench.evals.base import RECONSTRUCTION, SHARE, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.base import RECONSTRUCTION, SHARE, SINGLE_TOKENS, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.ground_truth.eval_config import GroundTruthEvalConfig
 from sae_bench.evals.ground_truth.eval_output import GroundTruthEvalOutput
 
@@ -28,7 +28,7 @@ SPEC = EvalSpec(
     cost="one pass over the samples; one matching of latents and features per SAE",
     start=Lazy("sae_bench.evals.ground_truth.evaluate:GroundTruthJob"),
     models=frozenset({"synthetic"}),
-    needs=frozenset({RECONSTRUCTION}),
+    needs=frozenset({RECONSTRUCTION, SINGLE_TOKENS}),
     presets={"paper": {"n_samples": 1_000_000}, "quick": {"n_samples": 20_000}},
     demo={"n_samples": 10_000},
     shows=Shows("index", "latents"),

@@ -1,6 +1,6 @@
 """What MDL is: the declaration, which loads nothing that computes."""
 
-from sae_bench.evals.base import RECONSTRUCTION, EvalSpec, Lazy, Metric
+from sae_bench.evals.base import RECONSTRUCTION, SINGLE_TOKENS, EvalSpec, Lazy, Metric
 from sae_bench.evals.mdl.eval_config import PUBLISHED_RUN, MDLEvalConfig
 from sae_bench.evals.mdl.eval_output import MDLEvalOutput
 
@@ -18,7 +18,7 @@ SPEC = EvalSpec(
     ),
     cost="one pass over the rows; then one decode of the codes per number of bins and SAE",
     start=Lazy("sae_bench.evals.mdl.evaluate:MDLJob"),
-    needs=frozenset({RECONSTRUCTION}),
+    needs=frozenset({RECONSTRUCTION, SINGLE_TOKENS}),
     presets={"paper": dict(PUBLISHED_RUN), "quick": {**PUBLISHED_RUN, "n_rows": 256}},
     embedded={"dataset_name": "embedded"},
     demo={"n_rows": 48},

@@ -1,6 +1,6 @@
 """What RAVEL is: the declaration, which loads nothing that computes."""
 
-from sae_bench.evals.base import RECONSTRUCTION, SHARE, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.base import RECONSTRUCTION, SHARE, SINGLE_TOKENS, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.eval_output import RAVELEvalOutput
 
@@ -20,7 +20,7 @@ SPEC = EvalSpec(
     "after the hook, and one completion per test pair",
     given="these training prompts",
     start=Lazy("sae_bench.evals.ravel.evaluate:RAVELJob"),
-    needs=frozenset({RECONSTRUCTION}),
+    needs=frozenset({RECONSTRUCTION, SINGLE_TOKENS}),
     presets={
         "paper": {},
         "quick": {

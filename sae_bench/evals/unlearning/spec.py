@@ -1,6 +1,6 @@
 """What Unlearning is: the declaration, which loads nothing that computes."""
 
-from sae_bench.evals.base import RECONSTRUCTION, SHARE, Caveat, EvalSpec, Lazy, Metric
+from sae_bench.evals.base import RECONSTRUCTION, SHARE, SINGLE_TOKENS, Caveat, EvalSpec, Lazy, Metric
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.eval_output import UnlearningEvalOutput
 
@@ -19,7 +19,7 @@ SPEC = EvalSpec(
     "the hook on every question",
     given="these corpora",
     start=Lazy("sae_bench.evals.unlearning.evaluate:UnlearningJob"),
-    needs=frozenset({RECONSTRUCTION}),
+    needs=frozenset({RECONSTRUCTION, SINGLE_TOKENS}),
     presets={
         "paper": {},
         "quick": {

@@ -293,7 +293,6 @@ def test_what_cannot_be_evaluated_and_broken_weights_are_refused(monkeypatch: py
     assert isinstance(sae_lens.load_release("r", "i", **arguments), SAELensAdapter)
     for architecture, reason in (
         ("skip_transcoder", "names no hook that it predicts"),
-        ("temporal", "predicts a token's codes from those of the tokens before it"),
         ("new", "known are abstopk"),
     ):
         inner.cfg.architecture = lambda architecture=architecture: architecture

@@ -184,15 +184,6 @@ def test_whitening_goes_into_the_weights(
 
 
 def test_what_is_not_read_is_refused_by_its_name(tmp_path: Path, context: LoadContext) -> None:
-    temporal = saved(tmp_path / "a", "temporal", weights("standard"))
-    with pytest.raises(SAELoadError, match="it is a temporal SAE"):
-        one(temporal).load(context)
-    original = tmp_path / "b/gemma-2-2B/layer_12/temporal"
-    original.mkdir(parents=True)
-    (original / "conf.yaml").write_text("sae: {}")
-    save_file({"D": torch.zeros(2, 2)}, original / "latest_ckpt.safetensors")
-    with pytest.raises(SAELoadError, match="it is a temporal SAE"):
-        resolve_spec(f"path:{tmp_path}/b")
     scaled = saved(
         tmp_path / "c", "transcoder", weights("transcoder"), normalize_activations="expected_average_only_in"
     )
