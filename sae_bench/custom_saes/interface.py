@@ -19,6 +19,14 @@ PER_TOKEN_NORMALIZATIONS = ("layer_norm", "constant_norm_rescale")
 GATHER_COST = 24
 """Fetching a decoder row costs as much as 4 to 24 rows of the dense product (measured on a CPU, F from 2k to 16k)."""
 
+WIDE = 1 << 16
+"""An SAE of so many latents or more is worked on in blocks of latents: nothing has a number per token and latent."""
+
+
+def is_wide(n_latents: int) -> bool:
+    """Whether an SAE of so many latents is worked on in blocks of them."""
+    return n_latents >= WIDE
+
 
 @runtime_checkable
 class SAE(Protocol):

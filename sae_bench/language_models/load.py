@@ -165,7 +165,7 @@ def resolve_dtype(
     if isinstance(dtype, torch.dtype):
         return dtype
     if dtype == "fast":
-        return torch.bfloat16 if _is_fast_at_bfloat16(device) else torch.float32
+        return torch.bfloat16 if is_fast_at_bfloat16(device) else torch.float32
     if dtype == "auto":
         published = PUBLISHED_DTYPES.get(huggingface_id(name))
         if published is not None:
@@ -176,7 +176,8 @@ def resolve_dtype(
     return DTYPES[dtype]
 
 
-def _is_fast_at_bfloat16(device: torch.device) -> bool:
+def is_fast_at_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":

@@ -36,6 +36,12 @@ class CoreEvalConfig(BaseEvalConfig):
     compute_featurewise_weight_based_metrics: bool = option(
         True, "Norms and cosines of the weights.", title="Compute Featurewise Weight-Based Metrics"
     )
+    compute_pairwise_cosines: bool = option(
+        True,
+        "The weights' cosines of all pairs of latents: time grows with the square of the width (minutes from 100,000 "
+        "latents on).",
+        title="Compute Cosines of All Pairs of Latents",
+    )
     exclude_special_tokens_from_reconstruction: bool = option(
         False,
         "Leave BOS, EOS and PAD as the model has them when reconstructions take the activations' place.",

@@ -52,7 +52,7 @@ def score_sae(consumer: CoreConsumer, member: Member, corpus: CorpusRows, seeds:
         latents |= _add_statistics(values, consumer, member)
     without = {} if decoder_is_linear(member.sae) else {"nth_decoder_projection": NOT_LINEAR}
     if config.compute_featurewise_weight_based_metrics:
-        of_latents, summary, missing = weight_metrics(member.weights)
+        of_latents, summary, missing = weight_metrics(member.weights, pairwise=config.compute_pairwise_cosines)
         without |= missing
         latents |= of_latents
         values |= _paths("misc_metrics", summary)

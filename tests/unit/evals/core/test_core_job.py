@@ -201,6 +201,10 @@ SWITCHES = {
         "average_max_encoder_cosine_sim", "average_max_decoder_cosine_sim", "mean_abs_decoder_cosine_sim",
         "opposite_decoder_pairs", "frac_with_opposite_decoder",
     },
+    "compute_pairwise_cosines": {
+        "average_max_encoder_cosine_sim", "average_max_decoder_cosine_sim", "mean_abs_decoder_cosine_sim",
+        "opposite_decoder_pairs", "frac_with_opposite_decoder",
+    },
 }  # fmt: skip
 
 
@@ -212,6 +216,15 @@ def test_a_switch_leaves_its_own_fields_null(switch: str):
     assert {k for k, v in found.items() if v is None} == SWITCHES[switch]
     reasons = {v for k, v in scores.not_computed.items() if k.split(".")[-1] in SWITCHES[switch]}
     assert reasons == {f"{switch} is off"}
+
+
+def test_without_pairwise_cosines_the_other_numbers_of_the_weights_stay():
+    lm = tiny_model("llama")
+    (scores,) = run_core(lm, settings(compute_pairwise_cosines=False), corpus_rows(lm, 4), [at(RESIDUAL)])
+    assert scores.details[3].encoder_norm is not None
+    assert scores.details[3].max_decoder_cosine_sim is None
+    reason = scores.not_computed["eval_result_details.max_decoder_cosine_sim"]
+    assert reason == "compute_pairwise_cosines is off"
 
 
 def off(*names: str) -> dict[str, bool]:
@@ -233,7 +246,7 @@ def test_without_loss_metrics_no_layer_after_the_hook_runs(monkeypatch: pytest.M
 def test_weights_alone_read_no_text(monkeypatch: pytest.MonkeyPatch):
     lm = tiny_model("llama")
     monkeypatch.setattr(lm, "capture", None)
-    switched_off = [name for name in SWITCHES if "weight" not in name]
+    switched_off = [name for name in SWITCHES if "weight" not in name and "pairwise" not in name]
     (scores,) = run_core(lm, settings(**off(*switched_off)), corpus_rows(lm, 4), [at(RESIDUAL)])
     assert flat(scores)["average_max_decoder_cosine_sim"] is not None
     assert scores.details[3].feature_density is None

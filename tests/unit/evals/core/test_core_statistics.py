@@ -17,8 +17,6 @@ from sae_bench.evals.core.token_statistics import (
     summarise_densities,
 )
 from sae_bench.evals.core.weights import (
-    cosines_to_others,
-    max_cosine_to_another,
     nth_decoder_projection,
     weight_metrics,
 )
@@ -127,38 +125,6 @@ def test_summaries_of_densities():
 def plain_max_cosine(directions: Tensor) -> Tensor:
     unit = directions.double() / directions.double().norm(dim=1, keepdim=True)
     return (unit @ unit.T).fill_diagonal_(float("-inf")).amax(dim=1)
-
-
-@pytest.mark.parametrize("block", [1, 7, 32, 1024])
-@pytest.mark.parametrize("n", [2, 33, 64])
-def test_largest_cosine_to_another(n: int, block: int):
-    directions = torch.randn(n, 6, generator=torch.Generator().manual_seed(n)) * 3
-    found = max_cosine_to_another(directions, block=block)
-    torch.testing.assert_close(found.double(), plain_max_cosine(directions), atol=1e-6, rtol=0)
-
-
-def test_largest_cosine_of_known_directions():
-    assert max_cosine_to_another(torch.eye(5), block=2).tolist() == [0.0] * 5
-    twins = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    torch.testing.assert_close(max_cosine_to_another(twins, block=3), torch.tensor([1.0, 1.0, 0.0, 0.0]))
-    opposite = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
-    assert max_cosine_to_another(opposite).tolist() == [-1.0, -1.0]
-    assert max_cosine_to_another(torch.ones(1, 3)).tolist() == [float("-inf")]
-
-
-@pytest.mark.parametrize("block", [1, 7, 32, 1024])
-def test_cosines_of_all_pairs(block: int):
-    directions = torch.randn(33, 3, generator=torch.Generator().manual_seed(1)) * 3
-    directions[20], directions[31] = -2 * directions[4], -directions[4] + 0.01
-    unit = directions.double() / directions.double().norm(dim=1, keepdim=True)
-    pairs = [(i, j, float(unit[i] @ unit[j])) for i in range(33) for j in range(i)]
-    found = cosines_to_others(directions, block=block)
-    assert found.n_opposite == sum(cosine < -0.9 for *_, cosine in pairs)
-    assert found.n_opposite >= 2
-    assert found.mean_absolute == pytest.approx(sum(abs(cosine) for *_, cosine in pairs) / len(pairs), abs=1e-6)
-    assert found.min_F.tolist() == pytest.approx(
-        [min(cosine for i, j, cosine in pairs if n in (i, j)) for n in range(33)], abs=1e-6
-    )
 
 
 def test_share_of_latents_with_an_opposite_one():
