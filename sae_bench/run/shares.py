@@ -1,21 +1,17 @@
 """A static share of a run, for machines that do not talk to one another: `--shard 2/5`, or the index of a Slurm array.
 
-Every share is made from the same request alone, so that all machines agree on it. SAEs of one model and hook share a
-pass: a share takes as many of them as fit, and whoever takes others of the same hook pays that pass again.
+Every share is made from the same request alone, so that all machines agree on it (`planner.shares`).
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sae_bench.errors import UsageError
-
-PASS_PRICE = 3.0
-"""What loading a model, preparing the evals and a pass cost, in evaluations of one SAE."""
+from sae_bench.run import planner
 
 SLURM = "slurm"
 """The share that Slurm's variables name."""
@@ -59,62 +55,11 @@ class Share:
         return cls(index + 1, int(texts[1]))
 
 
-def split_into_shares(
-    group_sizes: Sequence[int], n_shares: int, *, pass_price: float = PASS_PRICE
-) -> list[list[tuple[int, range]]]:
-    """Deal SAEs out so that the longest share is about as short as it can be.
-
-    Args:
-        group_sizes: number of SAEs of each model and hook.
-        n_shares: how many shares.
-        pass_price: what every share pays for each group of which it has an SAE, in SAEs.
-
-    Returns:
-        Per share the groups it takes part in, each with its SAEs there; a share may be empty.
-    """
-    total = sum(group_sizes) + pass_price * sum(size > 0 for size in group_sizes)
-    low, high = total / n_shares, total
-    for _ in range(60):
-        middle = (low + high) / 2
-        if len(_filled(group_sizes, middle, pass_price)) <= n_shares:
-            high = middle
-        else:
-            low = middle
-    shares = _filled(group_sizes, high, pass_price)
-    return shares + [[] for _ in range(n_shares - len(shares))]
-
-
-def _filled(group_sizes: Sequence[int], capacity: float, pass_price: float) -> list[list[tuple[int, range]]]:
-    """Fill one share after the other up to a capacity, group after group; as many shares as it takes.
-
-    A share that begins takes one SAE at least, however small the capacity.
-    """
-    shares: list[list[tuple[int, range]]] = []
-    left = 0.0
-    for group, size in enumerate(group_sizes):
-        start = 0
-        while start < size:
-            fit = math.floor(left - pass_price + 1e-9)
-            if not shares or fit < 1:
-                shares.append([])
-                left = capacity
-                fit = max(math.floor(left - pass_price + 1e-9), 1)
-            taken = min(fit, size - start)
-            shares[-1].append((group, range(start, start + taken)))
-            left -= pass_price + taken
-            start += taken
-    return shares
-
-
-def members_of_share(keys: Sequence[Hashable], share: Share) -> list[int]:
+def members_of_share(keys: Sequence[tuple[int, Hashable]], share: Share) -> list[int]:
     """Places of the SAEs that a share evaluates, in order.
 
     Args:
-        keys: of every SAE what says with which others it shares a pass (model, hook).
+        keys: of every SAE the number of its model and its hook: SAEs of one model share a pass.
     """
-    groups: dict[Hashable, list[int]] = {}
-    for place, key in enumerate(keys):
-        groups.setdefault(key, []).append(place)
-    of_group = list(groups.values())
-    mine = split_into_shares([len(places) for places in of_group], share.count)[share.index - 1]
-    return sorted(of_group[group][n] for group, part in mine for n in part)
+    mine = planner.shares(planner.groups_of(keys), share.count)[share.index - 1]
+    return sorted(place for unit in mine for place in unit.members)

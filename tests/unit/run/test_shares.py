@@ -7,31 +7,17 @@ import random
 import pytest
 
 from sae_bench.errors import UsageError
-from sae_bench.run.shares import PASS_PRICE, Share, members_of_share, split_into_shares
+from sae_bench.run.shares import Share, members_of_share
 
 
 def test_every_sae_is_in_one_share():
     draw = random.Random(0)
-    for _ in range(20):
-        keys = [draw.randrange(draw.randint(1, 8)) for _ in range(draw.randint(1, 60))]
-        n = draw.randint(1, 70)
+    for _ in range(10):
+        keys = [(draw.randrange(2), draw.randrange(draw.randint(1, 8))) for _ in range(draw.randint(1, 60))]
+        n = draw.choice([1, 2, 5, 70])
         shares = [members_of_share(keys, Share(i + 1, n)) for i in range(n)]
         assert sorted(place for share in shares for place in share) == list(range(len(keys)))
         assert all(share == sorted(share) for share in shares)
-
-
-@pytest.mark.parametrize(
-    ("group_sizes", "n_shares"),
-    [([50] * 6, 64), ([50] * 6, 8), ([300], 64), ([10, 40, 90, 160], 16), ([1] * 100, 7), ([7], 3)],
-)
-def test_the_longest_share_is_about_as_short_as_can_be(group_sizes: list[int], n_shares: int):
-    shares = split_into_shares(group_sizes, n_shares)
-    prices = [sum(PASS_PRICE + len(part) for _, part in share) for share in shares]
-    n_saes, n_units = sum(group_sizes), max(len(group_sizes), min(n_shares, sum(group_sizes)))
-    # no plan is shorter: every share that works pays one pass, every group one; an SAE does not divide
-    least = max((n_saes + PASS_PRICE * n_units) / n_shares, -(-n_saes // n_shares) + PASS_PRICE)
-    assert len(shares) == n_shares
-    assert max(prices) <= 1.15 * least
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""Plans of many workers, tried on a clock that only counts."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from dataclasses import replace
+
+import pytest
+
+from sae_bench.run.planner import Price, Unit, Waiting, divide, groups_of, least_seconds, shares
+
+SMALL = Price(start=30.0, read=40.0, hook=5.0, sae=20.0)
+LARGE = Price(start=90.0, read=60.0, hook=5.0, sae=30.0)
+
+
+def sweep(n_saes: int, n_hooks: int, prices: list[Price]) -> list[Unit]:
+    """So many SAEs, dealt over hooks and models in turn."""
+    return groups_of([(n % len(prices), n % n_hooks) for n in range(n_saes)], prices)
+
+
+def makespan(groups: list[Unit], n_workers: int, dying: dict[int, float] | None = None) -> float:
+    """When all is done, if workers take units as an engine hands them out; who dies loses the unit and stays dead.
+
+    Args:
+        dying: worker -> when it dies.
+    """
+    dying = dying or {}
+    waiting, held, done = Waiting(divide(groups, n_workers)), dict.fromkeys(range(n_workers)), list[int]()
+    free = [(0.0, worker) for worker in range(n_workers)]
+    busy: list[tuple[float, int, Unit, bool]] = []
+    alive, end, order = n_workers, 0.0, 0
+    while len(waiting) or busy:
+        while free and len(waiting) and (not busy or free[0][0] <= busy[0][0]):
+            now, worker = heapq.heappop(free)
+            if dying.get(worker, 1e9) <= now:
+                continue  # died while it was waiting
+            unit = waiting.take(held[worker])
+            assert unit is not None
+            start = 0.0 if unit.model == held[worker] else unit.price.start
+            held[worker], order = unit.model, order + 1
+            finish = now + start + unit.seconds
+            dies = dying.get(worker, 1e9) < finish
+            heapq.heappush(busy, (dying[worker] if dies else finish, worker, unit, dies))
+        now, worker, unit, dies = heapq.heappop(busy)
+        if dies:
+            alive -= 1
+            waiting.put_back(replace(unit, deaths=unit.deaths + 1), alive)
+            free = [(max(at, now), other) for at, other in free]
+            heapq.heapify(free)
+        else:
+            done += unit.members
+            end = max(end, now)
+            heapq.heappush(free, (now, worker))
+    assert sorted(done) == sorted(place for group in groups for place in group.members), "each SAE once"
+    return end
+
+
+SWEEPS = {
+    "alike": sweep(300, 6, [Price(), Price()]),
+    "another price": sweep(300, 6, [SMALL, LARGE]),
+    "expensive texts": sweep(300, 6, [replace(SMALL, read=200.0), replace(SMALL, read=200.0)]),
+    "cheap texts": sweep(300, 6, [replace(SMALL, read=1.0), replace(SMALL, read=2.0)]),
+}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("n_workers", [1, 2, 8, 64])
+def test_300_saes_at_six_hooks_of_two_models(name: str, n_workers: int):
+    groups = SWEEPS[name]
+    assert makespan(groups, n_workers) <= 1.15 * least_seconds(groups, n_workers)
+
+
+@pytest.mark.parametrize(
+    "name", ["alike", "cheap texts"]
+)  # where model and texts are most of it, twice is no plan's fault
+def test_one_worker_in_ten_dies_at_a_random_time(name: str):
+    groups = SWEEPS[name]
+    least = least_seconds(groups, 64)
+    for seed in range(6):
+        draw = random.Random(seed)
+        dying = {worker: draw.uniform(0, least) for worker in draw.sample(range(64), 6)}
+        assert makespan(groups, 64, dying) <= 1.5 * least
+
+
+@pytest.mark.parametrize(
+    ("n_of_hook", "n_workers"),
+    [([50] * 6, 64), ([50] * 6, 8), ([300], 64), ([10, 40, 90, 160], 16), ([1] * 100, 7), ([7], 3)],
+)
+def test_the_longest_share_is_about_as_short_as_can_be(n_of_hook: list[int], n_workers: int):
+    groups = groups_of([(0, hook) for hook, n in enumerate(n_of_hook) for _ in range(n)])
+    dealt = shares(groups, n_workers)
+    longest = max(sum(unit.price.start + unit.seconds for unit in share) for share in dealt)
+    assert len(dealt) == n_workers
+    assert longest <= 1.15 * least_seconds(groups, n_workers)
+
+
+def test_one_worker_reads_the_texts_of_a_model_once_for_all_hooks():
+    assert [len(share) for share in shares(sweep(60, 6, [SMALL, LARGE]), 1)] == [2]
+
+
+def test_a_unit_is_cut_only_where_that_is_cheap():
+    assert len(divide(sweep(10, 1, [SMALL]), 1)) == 1
+    assert len(divide(sweep(1000, 1, [SMALL]), 1)) > 10
+
+
+def test_a_lost_unit_waits_whole_while_there_is_other_work():
+    unit = sweep(8, 1, [SMALL])[0]
+    waiting = Waiting([unit, unit, unit])
+    waiting.put_back(unit, 2)
+    assert len(waiting) == 4
+    waiting = Waiting([])
+    waiting.put_back(unit, 3)
+    assert [len(waiting.take(None).members) for _ in range(3)] == [3, 3, 2]  # type: ignore[union-attr]
+    assert waiting.take(None) is None
