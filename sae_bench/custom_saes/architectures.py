@@ -211,6 +211,14 @@ _ROWS = (
         sae_class="transcoder:TopKTranscoder", arguments=(*_OF_TRANSCODERS, "k"), saved=True,
     ),
     Architecture(
+        "decoder", "Decoder alone", "#4f5d75", "diamond-tall", "<",
+        sae_class="decoder_sae:DecoderSAE",
+    ),
+    Architecture(
+        "least_squares", "Least squares", "#5f7a61", "hexagram", ".",
+        sae_class="decoder_sae:LeastSquaresSAE", folds=(),
+    ),
+    Architecture(
         "identity", "Residual stream (identity)", "#80858f", "triangle-down", "v",
         other_names=("identity_sae", "sae"),
         sae_class="identity_sae:IdentitySAE", arguments=(), is_baseline=True,

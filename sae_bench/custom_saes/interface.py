@@ -39,6 +39,8 @@ class SAE(Protocol):
     A transcoder names the hook that it predicts in `cfg.hook_name_out`; `W_dec` is (F, O) then, `W_skip` (O, D) its
     affine path beside the latents, and `codes_only` says why its reconstruction means nothing, if it does not.
 
+    A decoder without an encoder says in `weights_only` why it has no codes.
+
     An SAE whose codes of a token depend on the tokens before it says `reads_rows = True`: it encodes whole texts
     (..., L, D) from their first token on, with padding behind them. Its `beside_latents(x)` is what it reconstructs of
     them without its codes.

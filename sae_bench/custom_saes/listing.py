@@ -47,6 +47,7 @@ SPEC_FORMS: dict[str, str] = {
     "goodfire": "goodfire:<hub repository or directory>[:<id>]",
     "temporal": "temporal:<hub repository or directory>[:<id>]",
     "path": "path:<directory or file of weights>",
+    "decoder": "decoder:<file with W_dec>[@<hook name>][:least_squares|:matching_pursuit(<k>)]",
     "baseline": "baseline:identity|oracle|pca|random|zero[@<hook name>] or baseline:"
     + "|".join(DERIVED_BASELINES.values()),
     "embedded": "embedded:<name regex>",

@@ -24,6 +24,7 @@ _LOADERS: dict[str, str] = {
     "gemma_scope": "gemma_scope",
     **{name: name for name in ("sparsify", "circuit_tracer", "llama_scope", "qwen_scope", "goodfire", "temporal")},
     "path": "safetensors_dir",
+    "decoder": "decoder",
     "baseline": "baseline",
     "embedded": "embedded",
     "python": "python_callable",

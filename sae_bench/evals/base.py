@@ -189,6 +189,8 @@ class EvalSpec:
         shows: how a report shows its details.
         needs: what it wants beside model and data: "judge" is a model that answers questions, "reconstruction" an
             SAE that reconstructs the hook that it reads, "single_tokens" one that encodes a token by itself.
+        weights_suffice: whether it reads weights alone, at least for some metrics, and so takes a decoder without an
+            encoder.
         given: what all seeds share and error bars therefore take as given ("these training texts"), unless
             `--resample-data` draws it anew.
         resampled: settings besides `random_seed` that make every seed draw texts of its own (`--resample-data`), for
@@ -212,6 +214,7 @@ class EvalSpec:
     caveats: tuple[Caveat, ...] = ()
     shows: Shows = field(default_factory=Shows)
     needs: frozenset[Need] = frozenset()
+    weights_suffice: bool = False
     given: str = ""
     resampled: Mapping[str, Any] = field(default_factory=dict)
 
@@ -221,6 +224,8 @@ class EvalSpec:
 
     def refusal(self, member: Member) -> str:
         """Why this eval cannot take an SAE, as far as what the eval needs tells; empty if it can."""
+        if not self.weights_suffice and (reason := getattr(member.sae, "weights_only", "")):
+            return f"{self.name} needs codes, and {reason}."
         if SINGLE_TOKENS in self.needs and getattr(member.sae, "reads_rows", False):
             return (
                 f"{self.name} encodes tokens without the texts that they stand in, and this SAE encodes a token by the "

@@ -79,7 +79,12 @@ def make_plan(lm: LanguageModel, data: Path, words: LabelledSpec, tmp_path: Path
     ) -> RunPlan:
         requests = []
         for name in evals:
-            values = {"model_name": lm.name, "llm_dtype": "float32", **SETTINGS[name], **(settings or {}).get(name, {})}
+            values = {
+                "model_name": lm.name,
+                "llm_dtype": "float32",
+                **SETTINGS.get(name, {}),
+                **(settings or {}).get(name, {}),
+            }
             if name == "core":
                 values.setdefault("dataset", str(data / "corpus.jsonl"))
             requests.append(EvalRequest(get_eval(name), make_config(get_eval(name), values)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from sae_bench.custom_saes.files import read_json
 from sae_bench.custom_saes.loaders import (
     circuit_tracer,
+    decoder,
     dictionary_learning,
     gemma_scope,
     gemma_scope_2,
@@ -89,6 +90,8 @@ def _file(path: Path) -> list[SAEHandle]:
         return _folder(path.parent, root=path.parent)
     config_path = path.with_suffix(".json")
     if not config_path.is_file():
+        if decoder.is_decoder_alone(path):
+            return [decoder.handle(path)]
         raise SAELoadError(f"'{path}' has no '{config_path.name}' beside it, which says what kind of SAE it is.")
     config = read_json(config_path)
     if not is_native(config):

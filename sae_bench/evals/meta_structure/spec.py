@@ -20,6 +20,7 @@ SPEC = EvalSpec(
     cost="no pass; one small SAE trained per SAE and seed",
     start=Lazy("sae_bench.evals.meta_structure.evaluate:MetaStructureJob"),
     models=frozenset({"language", "synthetic"}),
+    weights_suffice=True,
     presets={"paper": {}, "quick": {"train_steps": 300}},
     demo={"train_steps": 40},
 )
