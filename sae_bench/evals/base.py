@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from sae_bench.evals.shows import Shows
 from sae_bench.language_models.aliases import ModelKind
 from sae_bench.results.model import (
     SHARE,
@@ -78,19 +79,6 @@ class Caveat:
     def is_about(self, path: str) -> bool:
         """Whether it stands beside this metric."""
         return not self.paths or path in self.paths
-
-
-@dataclass(frozen=True)
-class Shows:
-    """How a report shows the details of an eval.
-
-    Attributes:
-        label: the column that names a row; empty: the first one.
-        rows: what a row is; many latents are shown as histograms, anything else as a table.
-    """
-
-    label: str = ""
-    rows: Literal["latents", "other"] = "other"
 
 
 @dataclass(frozen=True)

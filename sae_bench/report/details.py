@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sae_bench.analysis.table import Record
+from sae_bench.report.charts import charts_of
 from sae_bench.report.collect import SAE, Collected
 from sae_bench.report.fields import detail_texts, readable
 from sae_bench.report.latents import explained_latents
+from sae_bench.report.numbers import round6
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ MOST_ROWS = 400
 MANY_LATENTS = 60
 """Details with more rows than this and an index are of latents: they are shown as histograms."""
 
+CONVERSATIONS = 1200
+"""Conversations with judges that a report holds at most, shared out over its SAEs: they are most of its size."""
+
 _DENSITY = "feature_density"
 _DENSITY_EDGES = np.arange(-6.0, 0.01, 0.25)
 _BINS = 40
@@ -28,6 +32,7 @@ _BINS = 40
 
 def sae_details(collected: Collected, sae: SAE) -> dict[str, Any]:
     """Everything that the page of one SAE shows beside its scores."""
+    n_conversations = min(max(CONVERSATIONS // len(collected.saes), 6), 60)
     evals = {}
     config: Mapping[str, Any] = {}
     for group in collected.evals:
@@ -40,17 +45,17 @@ def sae_details(collected: Collected, sae: SAE) -> dict[str, Any]:
             logger.warning("%s: its details cannot be read (%s)", record.path, error)
             continue
         config = config or content.get("sae_cfg_dict") or {}
-        evals[group.name] = _eval_details(record, content)
+        evals[group.name] = _eval_details(record, content, n_conversations)
     return {"config": flat(config), "evals": evals}
 
 
-def _eval_details(record: Record, content: Mapping[str, Any]) -> dict[str, Any]:
+def _eval_details(record: Record, content: Mapping[str, Any], n_conversations: int) -> dict[str, Any]:
     rows = [row for row in content.get("eval_result_details") or () if isinstance(row, Mapping)]
     latent_rows = record.spec.shows.rows == "latents" if record.spec else all("index" in row for row in rows[:3])
     of_latents = latent_rows and len(rows) > MANY_LATENTS
     tables = [] if of_latents or not rows else [_details_table(record, rows)]
     unstructured = content.get("eval_result_unstructured")
-    latents = explained_latents(unstructured)
+    latents = explained_latents(unstructured, most=n_conversations)
     if latents is None:
         tables += nested_tables(unstructured)
     provenance = record.provenance
@@ -67,8 +72,10 @@ def _eval_details(record: Record, content: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": rounded(provenance.get("seconds") or {}),
         "warnings": list(provenance.get("warnings") or ()),
         "not_computed": dict(list((content.get("not_computed") or {}).items())[:60]),
+        "charts": charts_of(record, rows),
         "tables": tables,
         "histograms": latent_histograms(rows) if of_latents else [],
+        "histograms_first": list(record.spec.shows.histograms) if record.spec else [],
         "latents": latents,
     }
 
@@ -207,10 +214,3 @@ def _cell(value: Any) -> Any:
     if isinstance(value, Iterable):
         return ", ".join(str(_cell(v)) for v in value)
     return str(value)
-
-
-def round6(value: float | None) -> float | None:
-    """Six significant digits; None for what is not finite."""
-    if value is None or not math.isfinite(value):
-        return None
-    return float(f"{value:.6g}")

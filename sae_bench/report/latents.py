@@ -1,33 +1,31 @@
-"""Explained latents (AutoInterp) in a result: the best and the worst, with their explanation and marked texts."""
+"""Explained latents (AutoInterp) in a result, with explanation, marked texts and conversations with the judge."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-SHOWN = 5
-"""Latents that are shown at each end."""
-
 _LONGEST_TEXT = 12_000
 _LISTS = ("latents", "results", "per_latent")
 _TEXT_LISTS = ("examples", "texts", "scoring_examples", "generation_examples", "top_examples")
 
 
-def explained_latents(content: Any) -> dict[str, Any] | None:
-    """Best and worst latents of `eval_result_unstructured`; None where it holds none.
+def explained_latents(content: Any, *, most: int = 20) -> dict[str, Any] | None:
+    """The latents of `eval_result_unstructured`, the best first; None where it holds none.
 
     The published form is latent -> {latent, explanation, predictions, "correct seqs", score, logs}.
+
+    Args:
+        most: latents that keep their texts and conversations: half of them the best, half the worst.
     """
     entries = _entries(content)
     scored = [entry for entry in entries if isinstance(entry.get("score"), int | float)]
     if not scored:
         return None
     ordered = sorted(scored, key=lambda entry: -float(entry["score"]))
-    n = min(SHOWN, (len(ordered) + 1) // 2)
+    best, worst = most - most // 2, len(ordered) - most // 2
     return {
-        "n": len(ordered),
-        "best": [_latent(entry) for entry in ordered[:n]],
-        "worst": [_latent(entry) for entry in ordered[n:][-n:][::-1]],
+        "entries": [_latent(entry, whole=n < best or n >= worst) for n, entry in enumerate(ordered)],
         "scores": [round(float(entry["score"]), 4) for entry in ordered],
     }
 
@@ -47,12 +45,16 @@ def _is_explained(entry: Any) -> bool:
     return isinstance(entry, Mapping) and "explanation" in entry
 
 
-def _latent(entry: Mapping[str, Any]) -> dict[str, Any]:
-    texts = next((entry[name] for name in _TEXT_LISTS if isinstance(entry.get(name), Sequence)), ())
-    return {
+def _latent(entry: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+    short = {
         "latent": entry.get("latent"),
         "score": round(float(entry["score"]), 4),
         "explanation": str(entry.get("explanation") or ""),
+    }
+    if not whole:
+        return short
+    texts = next((entry[name] for name in _TEXT_LISTS if isinstance(entry.get(name), Sequence)), ())
+    return short | {
         "predictions": _numbers(entry.get("predictions")),
         "correct": _numbers(entry.get("correct seqs") or entry.get("correct")),
         "texts": [text for text in map(_text, texts) if text][:20],

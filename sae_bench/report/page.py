@@ -17,7 +17,7 @@ from sae_bench.version import VERSION
 
 SCRIPTS = (
     "core.js", "ranks.js", "charts.js", "verdicts.js", "filters.js", "table.js", "scatter.js", "agreement.js",
-    "plots_page.js", "sae_page.js", "run_page.js", "main.js",
+    "plots_page.js", "detail_charts.js", "latents.js", "sae_evals.js", "sae_page.js", "run_page.js", "main.js",
 )  # fmt: skip
 """The page's own scripts in the order in which they run."""
 

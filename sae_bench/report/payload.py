@@ -13,8 +13,9 @@ import numpy as np
 from sae_bench.analysis.bars import given_of
 from sae_bench.analysis.comparison import pairs_of
 from sae_bench.report.collect import L0, LOSS_RECOVERED, Collected, EvalGroup, MetricColumn, Values
-from sae_bench.report.details import round6, sae_details
+from sae_bench.report.details import sae_details
 from sae_bench.report.facts import BASELINES, architectures_of
+from sae_bench.report.numbers import round6
 from sae_bench.report.run_facts import run_facts
 from sae_bench.results.statistics import multiple
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -152,10 +152,24 @@ def _details(spec: EvalSpec, sae: SyntheticSAE, n_latents: int, rng: np.random.G
             {"index": i, "feature_density": float(d), "max_decoder_cosine_sim": float(c)}
             for i, (d, c) in enumerate(zip(density_F, cosine_F, strict=True))
         ]
-    names = ("biographies", "reviews", "code", "languages", "news") if "absorption" not in spec.name else "abcdefghijk"
-    key = "first_letter" if "absorption" in spec.name else "dataset_name"
-    columns = [metric.path.split(".", 1)[1] for metric in spec.metrics]
-    return [{key: name, **{c: float(sae.quality + rng.normal(0, 0.05)) for c in columns}} for name in names]
+    (row,) = get_args(spec.output.model_fields["eval_result_details"].annotation)
+    names = "abcdefghijk" if spec.name == "absorption" else ("biographies", "reviews", "code", "languages", "news")
+    return [
+        {field: _cell(info.annotation, name, n, sae, rng) for field, info in row.model_fields.items()}
+        for n, name in enumerate(names)
+    ]
+
+
+def _cell(annotation: Any, name: str, n: int, sae: SyntheticSAE, rng: np.random.Generator) -> Any:
+    """A value of a detail, by its type."""
+    kinds = {annotation, *get_args(annotation)}
+    if str in kinds:
+        return name
+    if bool in kinds:
+        return n % 2 == 0
+    if int in kinds:
+        return n + 1
+    return float(sae.quality + rng.normal(0, 0.05)) if float in kinds else None
 
 
 def _unstructured(spec: EvalSpec, sae: SyntheticSAE, rng: np.random.Generator) -> Any:

@@ -269,3 +269,34 @@ def test_plots_of_many_metrics_name_every_row(open_page: Open, tmp_path: Path):
     order = page.evaluate("Report.clusterOrder([[1, -1, 0.9], [-1, 1, -0.8], [0.9, -0.8, 1]])")
     assert order in ([0, 2, 1], [1, 2, 0])
     assert opened.complaints == []
+
+
+def test_the_page_of_an_sae_says_what_the_evals_found(open_page: Open, tmp_path: Path):
+    """A contents list, declared charts with names on their axes, folded details, and latents one by one."""
+    evals = ("core", "sparse_probing", "absorption", "ravel", "autointerp")
+    write_synthetic_results(tmp_path, 2, evals=evals, n_units=24, n_latents=80)
+    write_report(tmp_path, tmp_path / "report.html")
+    opened = open_page(tmp_path / "report.html", address="#sae/1")
+    page = opened.page
+    page.locator('section[data-section="autointerp"]').wait_for()
+    contents = page.locator(".contents a")
+    assert contents.all_inner_texts()[3:] == [
+        "Core",
+        "Sparse probing",
+        "Absorption",
+        "RAVEL",
+        "AutoInterp",
+        "Configuration",
+    ]
+    contents.filter(has_text="Absorption").click()
+    page.wait_for_function("location.hash === '#sae/1/absorption_first_letter'")
+    page.wait_for_function(
+        "Math.abs(document.querySelector('[data-section=absorption_first_letter]').getBoundingClientRect().top) < 120"
+    )
+    assert page.locator("#chart-absorption_first_letter-0").evaluate("plot => plot.layout.yaxis.title.text")
+    assert page.locator('[data-section="sparse_probing"] > details[open]').count() == 0
+    page.locator('[data-latent="worst"]').click()
+    assert "12 of 12" in page.locator(".latent-detail").inner_text()
+    page.locator(".latent-detail summary").click()
+    assert page.locator(".latent-detail mark").first.inner_text() == " boat"
+    assert opened.complaints == []

@@ -3,6 +3,7 @@
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 from sae_bench.evals.absorption.eval_output import AbsorptionEvalOutput
 from sae_bench.evals.base import SHARE, SINGLE_TOKENS, Caveat, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.shows import RowsChart
 
 SPEC = EvalSpec(
     name="absorption",
@@ -34,5 +35,18 @@ SPEC = EvalSpec(
             ("mean.mean_absorption_fraction_score", "mean.mean_absorption_fraction_thresholded_score"),
         ),
     ),
-    shows=Shows("first_letter"),
+    shows=Shows(
+        "first_letter",
+        charts=(
+            RowsChart(
+                "Absorption by letter",
+                "share of the letter",
+                {"absorption fraction": "mean_absorption_fraction", "full absorption": "full_absorption_rate"},
+                means={
+                    "absorption fraction": "mean.mean_absorption_fraction_score",
+                    "full absorption": "mean.mean_full_absorption_score",
+                },
+            ),
+        ),
+    ),
 )

@@ -53,5 +53,5 @@ SPEC = EvalSpec(
         ),
         Caveat("Read it above its floor: what another latent's windows give.", ("autointerp.embedding_score",)),
     ),
-    shows=Shows("index", rows="latents"),
+    shows=Shows("index", rows="latents", histograms=("score", "logprob_auc", "embedding_score")),
 )

@@ -47,5 +47,7 @@ SPEC = EvalSpec(
         Caveat("Depends on the batch size; mse_per_token does not.", ("reconstruction_quality.mse",)),
         Caveat("An underestimate when few tokens were read.", ("misc_metrics.frac_alive",)),
     ),
-    shows=Shows("index", rows="latents"),
+    shows=Shows(
+        "index", rows="latents", histograms=("feature_density", "encoder_decoder_cosine_sim", "max_decoder_cosine_sim")
+    ),
 )

@@ -1,8 +1,9 @@
 """What MDL is: the declaration, which loads nothing that computes."""
 
-from sae_bench.evals.base import RECONSTRUCTION, SINGLE_TOKENS, EvalSpec, Lazy, Metric
+from sae_bench.evals.base import RECONSTRUCTION, SINGLE_TOKENS, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.mdl.eval_config import PUBLISHED_RUN, MDLEvalConfig
 from sae_bench.evals.mdl.eval_output import MDLEvalOutput
+from sae_bench.evals.shows import PlaneChart
 
 SPEC = EvalSpec(
     name="mdl",
@@ -22,4 +23,17 @@ SPEC = EvalSpec(
     presets={"paper": dict(PUBLISHED_RUN), "quick": {**PUBLISHED_RUN, "n_rows": 256}},
     embedded={"dataset_name": "embedded"},
     demo={"n_rows": 48},
+    shows=Shows(
+        "num_bins",
+        charts=(
+            PlaneChart(
+                "Rate and distortion",
+                ("description_length", "bits per token"),
+                ("explained_variance", "explained variance, binned"),
+                said=("num_bins", "k"),
+                joined=True,
+                marked=("reconstructs", "too far off to be chosen"),
+            ),
+        ),
+    ),
 )

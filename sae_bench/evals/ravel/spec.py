@@ -3,6 +3,7 @@
 from sae_bench.evals.base import RECONSTRUCTION, SHARE, SINGLE_TOKENS, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.eval_output import RAVELEvalOutput
+from sae_bench.evals.shows import RowsChart
 
 SPEC = EvalSpec(
     name="ravel",
@@ -38,5 +39,31 @@ SPEC = EvalSpec(
         "full_dataset_downsample": 240,
         "num_pairs_per_attribute": 8,
     },
-    shows=Shows("entity_class"),
+    shows=Shows(
+        "attribute",
+        charts=(
+            RowsChart(
+                "Cause: the attribute follows the latents",
+                "share of pairs",
+                {
+                    "SAE": "cause_score",
+                    "floor: mean activation": "mean_activation_cause_score",
+                    "ceiling: whole activation": "patched_cause_score",
+                },
+                labels=("entity_class", "attribute"),
+                means={"SAE": "ravel.cause_score"},
+            ),
+            RowsChart(
+                "Isolation: the other attributes stay",
+                "share of pairs",
+                {
+                    "SAE": "isolation_score",
+                    "floor: mean activation": "mean_activation_isolation_score",
+                    "whole activation": "patched_isolation_score",
+                },
+                labels=("entity_class", "attribute"),
+                means={"SAE": "ravel.isolation_score"},
+            ),
+        ),
+    ),
 )

@@ -4,10 +4,20 @@ from sae_bench.evals.base import RECONSTRUCTION, Caveat, EvalSpec, Lazy, Metric,
 from sae_bench.evals.scr_and_tpp import eval_output as output
 from sae_bench.evals.scr_and_tpp.eval_config import ScrEvalConfig, TppEvalConfig
 from sae_bench.evals.scr_and_tpp.eval_output import scr_key, tpp_key
+from sae_bench.evals.shows import NumbersChart
 
 HEADLINE_N = (10, 20, 2, 50, 500)
 AUDIT_SAYS = "An independent audit (arXiv 2605.18229) found"
 PRESETS = {"paper": {}, "quick": {"train_set_size": 1000, "test_set_size": 400}}
+
+
+def _by_number(title: str, score: str, category: str, column: str) -> Shows:
+    """A line per data set over the number of ablated latents."""
+    means = {"SAE": f"{category}.{column}"}
+    chart = NumbersChart(title, "N: latents that are ablated", score, {"SAE": column}, means)
+    return Shows("dataset_name", charts=(chart,))
+
+
 SCR_SPEC = EvalSpec(
     name="scr",
     title="Spurious correlation removal",
@@ -35,7 +45,9 @@ SCR_SPEC = EvalSpec(
         ),
         Caveat("A ratio: where the bias costs little accuracy the denominator is tiny and the score unstable."),
     ),
-    shows=Shows("dataset_name"),
+    shows=_by_number(
+        "SCR by number of latents, and by pair of classes", "SCR", "scr_metrics", "scr_metric_threshold_{}"
+    ),
 )
 
 TPP_SPEC = EvalSpec(
@@ -70,7 +82,9 @@ TPP_SPEC = EvalSpec(
             elsewhere=True,
         ),
     ),
-    shows=Shows("dataset_name"),
+    shows=_by_number(
+        "TPP by number of latents, and by data set", "TPP", "tpp_metrics", "tpp_threshold_{}_total_metric"
+    ),
 )
 
 SPECS = {True: SCR_SPEC, False: TPP_SPEC}

@@ -1,6 +1,7 @@
 """What Sparse probing is: the declaration, which loads nothing that computes."""
 
 from sae_bench.evals.base import SHARE, Caveat, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.shows import NumbersChart
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
 from sae_bench.evals.sparse_probing.eval_output import SparseProbingEvalOutput
 
@@ -49,5 +50,17 @@ SPEC = EvalSpec(
             ("sae.sae_test_accuracy", "llm.llm_test_accuracy"),
         ),
     ),
-    shows=Shows("dataset_name"),
+    shows=Shows(
+        "dataset_name",
+        charts=(
+            NumbersChart(
+                "Accuracy by number of latents, and by data set",
+                "k: latents that the probe reads",
+                "test accuracy",
+                {"SAE": "sae_top_{}_test_accuracy", "residual stream": "llm_top_{}_test_accuracy"},
+                means={"SAE": "sae.sae_top_{}_test_accuracy", "residual stream": "llm.llm_top_{}_test_accuracy"},
+                levels={"all latents": "sae.sae_test_accuracy"},
+            ),
+        ),
+    ),
 )

@@ -1,6 +1,7 @@
 """What Sparse probing (sae-probes) is: the declaration, which loads nothing that computes."""
 
 from sae_bench.evals.base import SHARE, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.shows import NumbersChart
 from sae_bench.evals.sparse_probing_sae_probes.eval_config import QUICK_TASKS, SparseProbingSaeProbesEvalConfig
 from sae_bench.evals.sparse_probing_sae_probes.eval_output import SparseProbingSaeProbesEvalOutput
 
@@ -26,5 +27,16 @@ SPEC = EvalSpec(
         "quick": {"dataset_names": list(QUICK_TASKS), "max_texts": 400},
     },
     demo={"max_tasks": 8, "max_texts": 240},
-    shows=Shows("dataset_name"),
+    shows=Shows(
+        "dataset_name",
+        charts=(
+            NumbersChart(
+                "AUC by number of latents, and by task",
+                "k: latents that the probe reads",
+                "test AUC",
+                {"SAE": "sae_top_{}_test_auc"},
+                means={"SAE": "sae.sae_top_{}_test_auc"},
+            ),
+        ),
+    ),
 )

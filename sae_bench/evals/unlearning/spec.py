@@ -1,6 +1,7 @@
 """What Unlearning is: the declaration, which loads nothing that computes."""
 
-from sae_bench.evals.base import RECONSTRUCTION, SHARE, SINGLE_TOKENS, Caveat, EvalSpec, Lazy, Metric
+from sae_bench.evals.base import RECONSTRUCTION, SHARE, SINGLE_TOKENS, Caveat, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.shows import PlaneChart
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.eval_output import UnlearningEvalOutput
 
@@ -39,6 +40,18 @@ SPEC = EvalSpec(
         "answer_format": "cloze",
     },
     demo={"max_questions": 40, "dataset_size": 24},
+    shows=Shows(
+        "retain_threshold",
+        charts=(
+            PlaneChart(
+                "What is forgotten against what else is lost",
+                ("side_effect_accuracy", "share still right of the questions to be kept"),
+                ("forget_accuracy", "share still right, to be forgotten"),
+                said=("retain_threshold", "n_features", "multiplier", "n_clamped"),
+                marked=("counts", "too much else is lost to count"),
+            ),
+        ),
+    ),
     caveats=(
         Caveat(
             "The setting is chosen on the questions that are scored, so it gains from chance; the held-out score does "

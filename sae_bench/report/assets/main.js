@@ -4,7 +4,7 @@
   Report.onPage = (name, listener) => onPage.set(name, listener);
 
   Report.route = () => {
-    const [name, argument] = location.hash.slice(1).split("/");
+    const [name, argument, section] = location.hash.slice(1).split("/");
     const page = pages.includes(name) ? name : "overview";
     for (const other of pages) document.getElementById(`page-${other}`).hidden = other !== page;
     document.getElementById("filters").hidden = page === "run";
@@ -15,9 +15,10 @@
     if (page === "plots" && !built.has(page)) Report.renderPlots();
     if (page === "run" && !built.has(page)) Report.renderRun();
     built.add(page);
-    if (page === "sae") Report.renderSae(Number(argument));
+    document.querySelector(".filter-more").open = page !== "sae" && innerWidth > 720;
+    if (page === "sae") Report.renderSae(Number(argument), section);
     onPage.get(page)?.();
-    if (page !== "overview") scrollTo(0, 0);
+    if (page !== "overview" && !section) scrollTo(0, 0);
     else if (Report.tableBuilt && Report.ready) Report.table.redraw();
   };
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.report.collect import Collected, collect
 from sae_bench.report.details import latent_histograms, nested_tables, sae_details
+from sae_bench.report.fields import detail_texts
 from sae_bench.report.latents import explained_latents
 from sae_bench.report.sources import load_sources
 from sae_bench.testing.synthetic_results import write_synthetic_results
@@ -22,7 +24,7 @@ def test_details_of_an_sae(collected: Collected):
     assert core["tables"] == []
     table = probing["tables"][0]
     assert table["title"] == "Per-Dataset Sparse Probing Results"
-    assert table["columns"][:2] == ["Dataset Name", "SAE Top 1 Test Accuracy"]
+    assert table["columns"][:2] == ["Dataset Name", "LLM Test Accuracy"]
     assert [row[table["label"]] for row in table["rows"]] == ["biographies", "reviews", "code", "languages", "news"]
     per_class = probing["tables"][1]
     assert (per_class["title"], per_class["columns"][0], len(per_class["rows"])) == ("biographies", "class", 5)
@@ -60,19 +62,19 @@ def test_nested_results_as_tables():
         assert nested_tables(odd) == []
 
 
-def test_best_and_worst_explained_latents():
+def test_explained_latents_best_first():
     entries = {
         str(i): {"latent": i, "explanation": f"about {i}", "predictions": [1], "correct seqs": [2], "score": i / 20,
                  "logs": "a << word>>"}
         for i in range(12)
     }  # fmt: skip
-    found = explained_latents(entries)
-    assert [latent["latent"] for latent in found["best"]] == [11, 10, 9, 8, 7]
-    assert [latent["latent"] for latent in found["worst"]] == [0, 1, 2, 3, 4]
-    assert found["best"][0]["correct"] == [2]
+    found = explained_latents(entries, most=5)
+    assert [latent["latent"] for latent in found["entries"]] == list(range(11, -1, -1))
+    assert [latent["latent"] for latent in found["entries"] if "logs" in latent] == [11, 10, 9, 1, 0]
+    assert found["entries"][0]["correct"] == [2]
     texts = [{"text": "a", "active": True}]
     few = explained_latents([{"explanation": "x", "score": 1.0, "latent": 3, "examples": texts}])
-    assert (few["n"], few["worst"], few["best"][0]["texts"]) == (1, [], texts)
+    assert [latent["texts"] for latent in few["entries"]] == [texts]
     assert explained_latents({"a": {"b": 1}}) is None
     assert explained_latents({"1": {"explanation": "x", "score": None}}) is None
 
@@ -80,3 +82,40 @@ def test_best_and_worst_explained_latents():
 @pytest.mark.parametrize("content", [None, {}, [], "text", 3])
 def test_results_without_explained_latents(content: object):
     assert explained_latents(content) is None
+
+
+@pytest.mark.parametrize("name", eval_names())
+def test_every_eval_says_what_it_found(name: str, tmp_path: Path):
+    """Declared charts and histograms name columns and metrics that its results have."""
+    write_synthetic_results(tmp_path, 1, evals=(name,), n_units=8, n_latents=70)
+    found = collect(load_sources(tmp_path))
+    (details,) = sae_details(found, found.saes[0])["evals"].values()
+    declared = get_eval(name).shows
+    assert [chart["title"] for chart in details["charts"]] == [chart.title for chart in declared.charts]
+    for chart in details["charts"]:
+        assert chart["y"]
+        assert all(len(series["x"]) == len(series["y"]) > 0 for series in chart["series"])
+    if name != "meta_structure":  # has no details
+        assert details["charts"] or details["histograms"] or details["latents"] or details["tables"]
+    columns = detail_texts(get_eval(name).output)
+    assert set(declared.histograms) <= set(columns)
+
+
+def test_a_chart_over_numbers_has_rows_means_with_intervals_and_levels(collected: Collected):
+    details = sae_details(collected, collected.saes[0])["evals"]["sparse_probing"]
+    (chart,) = details["charts"]
+    by_role = {role: [s for s in chart["series"] if s["role"] == role] for role in ("row", "main")}
+    assert [s["name"] for s in by_role["row"]] == ["biographies", "reviews", "code", "languages", "news"]
+    mean = by_role["main"][0]
+    assert mean["x"] == [1, 2, 5]  # in the order of numbers
+    values = collected.values["sparse_probing|sae.sae_top_1_test_accuracy"]
+    assert (mean["y"][0], mean["low"][0]) == pytest.approx((values.value[0], values.low[0]), rel=1e-5)
+    assert set(chart["levels"]) == {"all latents"}
+
+
+def test_a_plane_tells_points_that_do_not_count(tmp_path: Path):
+    write_synthetic_results(tmp_path, 1, evals=("unlearning",), n_units=8, n_latents=3)
+    found = collect(load_sources(tmp_path))
+    (chart,) = sae_details(found, found.saes[0])["evals"]["unlearning"]["charts"]
+    assert {s["role"]: len(s["x"]) for s in chart["series"]} == {"main": 3, "hollow": 2}
+    assert all("multiplier" in text for series in chart["series"] for text in series["text"])
