@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from sae_bench.errors import MissingFileError, ModelError, PrerequisiteError, UnknownNameError, UsageError
 from sae_bench.language_models.aliases import ALIASES, PACKAGED_MODELS, huggingface_id, kind_of_model
 from sae_bench.language_models.aliases import EMBEDDED as EMBEDDED
+from sae_bench.language_models.gguf_headers import headers_read_once
 from sae_bench.language_models.model import LanguageModel
 
 logger = logging.getLogger(__name__)
@@ -80,10 +82,11 @@ def load_language_model(
     target_dtype = resolve_dtype(dtype, target_device, name=name, quantised_file=source.gguf_file is not None)
     kwargs: dict[str, Any] = {"gguf_file": source.gguf_file} if source.gguf_file else {}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **kwargs)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source.name_or_path, dtype=target_dtype or "auto", output_loading_info=True, **kwargs
-        )
+        with headers_read_once() if source.gguf_file else nullcontext():
+            tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **kwargs)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source.name_or_path, dtype=target_dtype or "auto", output_loading_info=True, **kwargs
+            )
         model, info = loaded
     except Exception as error:  # readers of foreign files fail in every way; the cause stays attached
         raise _loading_failed(name, error) from error
