@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 TEST_WORKERS ?= 2
 
-.PHONY: help browser demo test test-fast lint unit schemas parity bench install install-dev clean
+.PHONY: help browser demo test test-fast lint unit schemas parity bench docs wheel install install-dev clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -64,6 +64,12 @@ parity: $(VENV)/installed-dev ## compare with the published package (slow; write
 
 bench: $(VENV)/installed-dev ## measure against the published package (slow; writes docs/benchmarks.md)
 	$(BIN)/python benchmarks/run_benchmarks.py
+
+docs: $(VENV)/installed-dev ## the documentation site, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheel: $(VENV)/installed-dev ## build the wheel and try the README's example with it in a fresh environment (minutes)
+	$(BIN)/python scripts/try_wheel.py
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .venv-parity .mypy_cache .pytest_cache .ruff_cache build

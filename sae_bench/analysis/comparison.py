@@ -64,10 +64,13 @@ def compare(
 
     Args:
         results: an output folder, or what `load_results` made of it.
-        a, b, baseline: `release:id`, `release_id`, or an id that one release has.
+        a: `release:id`, `release_id`, or an id that one release has.
+        b: the SAE that `a` is compared with.
+        baseline: the SAE that all others are compared with, in place of `a` and `b`.
         metrics: regular expressions for `eval.category.metric` or titles; any metric, headline or not.
         alpha: chance of any false finding in the family.
         detect: the difference that "n more seeds" is about; by default 0.01, or 1 % of scores above 1.
+        family: which comparisons share `alpha`: all of the table, or those of one metric.
     Raises:
         ResultError: there are no results.
         UsageError: neither a pair nor a baseline, unknown names, or nothing to compare.

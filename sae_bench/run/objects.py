@@ -100,7 +100,8 @@ def load_saes(
 
     Args:
         model: what baselines take their width and place from.
-        device, dtype: where the SAEs are put, and their weights' dtype.
+        device: where the SAEs are put; `auto` is the model's device.
+        dtype: of their weights, such as `bfloat16`.
         hook: where SAEs without a hook of their own sit.
         data_dir: a mirror whose `<org>/<name>` folders go before the hub.
     Raises:
