@@ -20,7 +20,7 @@ class ActivationBatch:
     Attributes:
         rows: index of each of the B texts in the request it belongs to.
         ids_BL: token ids, right-padded.
-        valid_BL: True at real tokens that are not BOS, EOS or PAD.
+        valid_BL: True at real tokens that SAEs read: not BOS, EOS or PAD, nor what the run leaves out.
         x_BLD: activations, one entry per hook name; hooks may differ in width.
     """
 
@@ -42,7 +42,7 @@ class ActivationBatch:
 def pad(
     texts: Sequence[Sequence[int]], lm: LanguageModel, *, length: int | None = None
 ) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
-    """Right-pad token lists; returns ids and the mask of real tokens that are not special."""
+    """Right-pad token lists; returns ids and the mask of real tokens that SAEs read."""
     length = max((len(ids) for ids in texts), default=0) if length is None else length
     pad_id = lm.tokenizer.pad_token_id or 0
     ids = torch.full((len(texts), length), pad_id, dtype=torch.long)
@@ -50,8 +50,7 @@ def pad(
     for row, tokens in enumerate(texts):
         ids[row, : len(tokens)] = torch.as_tensor(tokens, dtype=torch.long)
         real[row, : len(tokens)] = True
-    special = torch.tensor(sorted(lm.special_token_ids), dtype=torch.long)
-    return ids, real & ~torch.isin(ids, special)
+    return ids, real & lm.is_read(ids)
 
 
 def bucket_by_length(lengths: Sequence[int], *, max_tokens: int, max_texts: int) -> Iterator[list[int]]:

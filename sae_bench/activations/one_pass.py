@@ -166,7 +166,7 @@ class _Pass:
             if not self._alive(members):
                 return
             ids = request.rows_NL[start : start + request.batch_rows]
-            valid = self._is_text(ids)
+            valid = self.lm.is_read(ids)
             if not bool(valid.any()):
                 self._count(0, ids.numel())
                 continue
@@ -188,21 +188,18 @@ class _Pass:
     def _alive(self, members: list[Member]) -> list[Member]:
         return [m for m in members if m.key not in self.report.failed]
 
-    def _is_text(self, ids: Tensor) -> Tensor:
-        return ~torch.isin(ids, torch.tensor(sorted(self.lm.special_token_ids), dtype=torch.long))
-
     def _text_batches(
         self, texts: TokenTexts, hooks: Sequence[str], limit_of: Sequence[int | None]
     ) -> Iterator[ActivationBatch]:
-        """Whole texts; those without any token besides special ones are left out."""
-        empty_T = texts.n_besides(self.lm.special_token_ids) == 0
+        """Whole texts; those without any token that SAEs read are left out."""
+        empty_T = texts.n_besides(self.lm.special_token_ids, self.lm.choice) == 0
         if bool(empty_T.any()):
             n_empty = int(empty_T.sum())
             logger.warning("%d texts have no token besides special ones; their pooled vectors are zero", n_empty)
             self._count(n_empty, int(texts.lengths[empty_T].sum()))
         for rows, limit in self._buckets(texts, (~empty_T).nonzero()[0].tolist(), limit_of):
             ids, real = texts.padded(rows, self._pad_id)
-            valid = real & self._is_text(ids)
+            valid = real & self.lm.is_read(ids)
             yield self._capture(rows, ids, valid, hooks, n_tokens=int(real.sum()), max_texts=limit)
 
     def _last_token_batches(

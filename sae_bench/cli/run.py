@@ -120,6 +120,22 @@ Examples:
     help="float32, bfloat16, float16, float64; auto: that of the published results, else of the checkpoint; fast: "
     "bfloat16 where this machine is fast at it, else float32.",
 )
+@click.option(
+    "--prepend-bos/--no-prepend-bos",
+    default=None,
+    help="Whether texts start with BOS; by default wherever the tokenizer has one.",
+)
+@click.option(
+    "--exclude-tokens",
+    multiple=True,
+    metavar="ID[,ID...]",
+    help="Token ids that SAEs neither read nor change, besides BOS, EOS and PAD; repeat for several.",
+)
+@click.option(
+    "--seqpos-slice",
+    metavar="START:STOP[:STEP]",
+    help="Positions that SAEs read and change, BOS at 0, such as 1: for all but the first; by default all.",
+)
 @click.option("--sae-dtype", default="auto", show_default=True, help="dtype of the SAEs; auto is the model's.")
 @click.option(
     "--batch-tokens",

@@ -20,6 +20,7 @@ from sae_bench.custom_saes.spec import LoadContext, Rung, SAEHandle
 from sae_bench.errors import SAEMismatchError, UsageError, no_exit
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.aliases import same_model
+from sae_bench.language_models.token_choice import ALL_TOKENS, slice_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -232,11 +233,12 @@ def differences(trained_with: Mapping[str, Any], lm: LanguageModel) -> list[str]
     if bos is not None and bool(bos) != lm.prepend_bos:
         with_, here = ("with", "without") if bos else ("without", "with")
         warnings.append(f"the SAE was trained {with_} a BOS token before every text and is evaluated {here} one")
-    positions = [p for p in trained_with.get("seqpos_slice") or () if p is not None]
-    if positions:
+    stated = tuple(trained_with.get("seqpos_slice") or ())
+    if any(part is not None for part in stated) and slice_arguments(stated) != lm.choice.positions:
+        here = "all" if lm.choice.positions == ALL_TOKENS.positions else f"those of {lm.choice.slice_text}"
         warnings.append(
             f"the SAE was trained on some positions of each text only (seqpos_slice {trained_with['seqpos_slice']}) "
-            "and is evaluated on all"
+            f"and is evaluated on {here} (--seqpos-slice)"
         )
     return warnings
 

@@ -179,6 +179,7 @@ class EvalSpec:
             SAE that reconstructs the hook that it reads, "single_tokens" one that encodes a token by itself.
         weights_suffice: whether it reads weights alone, at least for some metrics, and so takes a decoder without an
             encoder.
+        fixed_tokens: which tokens it reads or changes whatever positions and ids a run leaves out; empty if none.
         given: what all seeds share and error bars therefore take as given ("these training texts"), unless
             `--resample-data` draws it anew.
         resampled: settings besides `random_seed` that make every seed draw texts of its own (`--resample-data`), for
@@ -203,6 +204,7 @@ class EvalSpec:
     shows: Shows = field(default_factory=Shows)
     needs: frozenset[Need] = frozenset()
     weights_suffice: bool = False
+    fixed_tokens: str = ""
     given: str = ""
     resampled: Mapping[str, Any] = field(default_factory=dict)
 

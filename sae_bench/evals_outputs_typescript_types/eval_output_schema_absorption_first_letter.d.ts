@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_absorption_first_letter.json, schema sha256 3d593dca011a2e6822489cb1ce75c42ced6c920df8165e4c0e9c762d6530edd7 */
+   eval_output_schema_absorption_first_letter.json, schema sha256 bfbd68039f1f2345f8569d921b265d679b7b9da61d6a750c0c20aa1b0a154cc9 */
 /**
  * Name of the eval.
  */
@@ -272,6 +272,14 @@ export type Device = string;
  */
 export type PrependBos = boolean;
 /**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
+/**
  * Seeds of everything random.
  */
 export type Seeds = number[];
@@ -509,6 +517,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

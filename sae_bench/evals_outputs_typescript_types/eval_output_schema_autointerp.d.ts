@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_autointerp.json, schema sha256 e7cc80688f3d944dc533b399cbc3c4fa57d56efa2eab21ecc5dbef0ff05ac32e */
+   eval_output_schema_autointerp.json, schema sha256 a9cc51ed7230a998a2809c261e122f2fad821ecefe55b4942b50f3236dcb5891 */
 /**
  * Name of the eval.
  */
@@ -360,6 +360,14 @@ export type Device = string;
  */
 export type PrependBos = boolean;
 /**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
+/**
  * Seeds of everything random.
  */
 export type Seeds = number[];
@@ -616,6 +624,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_core.json, schema sha256 97a4d41f00fb712b38e431d970b9413d5f7f4fc4e3bf47790026bd0d5dcff4e1 */
+   eval_output_schema_core.json, schema sha256 b5cf23f07eeddd506d587b1543144ef427b2082d60e6be5b252039d7fce144e4 */
 /**
  * Name of the eval.
  */
@@ -324,6 +324,14 @@ export type Device = string;
  */
 export type PrependBos = boolean;
 /**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
+/**
  * Seeds of everything random.
  */
 export type Seeds = number[];
@@ -605,6 +613,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

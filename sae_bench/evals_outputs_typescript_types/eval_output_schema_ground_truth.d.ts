@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ground_truth.json, schema sha256 8f0a8b38025bd43055deaa7824e448d04f39ab04bf4573e4c61fe03138e323b9 */
+   eval_output_schema_ground_truth.json, schema sha256 9ead95ae557ceeae04a9b0feed1794d3c70f73d5178c94e05170521f10b1d0a3 */
 /**
  * Name of the eval.
  */
@@ -195,6 +195,14 @@ export type Device = string;
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
+/**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
 /**
  * Seeds of everything random.
  */
@@ -423,6 +431,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

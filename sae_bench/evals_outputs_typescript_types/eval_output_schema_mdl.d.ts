@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_mdl.json, schema sha256 ecd06d828916b01fef1efa4cf42d5cb65bebbb2dc59c31b20bf8d8cbe54ade42 */
+   eval_output_schema_mdl.json, schema sha256 8a13ae28c2f3cf83690844875a0183497fdd610da0ed268fa3ccc22834884a3e */
 /**
  * Name of the eval.
  */
@@ -228,6 +228,14 @@ export type Device = string;
  */
 export type PrependBos = boolean;
 /**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
+/**
  * Seeds of everything random.
  */
 export type Seeds = number[];
@@ -450,6 +458,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

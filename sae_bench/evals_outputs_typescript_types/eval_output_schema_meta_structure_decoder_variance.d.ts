@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 4e5813e3041afac2affb99225fd72b96356f277de5d5a0fcde82facf6919d12b */
+   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 5796319f40770f78811437b62fbdb7542317960f4d4eeba9908f7f1dd78e2cd1 */
 /**
  * Name of the eval.
  */
@@ -167,6 +167,14 @@ export type Device = string;
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
+/**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
 /**
  * Seeds of everything random.
  */
@@ -375,6 +383,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

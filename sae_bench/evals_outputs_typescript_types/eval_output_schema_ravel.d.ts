@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ravel.json, schema sha256 20cbd53a5cfddbedd74843d4650d2a365bafcf39e5cbfe9290a55d2804880669 */
+   eval_output_schema_ravel.json, schema sha256 5df2e02a97869290ada209782b5f9e5391123b6cb2a43de164da521fd9c5206f */
 /**
  * Name of the eval.
  */
@@ -272,6 +272,14 @@ export type Device = string;
  */
 export type PrependBos = boolean;
 /**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
+/**
  * Seeds of everything random.
  */
 export type Seeds = number[];
@@ -514,6 +522,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_scr.json, schema sha256 8eb411f435b7ab6fd61c3336e63ab028bc8f1441adfbb4554ba721bfe6cbfb70 */
+   eval_output_schema_scr.json, schema sha256 c3485994b533e948cbb8b5895298dbc5b0d312facaa5ef62c5a2a70e731fde53 */
 /**
  * Name of the eval.
  */
@@ -386,6 +386,14 @@ export type Device = string;
  */
 export type PrependBos = boolean;
 /**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
+/**
  * Seeds of everything random.
  */
 export type Seeds = number[];
@@ -716,6 +724,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

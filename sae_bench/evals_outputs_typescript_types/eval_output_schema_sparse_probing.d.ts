@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing.json, schema sha256 9e7d64bb1006d5681d3ad5608329ca0cd2c1a44080313285d9d0c409431e8956 */
+   eval_output_schema_sparse_probing.json, schema sha256 c2d0417c5dfd0f8047875f61ae0c1a160ad2221408dc11653bb60fd7b80d3146 */
 /**
  * Name of the eval.
  */
@@ -285,6 +285,14 @@ export type Device = string;
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
+/**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
 /**
  * Seeds of everything random.
  */
@@ -573,6 +581,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 3c81dcb1498399348eeb281aab9a46f00a4a9a1a54d4f00d706880b42ef646bd */
+   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 79af6e958834c5e08304cf63a2141e188b2fffa4aada8a5684a70cb1866a2050 */
 /**
  * Name of the eval.
  */
@@ -378,6 +378,14 @@ export type Device = string;
  */
 export type PrependBos = boolean;
 /**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
+/**
  * Seeds of everything random.
  */
 export type Seeds = number[];
@@ -710,6 +718,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

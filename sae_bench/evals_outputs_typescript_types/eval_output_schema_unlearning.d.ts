@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_unlearning.json, schema sha256 d76afcf4989359fdcc942d04a2a1b5847431391cd94d5bc3a258a9b00c4eeb15 */
+   eval_output_schema_unlearning.json, schema sha256 1fe19a1ca1db0aaefa7459093b00e49f3ede59a8c3217f29d2fb3379be8ead3f */
 /**
  * Name of the eval.
  */
@@ -240,6 +240,14 @@ export type Device = string;
  */
 export type PrependBos = boolean;
 /**
+ * Token ids that SAEs neither read nor change, besides BOS, EOS and PAD.
+ */
+export type ExcludeTokens = number[];
+/**
+ * Positions that SAEs read and change, as start, stop and step; null: all.
+ */
+export type SeqposSlice = (number | null)[] | null;
+/**
  * Seeds of everything random.
  */
 export type Seeds = number[];
@@ -472,6 +480,8 @@ export interface Provenance1 {
   sae_dtype: SaeDtype;
   device: Device;
   prepend_bos: PrependBos;
+  exclude_tokens?: ExcludeTokens;
+  seqpos_slice?: SeqposSlice;
   seeds: Seeds;
   resample_data?: ResampleData;
   datasets?: Datasets;

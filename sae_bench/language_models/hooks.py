@@ -10,7 +10,7 @@ import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -110,6 +110,14 @@ def find_layers(base: nn.Module) -> nn.ModuleList:
         f"found no list of decoder layers in {type(base).__name__} (looked for {', '.join(_LAYER_LISTS)}). "
         "Only decoder-only transformers are supported."
     )
+
+
+def find_decoder(model: Any) -> nn.Module:
+    """The decoder stack without the head (for multimodal wrappers, the part that reads text)."""
+    base = model.base_model
+    if base is model:  # Llama 4: the text part of a wrapper by itself keeps the name that it has there
+        base = getattr(model, "model", model)
+    return getattr(base, "language_model", base)
 
 
 def locate(hook: HookPoint, layers: nn.ModuleList, embedding: nn.Module) -> HookSite:

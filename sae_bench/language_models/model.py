@@ -5,13 +5,14 @@ Shapes: B batch, L sequence, D d_model, V vocabulary, N tokens.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sae_bench.errors import HookError, ModelError, UsageError
@@ -21,6 +22,7 @@ from sae_bench.language_models.fingerprint import hash_of_model
 from sae_bench.language_models.hooks import (
     HookPoint,
     HookSite,
+    find_decoder,
     find_layers,
     layer_hooks,
     locate,
@@ -31,6 +33,7 @@ from sae_bench.language_models.interventions import Replacement, Resume, check_r
 from sae_bench.language_models.layout import TokenLayout
 from sae_bench.language_models.numbers import dtype_name, next_dtype
 from sae_bench.language_models.text_cache import TextCache
+from sae_bench.language_models.token_choice import ALL_TOKENS, TokenChoice
 from sae_bench.language_models.token_texts import TokenTexts
 
 TEXTS_AT_ONCE = 1024
@@ -43,21 +46,22 @@ class _AllCaptured(Exception):
 class LanguageModel:
     """A causal LM with its tokenizer, addressed by TransformerLens-style hook names.
 
-    The model is put into evaluation mode; no method keeps a gradient unless `torch.enable_grad` is on and an input
-    requires one. Instances are not safe for concurrent use: a pass attaches hooks to the modules it reads.
+    `choice` says which tokens SAEs read. The model is put into evaluation mode; no method keeps a gradient unless
+    `torch.enable_grad` is on and an input requires one. Instances are not safe for concurrent use: a pass attaches
+    hooks to the modules it reads.
     """
+
+    choice: TokenChoice = ALL_TOKENS
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str, prepend_bos: bool | None = None) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
-        self.base: nn.Module = _decoder(model)
+        self.base: nn.Module = find_decoder(model)
         self.layers = find_layers(self.base)
         self.embedding: nn.Embedding = model.get_input_embeddings()
         self.bos_token_id: int | None = tokenizer.bos_token_id if tokenizer is not None else None
-        self.prepend_bos = self.bos_token_id is not None if prepend_bos is None else prepend_bos
-        if self.prepend_bos and self.bos_token_id is None:
-            raise UsageError(f"prepend_bos is set, but the tokenizer of '{name}' has no BOS token.")
+        self.prepend_bos = self._take_bos(prepend_bos)
         self._forward_names = frozenset(inspect.signature(self.base.forward).parameters)
         self._beside_stream: int | None = None
         self._shares_beginnings: bool | None = None
@@ -100,11 +104,39 @@ class LanguageModel:
 
     @property
     def special_token_ids(self) -> frozenset[int]:
-        """BOS, EOS and PAD: the tokens that evals leave out."""
+        """BOS, EOS and PAD: the tokens that evals leave out anyway."""
         if self.tokenizer is None:
             return frozenset()
         ids = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
         return frozenset(int(i) for i in ids if i is not None)
+
+    def is_read(self, ids_BL: Int[Tensor, "B L"]) -> Bool[Tensor, "B L"]:
+        """Which tokens SAEs read, of texts (or rows) that start at place 0: none that is special, and by `choice`."""
+        special = torch.tensor(sorted(self.special_token_ids), dtype=ids_BL.dtype, device=ids_BL.device)
+        return ~torch.isin(ids_BL, special) & self.choice.keeps(ids_BL)
+
+    def reading(self, choice: TokenChoice, *, prepend_bos: bool | None = None) -> LanguageModel:
+        """The same weights with another choice of tokens; this object stays as it is.
+
+        Args:
+            choice: which tokens SAEs read.
+            prepend_bos: whether texts start with BOS; None leaves it as it is.
+        Raises:
+            UsageError: there is no BOS token, or a token id that the model does not have is to be left out.
+        """
+        unknown = sorted(token for token in choice.excluded if not 0 <= token < self.d_vocab)
+        if unknown:
+            raise UsageError(f"exclude_tokens: '{self.name}' has token ids 0 to {self.d_vocab - 1}, not {unknown}.")
+        other = copy.copy(self)
+        other.choice, other._fingerprint = choice, None
+        other.prepend_bos = self.prepend_bos if prepend_bos is None else self._take_bos(prepend_bos)
+        return other
+
+    def _take_bos(self, asked: bool | None) -> bool:
+        """Whether texts start with BOS: as asked, and by default wherever the tokenizer has one."""
+        if asked and self.bos_token_id is None:
+            raise UsageError(f"prepend_bos is set, but the tokenizer of '{self.name}' has no BOS token.")
+        return self.bos_token_id is not None if asked is None else asked
 
     def hook_site(self, hook: str | HookPoint) -> HookSite:
         """The module and side of a hook. Raises `HookError` if this model does not have it.
@@ -148,14 +180,20 @@ class LanguageModel:
         return trials.wrong_parts(values)
 
     def fingerprint(self) -> str:
-        """A short hash of configuration, dtype and every weight: the key of anything cached. The device is no part.
+        """A short hash of configuration, dtype, every weight, BOS and choice of tokens: the key of anything cached.
 
+        The device is no part of it.
         Reading all weights takes seconds, so it is done again only after one of them was written to.
         """
         weights = sorted(self.model.state_dict().items())
-        state = (self.prepend_bos, *((weight.data_ptr(), weight.dtype, weight._version) for _, weight in weights))
+        state = (
+            self.prepend_bos,
+            self.choice,
+            *((weight.data_ptr(), weight.dtype, weight._version) for _, weight in weights),
+        )
         if self._fingerprint is None or self._fingerprint[0] != state:
-            described = f"{self.dtype} bos={self.prepend_bos}"
+            chosen = "" if self.choice == ALL_TOKENS else f" {self.choice.positions} {sorted(self.choice.excluded)}"
+            described = f"{self.dtype} bos={self.prepend_bos}{chosen}"
             self._fingerprint = (state, hash_of_model(self.model.config.to_dict(), described, weights))
         return self._fingerprint[1]
 
@@ -392,11 +430,3 @@ class LanguageModel:
 def _split_output(output: Any) -> tuple[Tensor, int | None]:
     """The stream that a layer hands on, and how many values stand beside it; None if it is no tuple."""
     return (output[0], len(output) - 1) if isinstance(output, tuple | list) else (output, None)
-
-
-def _decoder(model: Any) -> nn.Module:
-    """The decoder stack without the head (for multimodal wrappers, the part that reads text)."""
-    base = model.base_model
-    if base is model:  # Llama 4: the text part of a wrapper by itself keeps the name that it has there
-        base = getattr(model, "model", model)
-    return getattr(base, "language_model", base)

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from sae_bench.language_models.token_choice import ALL_TOKENS, TokenChoice
+
 
 class TokenTexts(Sequence[list[int]]):
     """T texts of different lengths, four bytes per token; reads like a list of lists of token ids.
@@ -106,10 +108,12 @@ class TokenTexts(Sequence[list[int]]):
         """A hash of each text, 16 bytes: equal for equal texts."""
         return [hashlib.blake2b(self.ids(row).tobytes(), digest_size=16).digest() for row in range(len(self))]
 
-    def n_besides(self, token_ids: Collection[int]) -> np.ndarray:
-        """How many tokens of each text are none of the given, (T,)."""
+    def n_besides(self, token_ids: Collection[int], choice: TokenChoice = ALL_TOKENS) -> np.ndarray:
+        """How many tokens of each text are none of the given and belong to a choice, (T,)."""
         starts = self._join()
-        counted = ~np.isin(self._parts[0], np.array(sorted(token_ids), dtype=np.int32))
+        left_out = {*token_ids, *choice.excluded}
+        counted = ~np.isin(self._parts[0], np.array(sorted(left_out), dtype=np.int32))
+        counted &= choice.at(np.arange(len(counted)) - np.repeat(starts[:-1], self.lengths))
         return np.diff(np.concatenate([[0], np.cumsum(counted)])[starts])
 
     def padded(self, rows: Sequence[int], pad_id: int) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:

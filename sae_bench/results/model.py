@@ -231,6 +231,12 @@ class Provenance(BaseModel):
     sae_dtype: str = Field(description="dtype of the SAE.")
     device: str = Field(description="Device that ran the model.")
     prepend_bos: bool = Field(description="Whether texts start with BOS.")
+    exclude_tokens: list[int] = Field(
+        default_factory=list, description="Token ids that SAEs neither read nor change, besides BOS, EOS and PAD."
+    )
+    seqpos_slice: list[int | None] | None = Field(
+        default=None, description="Positions that SAEs read and change, as start, stop and step; null: all."
+    )
     seeds: list[int] = Field(description="Seeds of everything random.")
     resample_data: bool = Field(default=False, description="Whether every seed drew texts of its own.")
     datasets: dict[str, dict[str, str]] = Field(

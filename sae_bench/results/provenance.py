@@ -12,6 +12,7 @@ import torch
 
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.numbers import dtype_name
+from sae_bench.language_models.token_choice import ALL_TOKENS
 from sae_bench.plain_values import config_as_dict
 from sae_bench.results.model import Provenance
 from sae_bench.version import VERSION
@@ -34,6 +35,8 @@ def describe_run(lm: LanguageModel, *, protocol: str, seeds: list[int], fingerpr
         sae_dtype=dtype_name(lm.dtype),
         device=str(lm.device),
         prepend_bos=lm.prepend_bos,
+        exclude_tokens=sorted(lm.choice.excluded),
+        seqpos_slice=None if lm.choice.positions == ALL_TOKENS.positions else list(lm.choice.positions),
         seeds=seeds,
     )
 

@@ -20,11 +20,12 @@ from sae_bench.language_models import LanguageModel, load_language_model, resolv
 from sae_bench.language_models.aliases import ModelKind, kind_of_model
 from sae_bench.language_models.load import find_model
 from sae_bench.language_models.numbers import dtype_name
+from sae_bench.language_models.token_choice import TokenChoice
 from sae_bench.results.files import check_writable, result_path
 from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run import planning
 from sae_bench.run.objects import GivenModel, GivenSAE, borrowed, handles_of
-from sae_bench.run.request import Overrides, RunRequest, Target
+from sae_bench.run.request import OF_A_MODEL, Overrides, RunRequest, Target
 from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary, run
 from sae_bench.run.shares import Share, members_of_share
 
@@ -73,13 +74,13 @@ def evaluate(
         settings: eval -> setting -> value, over the preset; or eval -> its whole configuration.
         seeds: number of seeds; scores are means over them.
         listener: told how the run goes.
-        options: any other field of `RunRequest`, and `llm_dtype`, `hook` and `ladder`.
+        options: any other field of `RunRequest`, and of `Target` besides its model and SAEs.
     Returns:
         the files that were written and those that were there, and what failed.
     Raises:
         SAEBenchError: something is wrong or missing; nothing has been written then.
     """
-    of_target = {key: options.pop(key) for key in ("llm_dtype", "hook", "ladder") if key in options}
+    of_target = {key: options.pop(key) for key in OF_A_MODEL if key in options}
     with borrowed(model) as lm:
         request = RunRequest.of(
             targets=[{"model": lm, "saes": handles_of(saes), **of_target}],
@@ -192,6 +193,15 @@ def _check_files(request: RunRequest, specs: Sequence[EvalSpec], parts: Sequence
 
 
 def _load(request: RunRequest, part: _Part) -> LanguageModel:
+    """The model of a part, its texts and tokens as they are asked for."""
+    lm, target = _loaded(request, part), part.target
+    asked = (target.exclude_tokens, target.seqpos_slice)
+    if target.prepend_bos is None and asked == ((), None):
+        return lm
+    return lm.reading(TokenChoice.of(*asked), prepend_bos=target.prepend_bos)
+
+
+def _loaded(request: RunRequest, part: _Part) -> LanguageModel:
     dtype = part.target.llm_dtype or "auto"
     if isinstance(part.model, str):
         return load_language_model(part.model, device=request.device, dtype=dtype, data_dir=request.data_dir)

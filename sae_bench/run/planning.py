@@ -228,9 +228,8 @@ def corpus_activations(
         return
     texts = load_corpus(corpus, data_dir=data_dir)
     rows = pack_corpus(texts, lm, n_rows=PCA_TOKENS // context_length, context_length=context_length)
-    special = torch.tensor(sorted(lm.special_token_ids))
     for batch in rows.split(32):
-        valid = ~torch.isin(batch, special)
+        valid = lm.is_read(batch)
         yield lm.capture(batch, [hook])[hook][valid.to(lm.device)].float()
 
 

@@ -25,6 +25,7 @@ from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import PrerequisiteError, UnknownNameError, UsageError
 from sae_bench.evals.base import JUDGE, EvalSpec
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.token_choice import TokenChoice
 from sae_bench.results.model import BaseEvalConfig, config_fields, own_copy
 from sae_bench.run.planning import (
     EMBEDDED_PCA_CORPUS,
@@ -41,7 +42,9 @@ MAX_SEEDS = 1000
 LAST_SEED = 2**32 - 1 - MAX_SEEDS
 """Generators of random numbers take 32 bits, and later seeds follow the first."""
 _JUDGE_FIELDS = ("judge", "judge_model", "judge_base_url")
-_PLACES = ("model", "saes", "ladder", "llm_dtype", "hook")
+OF_A_MODEL = ("llm_dtype", "hook", "ladder", "prepend_bos", "exclude_tokens", "seqpos_slice")
+"""What is said of a model and its SAEs, besides their names."""
+_PLACES = ("model", "saes", *OF_A_MODEL)
 """What a request file says at its top if it has one model, and under `models` for each of several."""
 
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -63,6 +66,15 @@ class Target(BaseModel):
     llm_dtype: str = Field(default="auto", description="dtype in which the model is loaded.")
     hook: str | None = Field(default=None, description="Where SAEs without a hook of their own sit.")
     output_folder: Path | None = Field(default=None, description="Results of this model go here.")
+    prepend_bos: bool | None = Field(
+        default=None, description="Whether texts start with BOS; None: wherever the tokenizer has one."
+    )
+    exclude_tokens: tuple[int, ...] = Field(
+        default=(), description="Token ids that SAEs neither read nor change, besides BOS, EOS and PAD."
+    )
+    seqpos_slice: tuple[int | None, ...] | None = Field(
+        default=None, description="Positions that SAEs read and change, as START:STOP:STEP or its parts; None: all."
+    )
     ladder: tuple[str, ...] = Field(
         default=(), description="SAE specs, each of the snapshots of one training run; added to the SAEs."
     )
@@ -76,6 +88,29 @@ class Target(BaseModel):
             return values
         ladder, saes = ((one,) if isinstance(one, str) else tuple(one) for one in both)
         return {**values, "ladder": ladder, "saes": (*saes, *(spec for spec in ladder if spec not in saes))}
+
+    @field_validator("exclude_tokens", mode="before")
+    @classmethod
+    def _ids(cls, value: Any) -> Any:
+        """Ids one by one, or several in a text, separated by commas."""
+        parts = [value] if isinstance(value, str | int) else list(value or ())
+        return tuple(one for part in parts for one in (part.split(",") if isinstance(part, str) else [part]))
+
+    @field_validator("seqpos_slice", mode="before")
+    @classmethod
+    def _slice(cls, value: Any) -> Any:
+        """A text `START:STOP:STEP`, of which each may be empty, or its parts."""
+        if isinstance(value, str):
+            value = tuple(part.strip() or None for part in value.split(":"))
+            if len(value) == 1:
+                raise ValueError("write START:STOP or START:STOP:STEP, such as 1: for all but the first position")
+        return value
+
+    @field_validator("seqpos_slice", mode="after")
+    @classmethod
+    def _some_positions(cls, value: tuple[int | None, ...] | None) -> tuple[int | None, ...] | None:
+        TokenChoice.of((), value)
+        return value
 
     @field_validator("saes", mode="before")
     @classmethod
@@ -172,9 +207,7 @@ class RunRequest(BaseModel):
         given = dict(flags)
         specs, files = given.pop("sae_specs", ()), given.pop("settings_files", ())
         texts = given.pop("settings", ())
-        of_target: dict[str, Any] = {
-            key: given.pop(key) for key in ("model", "llm_dtype", "hook", "ladder") if key in given
-        }
+        of_target: dict[str, Any] = {key: given.pop(key) for key in ("model", *OF_A_MODEL) if key in given}
         of_target = {key: value for key, value in of_target.items() if value != ()}
         if specs:
             of_target["saes"] = specs

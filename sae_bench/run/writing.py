@@ -14,6 +14,8 @@ from typing import Any
 from sae_bench.atomic import write_text_atomically
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalSpec, Metric, Scores
+from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.token_choice import ALL_TOKENS
 from sae_bench.results import files
 from sae_bench.results.metric_statistics import describe_metrics
 from sae_bench.results.model import (
@@ -106,7 +108,12 @@ class ResultWriter:
                 "sae_dtype": str(member.sae.W_dec.dtype).removeprefix("torch."),
                 "datasets": datasets,
                 "seconds": {phase: round(value, 4) for phase, value in seconds.items()},
-                "warnings": [*member.warnings, *_beyond_training(member, request.config), *scores.warnings],
+                "warnings": [
+                    *member.warnings,
+                    *_beyond_training(member, request.config),
+                    *_read_anyway(request.spec, self.plan.lm),
+                    *scores.warnings,
+                ],
             }
         )
 
@@ -153,11 +160,20 @@ def _ladder(member: Member) -> dict[str, Any]:
 def _beyond_training(member: Member, config: BaseEvalConfig) -> list[str]:
     """A warning if an eval reads longer texts than the SAE was trained on, where its file says how long those were."""
     trained = getattr(member.sae.cfg, "context_size", None)
-    lengths = [getattr(config, name, None) for name in ("context_size", "context_length", "llm_context_size")]
+    lengths = [
+        getattr(config, name, None) for name in ("context_size", "context_length", "llm_context_size", "seq_len")
+    ]
     longest = max((length for length in lengths if length), default=None)
     if not trained or not longest or longest <= trained:
         return []
     return [f"the SAE was trained on texts of {trained} tokens and is evaluated on texts of up to {longest}"]
+
+
+def _read_anyway(spec: EvalSpec, lm: LanguageModel) -> list[str]:
+    """A warning if positions or token ids are left out and an eval reads some tokens all the same."""
+    if lm.choice == ALL_TOKENS or not spec.fixed_tokens:
+        return []
+    return [f"{spec.name} goes by {spec.fixed_tokens}, whatever positions and token ids this run leaves out"]
 
 
 def _validity(spec: EvalSpec, scores: Scores) -> dict[str, MetricValidity]:

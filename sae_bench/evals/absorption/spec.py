@@ -23,6 +23,7 @@ SPEC = EvalSpec(
     cost="once per model, a prompt of about 85 tokens for each word of the vocabulary; then seconds per SAE and seed",
     given="these training words",
     needs=frozenset({SINGLE_TOKENS}),
+    fixed_tokens="the last token of each word",
     start=Lazy("sae_bench.evals.absorption.evaluate:AbsorptionJob"),
     presets={
         "paper": {},

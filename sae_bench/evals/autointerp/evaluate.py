@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -65,13 +64,12 @@ class AutoInterpJob:
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
         rows_RL = self.corpus.rows_RL
-        special = torch.tensor(sorted(self.lm.special_token_ids), dtype=rows_RL.dtype)
         gatherer = ActivationGatherer(
             members,
             self.config,
             seeds=self.seeds,
             n_rows=self.corpus.n_rows,
-            n_valid_tokens=int((~torch.isin(rows_RL, special)).sum()),
+            n_valid_tokens=int(self.lm.is_read(rows_RL).sum()),
         )
         batch_rows = self.config.rows_at_once
         return [TokenRows(rows_RL, batch_rows, gatherer, max_rows=self.config.llm_batch_size)]

@@ -125,7 +125,7 @@ class CoreConsumer:
                 zeros = torch.zeros_like(batch.x_BLD[name])
                 ablated[name] = run_branch(self.lm, point, batch.ids_BL, start, zeros)
         for name in self._unmeasured:
-            mean_BLD = with_mean(batch, name, leave_special=self.config.exclude_special_tokens_from_reconstruction)
+            mean_BLD = with_mean(batch, name, self._changed(batch))
             start = resume_point(self.hooks[name], batch.x_BLD)
             ablated[branch_name(name)] = run_branch(self.lm, self.hooks[name], batch.ids_BL, start, mean_BLD)
         original_BLD = self._original(batch)
@@ -172,11 +172,17 @@ class CoreConsumer:
         """The reconstruction at every token, special ones included unless the configuration leaves them alone."""
         value = batch.x_BLD[member.hook_name].clone()
         value[batch.valid_BL] = reconstruction_ND.to(value.dtype)
-        special = ~batch.valid_BL
-        if not self.config.exclude_special_tokens_from_reconstruction and bool(special.any()):
+        special = self._changed(batch) & ~batch.valid_BL
+        if bool(special.any()):
             x = batch.x_BLD[member.hook_name][special].to(member.sae.W_dec.dtype)
             value[special] = decode_tokens(member.sae, encode_tokens(member.sae, x)).to(value.dtype)
         return value
+
+    def _changed(self, batch: ActivationBatch) -> Tensor:
+        """Where a reconstruction takes the place of the activation, (B, L)."""
+        if self.config.exclude_special_tokens_from_reconstruction:
+            return batch.valid_BL
+        return self.lm.choice.keeps(batch.ids_BL).to(batch.valid_BL.device)
 
 
 def rows_of_blocks(batch: ActivationBatch) -> list[range]:

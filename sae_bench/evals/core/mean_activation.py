@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch
@@ -32,16 +32,16 @@ class MeanActivation:
         self.cosine_blocks.append(sums_by_block([cosine_N], batch.text_of_token_N, len(batch.rows)))
 
 
-def with_mean(batch: ActivationBatch, hook: str, *, leave_special: bool) -> Float[Tensor, "B L D"]:
-    """The activations with the mean of the batch's valid tokens in their place.
+def with_mean(batch: ActivationBatch, hook: str, changed_BL: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+    """The activations with the mean of the batch's valid tokens in the place of some.
 
     Args:
         hook: of the activations.
-        leave_special: whether BOS, EOS and PAD keep theirs.
+        changed_BL: the tokens whose activations it takes the place of.
     """
     x_BLD = batch.x_BLD[hook]
     mean_D = batch.tokens(hook).float().mean(dim=0).to(x_BLD.dtype)
-    return torch.where(batch.valid_BL[..., None], mean_D, x_BLD) if leave_special else mean_D.expand_as(x_BLD).clone()
+    return torch.where(changed_BL[..., None], mean_D, x_BLD)
 
 
 def branch_name(hook: str) -> str:

@@ -20,6 +20,7 @@ SPEC = EvalSpec(
     cost="completions of all prompts, once per model; per SAE, attribute and seed a mask trained through the layers "
     "after the hook, and one completion per test pair",
     given="these training prompts",
+    fixed_tokens="the last token of each entity",
     start=Lazy("sae_bench.evals.ravel.evaluate:RAVELJob"),
     needs=frozenset({RECONSTRUCTION, SINGLE_TOKENS}),
     presets={

@@ -221,9 +221,9 @@ def decoded_shifts(
 
 
 def _batches(sae: Any, source: TokenSource, rows: Sequence[int]) -> list[list[int]]:
-    """Places within `rows` in batches of similar length whose dense codes fit; texts of special tokens only are out."""
-    special = source.lm.special_token_ids
-    full = [u for u, row in enumerate(rows) if not special.issuperset(source.token_ids[row])]
+    """Places within `rows` in batches of similar length whose dense codes fit; texts with none to read are out."""
+    ids_of = [torch.as_tensor(source.token_ids[row], dtype=torch.long)[None] for row in rows]
+    full = [u for u, ids_1L in enumerate(ids_of) if bool(source.lm.is_read(ids_1L).any())]
     lengths = [len(source.token_ids[rows[u]]) for u in full]
     max_tokens = max(1, min(16_384, DENSE_CODES // int(sae.W_dec.shape[0])))
     batches = bucket_by_length(lengths, max_tokens=max_tokens, max_texts=256)

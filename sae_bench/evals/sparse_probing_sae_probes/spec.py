@@ -21,6 +21,7 @@ SPEC = EvalSpec(
     ),
     cost="one pass over up to 270,000 texts, of which only last tokens are encoded; then seconds of probes per SAE",
     given="these training texts",
+    fixed_tokens="the last token of each text",
     start=Lazy("sae_bench.evals.sparse_probing_sae_probes.evaluate:SaeProbesJob"),
     presets={
         "paper": {},

@@ -19,6 +19,7 @@ SPEC = EvalSpec(
     cost="one pass over forget and retain texts; the known questions once; then per SAE and setting the layers after "
     "the hook on every question",
     given="these corpora",
+    fixed_tokens="every token of the questions, where latents are clamped",
     start=Lazy("sae_bench.evals.unlearning.evaluate:UnlearningJob"),
     needs=frozenset({RECONSTRUCTION, SINGLE_TOKENS}),
     presets={

@@ -27,6 +27,7 @@ from sae_bench.language_models.model import LanguageModel
 from sae_bench.language_models.synthetic.features import CONFIG, SyntheticFeatures, make_features, read_features
 from sae_bench.language_models.synthetic.parameters import NAMED, SyntheticParameters, read_parameters
 from sae_bench.language_models.synthetic.samples import SampleSource
+from sae_bench.language_models.token_choice import ALL_TOKENS, TokenChoice
 from sae_bench.language_models.token_texts import TokenTexts
 
 VERSION = 1
@@ -129,6 +130,12 @@ class SyntheticModel(LanguageModel):
     @property
     def d_vocab(self) -> int:
         return SAMPLES_PER_SEED * _SEEDS
+
+    def reading(self, choice: TokenChoice, *, prepend_bos: bool | None = None) -> LanguageModel:
+        """Itself: samples have no positions and no BOS. Raises `UsageError` if any are asked for."""
+        if prepend_bos or choice != ALL_TOKENS:
+            raise UsageError(f"'{self.name}' has samples, not texts: no BOS, no positions, no token ids to leave out.")
+        return self
 
     @property
     def special_token_ids(self) -> frozenset[int]:

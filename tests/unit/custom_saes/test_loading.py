@@ -71,6 +71,7 @@ def test_an_sae_on_one_head_is_refused(lm: LanguageModel) -> None:
         ({"prepend_bos": True}, ""),
         ({"seqpos_slice": [5, 100]}, r"some positions of each text only \(seqpos_slice \[5, 100\]\)"),
         ({"seqpos_slice": [None]}, ""),
+        ({"seqpos_slice": [0, None]}, ""),
         ({}, ""),
     ],
 )
