@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from sae_bench.cli.process import speech_options
+from sae_bench.cli.tracking import TRACKERS
 from sae_bench.cli.values import FILE, FOLDER
 
 EXAMPLES = """\b
@@ -157,9 +158,15 @@ Examples:
 @click.option("--judge", type=click.Choice(["openai", "local", "none"]), help="Who judges explanations in autointerp.")
 @click.option("--judge-model", help="The judge's model; gpt-4o-mini at OpenAI's endpoint by default.")
 @click.option("--judge-base-url", help="An OpenAI-compatible endpoint, e.g. http://localhost:8000/v1.")
+@click.option(
+    "--track",
+    type=click.Choice(TRACKERS),
+    help="At the end, log every SAE's headline metrics to this tracker's project 'sae-bench', results that were there "
+    "already too.",
+)
 @speech_options
 @click.pass_context
-def run(context: click.Context, /, request_file: Path | None, **options: Any) -> None:
+def run(context: click.Context, /, request_file: Path | None, track: str | None, **options: Any) -> None:
     """Evaluate SAEs on a language model: one pass of the model for all SAEs and evals.
 
     \b
@@ -179,7 +186,7 @@ def run(context: click.Context, /, request_file: Path | None, **options: Any) ->
 
     given = {name: value for name, value in options.items() if not request_file or _was_given(context, name)}
     given = {name: value for name, value in given.items() if value is not None}
-    evaluate_and_show(RunRequest.from_flags(given, request_file=request_file))
+    evaluate_and_show(RunRequest.from_flags(given, request_file=request_file), track)
 
 
 def _was_given(context: click.Context, name: str) -> bool:
