@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from sae_bench.cli.process import speech_options
 from sae_bench.cli.tracking import TRACKERS
 from sae_bench.cli.values import FILE, FOLDER
+from sae_bench.custom_saes.listing import BASELINES, DERIVED_BASELINES, SPEC_FORMS
 
 EXAMPLES = """\b
 Examples:
@@ -22,7 +23,18 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+def _help() -> str:
+    """What the command does, and the forms of a spec as the loaders declare them."""
+    forms = [form for scheme, form in SPEC_FORMS.items() if scheme != "baseline"]
+    forms += [f"baseline:{name}[@<hook name>]" for name in ("|".join(BASELINES), *DERIVED_BASELINES.values())]
+    listed = "\n".join(f"  {form}" for form in forms)
+    return (
+        "Evaluate SAEs on a language model: one pass of the model for all SAEs and evals.\n\n"
+        f"\b\nAn SAE spec is one of\n{listed}"
+    )
+
+
+@click.command(help=_help(), epilog=EXAMPLES)
 @click.option(
     "--request",
     "request_file",
@@ -30,7 +42,7 @@ Examples:
     help="YAML file that asks for the run, several models and their SAEs too; flags that are given go over it.",
 )
 @click.option("--model", help="Hub id, directory, .gguf file, TransformerLens alias, 'embedded' or 'synthetic:small'.")
-@click.option("--sae", "sae_specs", multiple=True, help="SAE spec; repeat for several (see below).")
+@click.option("--sae", "sae_specs", multiple=True, help="SAE spec (see above); repeat for several.")
 @click.option(
     "--evals",
     "evals",
@@ -167,20 +179,7 @@ Examples:
 @speech_options
 @click.pass_context
 def run(context: click.Context, /, request_file: Path | None, track: str | None, **options: Any) -> None:
-    """Evaluate SAEs on a language model: one pass of the model for all SAEs and evals.
-
-    \b
-    An SAE spec is one of
-      sae_lens:<release regex>:<id regex>      dictionary_learning:<repo or dir>
-      gemma_scope:<repo>:<path>                path:<dir or .safetensors>
-      baseline:identity|oracle|pca|random|zero embedded:<name regex>
-      python:<module>:<callable>
-    \b
-    or a baseline that is made from other SAEs:
-      baseline:random_l0_matched(<spec>)       baseline:permuted_decoder(<spec>)
-      baseline:frozen_encoder(<spec or L0>)    baseline:best_k(<spec>,<k>)
-      baseline:degraded(<spec>,<kind>[,<level>])
-    """
+    """Evaluate SAEs on a language model: one pass of the model for all SAEs and evals."""
     from sae_bench.cli.evaluation import evaluate_and_show
     from sae_bench.run.request import RunRequest
 

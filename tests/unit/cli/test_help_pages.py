@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sae_bench.cli import cli
+from sae_bench.custom_saes.listing import DERIVED_BASELINES, SPEC_FORMS
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -48,3 +49,9 @@ def test_a_command_of_the_docs_has_flags_that_exist(command: str):
     _, name, *arguments = shlex.split(command.rstrip("\\"), comments=True)
     options = {flag for option in cli.commands[name].params for flag in (*option.opts, *option.secondary_opts)}
     assert [word for word in arguments if word.startswith("--") and word.split("=")[0] not in options] == []
+
+
+def test_help_names_every_form_of_a_spec():
+    said = cli.commands["run"].help or ""
+    assert [form for scheme, form in SPEC_FORMS.items() if scheme != "baseline" and form not in said] == []
+    assert [form for form in DERIVED_BASELINES.values() if f"baseline:{form}" not in said] == []
