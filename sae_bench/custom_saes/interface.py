@@ -85,8 +85,23 @@ def skip_path(sae: Any, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N O"] | Non
     beside_latents = getattr(sae, "beside_latents", None)
     if beside_latents is not None:
         return cast("Tensor", beside_latents(x))
-    W_skip_OD = getattr(sae, "W_skip", None)
-    return x @ W_skip_OD.T if isinstance(W_skip_OD, Tensor) else None
+    return x @ sae.W_skip.T if has_skip_path(sae) else None
+
+
+def has_skip_path(sae: Any) -> bool:
+    """Whether part of what it reconstructs goes by no latent."""
+    return getattr(sae, "beside_latents", None) is not None or isinstance(getattr(sae, "W_skip", None), Tensor)
+
+
+def predict_tokens(sae: Any, codes: SparseCodes | Tensor, x_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N O"]:
+    """What is to stand at the output hook: the decoded codes, with the skip path of what is read beside them.
+
+    Args:
+        codes: of the tokens.
+        x_ND: activations at the hook that the SAE reads; they count for a skip path only.
+    """
+    decoded_NO, skipped_NO = decode_tokens(sae, codes), skip_path(sae, x_ND.to(sae.W_dec.dtype))
+    return decoded_NO if skipped_NO is None else decoded_NO + skipped_NO
 
 
 class SparseCodes(NamedTuple):

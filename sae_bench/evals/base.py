@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from sae_bench.results.samples import Samples
 
 __all__ = [
+    "INTERVENTION",
     "JUDGE",
+    "PREDICTION",
     "RECONSTRUCTION",
     "SHARE",
     "SINGLE_TOKENS",
@@ -48,11 +50,17 @@ __all__ = [
     "Shows",
 ]
 
-Need = Literal["judge", "reconstruction", "single_tokens"]
+Need = Literal["judge", "reconstruction", "prediction", "intervention", "single_tokens"]
 """What an eval may want beside model and data."""
 
 RECONSTRUCTION: Need = "reconstruction"
 """Need of an eval that puts an SAE's reconstruction, or a change of its codes, beside what the SAE reads."""
+
+PREDICTION: Need = "prediction"
+"""Need of an eval that puts it beside what stands at the SAE's output hook, so that it takes transcoders too."""
+
+INTERVENTION: Need = "intervention"
+"""Need of an eval that puts it in the place of what stands at the SAE's output hook, and runs the model on."""
 
 SINGLE_TOKENS: Need = "single_tokens"
 """Need of an eval that encodes tokens without the texts that they stand in."""
@@ -176,7 +184,9 @@ class EvalSpec:
         caveats: what has to be known before its metrics are believed.
         shows: how a report shows its details.
         needs: what it wants beside model and data: "judge" is a model that answers questions, "reconstruction" an
-            SAE that reconstructs the hook that it reads, "single_tokens" one that encodes a token by itself.
+            SAE that reconstructs the hook that it reads, "prediction" one that reconstructs that hook or another,
+            "intervention" one that does so where the model's value can be replaced, "single_tokens" one that encodes a
+            token by itself.
         weights_suffice: whether it reads weights alone, at least for some metrics, and so takes a decoder without an
             encoder.
         fixed_tokens: which tokens it reads or changes whatever positions and ids a run leaves out; empty if none.
@@ -214,6 +224,8 @@ class EvalSpec:
 
     def refusal(self, member: Member) -> str:
         """Why this eval cannot take an SAE, as far as what the eval needs tells; empty if it can."""
+        from sae_bench.language_models.hooks import parse_hook_name
+
         if not self.weights_suffice and (reason := getattr(member.sae, "weights_only", "")):
             return f"{self.name} needs codes, and {reason}."
         if SINGLE_TOKENS in self.needs and getattr(member.sae, "reads_rows", False):
@@ -222,11 +234,16 @@ class EvalSpec:
                 "tokens before it. Next: choose evals that read whole texts (sparse_probing, "
                 "sparse_probing_sae_probes, autointerp, meta_structure, scr, tpp)."
             )
-        if RECONSTRUCTION not in self.needs:
+        if not self.needs & {RECONSTRUCTION, PREDICTION, INTERVENTION}:
             return ""
         if reason := getattr(member.sae, "codes_only", ""):
             return f"{self.name} needs a reconstruction, and {reason}"
-        if member.hook_name_out == member.hook_name:
+        if INTERVENTION in self.needs and parse_hook_name(member.hook_name_out).is_read_only:
+            return (
+                f"{self.name} puts something else in the place of what the SAE reconstructs, and the value at "
+                f"'{member.hook_name_out}' can be read and not changed."
+            )
+        if RECONSTRUCTION not in self.needs or member.hook_name_out == member.hook_name:
             return ""
         return (
             f"{self.name} compares a reconstruction with what the SAE reads, and this transcoder reads "

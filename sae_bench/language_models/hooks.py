@@ -52,6 +52,11 @@ class HookPoint:
         return self.kind in RESIDUAL_KINDS
 
     @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be put in the place of its value: it is made for the reader, the model goes on beside."""
+        return self.kind == "ln2.hook_normalized"
+
+    @property
     def first_downstream_layer(self) -> int:
         """First layer that must run again after the value at this hook was replaced."""
         return self.layer + 1 if self.kind == "hook_resid_post" else max(self.layer, 0)

@@ -8,14 +8,21 @@ import torch
 from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch
-from sae_bench.custom_saes.interface import SparseCodes, decode_tokens, decoder_is_linear, encode_tokens
+from sae_bench.custom_saes.interface import (
+    SparseCodes,
+    decoder_is_linear,
+    encode_tokens,
+    has_skip_path,
+    predict_tokens,
+    skip_path,
+)
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core import blocks
 from sae_bench.evals.core.blocks import LossBlock
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.loss import BranchSums, LossSums, compare_branches, zero_stream_logits
 from sae_bench.evals.core.mean_activation import MeanActivation, branch_name, with_mean
-from sae_bench.evals.core.token_statistics import InputStatistics, ReconstructionStatistics
+from sae_bench.evals.core.token_statistics import ReconstructionStatistics, TargetStatistics
 from sae_bench.evals.core.weights import nth_decoder_projection
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.branches import (
@@ -29,6 +36,9 @@ from sae_bench.language_models.hooks import EMBED, parse_hook_name
 
 class CoreConsumer:
     """Reads the packed rows of the pass and keeps the sums of every SAE.
+
+    Reconstructions stand beside, and in the place of, what is at the hook that an SAE writes: the one it reads, unless
+    it is a transcoder.
 
     Args:
         members: the SAEs of the group.
@@ -44,16 +54,18 @@ class CoreConsumer:
     ) -> None:
         self.lm = lm
         self.config = config
-        self.hooks = {m.hook_name: parse_hook_name(m.hook_name) for m in members}
-        self.inputs = {hook: InputStatistics() for hook in self.hooks}
+        self.hooks = {m.hook_name_out: parse_hook_name(m.hook_name_out) for m in members}
+        self.targets = {hook: TargetStatistics() for hook in self.hooks}
         self.means = {hook: (means or {}).get(hook, MeanActivation()) for hook in self.hooks}
         self._unmeasured = [hook for hook in self.hooks if hook not in (means or {})]
         self.statistics = {m.key: ReconstructionStatistics(int(m.sae.cfg.d_sae)) for m in members}
+        skipping = [skip_only(m) for m in members if has_skip_path(m.sae)]
+        self.statistics |= {name: ReconstructionStatistics(1) for name in skipping}
         self.losses = LossSums()
         self.loss_blocks: list[LossBlock] = []
         self.statistics_rows: list[range] = []
         self.loss_rows: list[range] = []
-        self.sae_sums = {m.key: BranchSums() for m in members}
+        self.sae_sums = {name: BranchSums() for name in self.statistics}
         self.ablation_sums = {hook: BranchSums() for hook in self.hooks}
         self.constant_ablations = self._constant_ablations()
         self.projections: dict[str, float] = {}
@@ -84,36 +96,48 @@ class CoreConsumer:
         return {name: value for name, value in logits.items() if value is not None}
 
     def extra_hooks(self) -> tuple[str, ...]:
-        """Residual streams that branches at other hooks start from."""
-        if not self.n_loss_rows:
-            return ()
+        """The hooks that transcoders write, and residual streams that branches at other hooks start from."""
         needed = (p for p in self.hooks.values() if p.kind not in (*STREAMS_BETWEEN_LAYERS, EMBED))
-        return tuple(dict.fromkeys(stream_before(p) for p in needed))
+        streams = [stream_before(p) for p in needed] if self.n_loss_rows else []
+        return tuple(dict.fromkeys([*streams, *self.hooks]))
 
     def on_activations(self, batch: ActivationBatch) -> None:
         self._branch_hidden = {}
         if batch.rows[0] < self.n_statistics_rows:
             self.statistics_rows += rows_of_blocks(batch)
-            for hook, statistics in self.inputs.items():
+            for hook, statistics in self.targets.items():
                 statistics.update(batch.tokens(hook))
             for hook in self._unmeasured:
                 self.means[hook].add_cosines(batch, hook)
 
     def on_codes(self, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor) -> None:
-        hook = member.hook_name
-        reconstruction_ND = decode_tokens(member.sae, codes)
+        self._add(member.key, batch, member, codes)
+        if has_skip_path(member.sae):
+            self._add(skip_only(member), batch, member, no_latents(codes))
+        wanted = batch.rows[0] < self.n_statistics_rows and self.config.compute_sparsity_metrics
+        if wanted and member.key not in self.projections:
+            self.projections[member.key] = self._projection(batch, member)
+
+    def _add(self, name: str, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor) -> None:
+        """Add a batch to the sums of that name, as what these codes of an SAE make of it."""
+        hook = member.hook_name_out
+        reconstruction_ND = predict_tokens(member.sae, codes, batch.tokens(member.hook_name))
         if batch.rows[0] < self.n_statistics_rows:
-            self.statistics[member.key].update(
-                self.inputs[hook], batch.tokens(hook), reconstruction_ND, codes, batch.text_of_token_N, len(batch.rows)
+            self.statistics[name].update(
+                self.targets[hook], batch.tokens(hook), reconstruction_ND, codes, batch.text_of_token_N, len(batch.rows)
             )
-            if self.config.compute_sparsity_metrics and member.key not in self.projections:
-                linear = decoder_is_linear(member.sae)
-                projection = nth_decoder_projection(member.sae, batch.tokens(hook)) if linear else float("nan")
-                self.projections[member.key] = projection
         if batch.rows[0] < self.n_loss_rows:
-            value_BLD = self._replacement(batch, member, reconstruction_ND)
+            value_BLD = self._replacement(batch, member, reconstruction_ND, silent=name != member.key)
             start = resume_point(self.hooks[hook], batch.x_BLD)
-            self._branch_hidden[member.key] = run_branch(self.lm, self.hooks[hook], batch.ids_BL, start, value_BLD)
+            self._branch_hidden[name] = run_branch(self.lm, self.hooks[hook], batch.ids_BL, start, value_BLD)
+
+    def _projection(self, batch: ActivationBatch, member: Member) -> float:
+        """The n-th decoder projection of one batch, of what is left for the latents where there is a skip path."""
+        if not decoder_is_linear(member.sae):
+            return float("nan")
+        target_ND = batch.tokens(member.hook_name_out)
+        skipped_ND = skip_path(member.sae, batch.tokens(member.hook_name).to(member.sae.W_dec.dtype))
+        return nth_decoder_projection(member.sae, target_ND if skipped_ND is None else target_ND - skipped_ND)
 
     def on_batch_end(self, batch: ActivationBatch) -> None:
         if batch.rows[0] >= self.n_loss_rows:
@@ -157,7 +181,8 @@ class CoreConsumer:
         self.loss_blocks.append(block)
 
     def drop(self, member: Member) -> None:
-        self._branch_hidden.pop(member.key, None)
+        for name in (member.key, skip_only(member)):
+            self._branch_hidden.pop(name, None)
 
     def _original(self, batch: ActivationBatch) -> Tensor:
         """Final hidden states of the untouched model, resumed from the deepest stream that was captured."""
@@ -168,14 +193,21 @@ class CoreConsumer:
         deepest = max(streams, key=lambda p: p.first_downstream_layer)
         return self.lm.final_hidden(batch.ids_BL, resume=resume_point(deepest, batch.x_BLD))
 
-    def _replacement(self, batch: ActivationBatch, member: Member, reconstruction_ND: Tensor) -> Tensor:
-        """The reconstruction at every token, special ones included unless the configuration leaves them alone."""
-        value = batch.x_BLD[member.hook_name].clone()
+    def _replacement(
+        self, batch: ActivationBatch, member: Member, reconstruction_ND: Tensor, *, silent: bool
+    ) -> Tensor:
+        """The reconstruction at every token, special ones included unless the configuration leaves them alone.
+
+        Args:
+            silent: whether it is made without latents.
+        """
+        value = batch.x_BLD[member.hook_name_out].clone()
         value[batch.valid_BL] = reconstruction_ND.to(value.dtype)
         special = self._changed(batch) & ~batch.valid_BL
         if bool(special.any()):
             x = batch.x_BLD[member.hook_name][special].to(member.sae.W_dec.dtype)
-            value[special] = decode_tokens(member.sae, encode_tokens(member.sae, x)).to(value.dtype)
+            codes = encode_tokens(member.sae, x)
+            value[special] = predict_tokens(member.sae, no_latents(codes) if silent else codes, x).to(value.dtype)
         return value
 
     def _changed(self, batch: ActivationBatch) -> Tensor:
@@ -183,6 +215,23 @@ class CoreConsumer:
         if self.config.exclude_special_tokens_from_reconstruction:
             return batch.valid_BL
         return self.lm.choice.keeps(batch.ids_BL).to(batch.valid_BL.device)
+
+
+def skip_only(member: Member) -> str:
+    """Name of the sums of a skip transcoder's skip path: what it predicts while none of its latents is active."""
+    return f"{member.key} without latents"
+
+
+def no_latents(codes: SparseCodes | Tensor) -> SparseCodes:
+    """Codes of as many tokens in which nothing is active."""
+    if isinstance(codes, SparseCodes):
+        n_tokens, d_sae = len(codes.values_NK), codes.d_sae
+    else:
+        n_tokens, d_sae = codes.shape
+    values_NK = codes.values_NK if isinstance(codes, SparseCodes) else codes
+    return SparseCodes(
+        values_NK.new_zeros(n_tokens, 1), torch.zeros(n_tokens, 1, dtype=torch.long, device=values_NK.device), d_sae
+    )
 
 
 def rows_of_blocks(batch: ActivationBatch) -> list[range]:

@@ -1,4 +1,4 @@
-"""What stands beside core's headline metrics: the mean activation, zeros, and the identity."""
+"""What stands beside core's headline metrics: the mean activation, a skip path alone, zeros, and the identity."""
 
 from __future__ import annotations
 
@@ -14,17 +14,33 @@ IDENTITY = Reference("the activation itself", 1.0)
 ZEROS = Reference("zeros in the place of every activation", 0.0)
 
 
-def core_references(of_mean: Mapping[str, Samples]) -> dict[str, References]:
+SKIP_ONLY = "the skip path alone, no latent active"
+NOT_READ = "its rows were not read"
+
+
+def core_references(
+    of_mean: Mapping[str, Samples], of_skip_path: Mapping[str, Samples] | None = None
+) -> dict[str, References]:
     """Path of a metric -> its floor and ceiling.
+
+    The floor of a skip transcoder is its skip path, so that its latents get no credit for what that explains.
 
     Args:
         of_mean: path -> samples with the mean activation in the reconstruction's place.
+        of_skip_path: path -> samples of the skip path alone; None for an SAE that has none.
     """
-    floors = {path: Reference(MEAN, of_mean.get(path), "its rows were not read") for path in (LOSS_SCORE, KL_SCORE)}
+    beside = {
+        LOSS_SCORE: (Reference(MEAN, of_mean.get(LOSS_SCORE), NOT_READ), ZEROS),
+        KL_SCORE: (Reference(MEAN, of_mean.get(KL_SCORE), NOT_READ), ZEROS),
+        EXPLAINED_VARIANCE: (Reference(MEAN, 0.0),),
+        COSINE: (Reference(MEAN, of_mean.get(COSINE), NOT_READ),),
+    }
+    if of_skip_path is not None:
+        beside = {
+            path: (Reference(SKIP_ONLY, of_skip_path.get(path), NOT_READ), *others) for path, others in beside.items()
+        }
     return {
-        **{path: References(floor=floor, ceiling=IDENTITY, others=(ZEROS,)) for path, floor in floors.items()},
-        EXPLAINED_VARIANCE: References(floor=Reference(MEAN, 0.0), ceiling=IDENTITY),
-        COSINE: References(floor=Reference(MEAN, of_mean.get(COSINE), "its rows were not read"), ceiling=IDENTITY),
+        **{path: References(floor, IDENTITY, others=tuple(others)) for path, (floor, *others) in beside.items()},
         FRACTION_ALIVE: References(
             floor=Reference("no latent is ever active", 0.0), ceiling=Reference("every latent is", 1.0)
         ),

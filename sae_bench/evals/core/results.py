@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from sae_bench.custom_saes.interface import decoder_is_linear
+from sae_bench.custom_saes.interface import decoder_is_linear, has_skip_path
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import Scores
 from sae_bench.evals.core.consumer import CoreConsumer
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreFeatureMetric, CoreMetricCategories
 from sae_bench.evals.core.floors import core_references
-from sae_bench.evals.core.row_samples import mean_samples, row_samples
+from sae_bench.evals.core.row_samples import mean_samples, row_samples, skip_only_samples
 from sae_bench.evals.core.token_statistics import summarise_densities
 from sae_bench.evals.core.weights import weight_metrics
 from sae_bench.evals.families.reported import finite, report
@@ -52,12 +52,17 @@ def score_sae(consumer: CoreConsumer, member: Member, corpus: CorpusRows, seeds:
         latents |= _add_statistics(values, consumer, member)
     without = {} if decoder_is_linear(member.sae) else {"nth_decoder_projection": NOT_LINEAR}
     if config.compute_featurewise_weight_based_metrics:
-        of_latents, summary, missing = weight_metrics(member.weights, pairwise=config.compute_pairwise_cosines)
+        of_latents, summary, missing = weight_metrics(
+            member.weights,
+            pairwise=config.compute_pairwise_cosines,
+            writes_elsewhere=member.hook_name_out != member.hook_name,
+        )
         without |= missing
         latents |= of_latents
         values |= _paths("misc_metrics", summary)
     values = {path: finite(value) for path, value in values.items()}
-    references = core_references(mean_samples(consumer, member.hook_name, corpus))
+    of_skip_path = skip_only_samples(consumer, member, corpus) if has_skip_path(member.sae) else None
+    references = core_references(mean_samples(consumer, member.hook_name_out, corpus), of_skip_path)
     return report(
         CoreMetricCategories,
         samples=row_samples(consumer, member, values, corpus),
@@ -86,14 +91,14 @@ def _paths(category: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def _add_statistics(values: dict[str, Any], consumer: CoreConsumer, member: Member) -> dict[str, Tensor]:
     """Fill in what comes from the tokens; returns the per-latent columns."""
     config = consumer.config
-    statistics, inputs = consumer.statistics[member.key], consumer.inputs[member.hook_name]
+    statistics, targets = consumer.statistics[member.key], consumer.targets[member.hook_name_out]
     if config.compute_l2_norms:
-        values |= _paths("shrinkage", statistics.shrinkage(inputs))
+        values |= _paths("shrinkage", statistics.shrinkage(targets))
     if config.compute_sparsity_metrics:
         values |= _paths("sparsity", statistics.sparsity())
         values["misc_metrics.nth_decoder_projection"] = consumer.projections[member.key]
     if config.compute_variance_metrics:
-        values |= _paths("reconstruction_quality", statistics.quality(inputs))
+        values |= _paths("reconstruction_quality", statistics.quality(targets))
     if not config.compute_featurewise_density_statistics:
         return {}
     density_F, consistency_F = statistics.densities()
@@ -103,7 +108,7 @@ def _add_statistics(values: dict[str, Any], consumer: CoreConsumer, member: Memb
 
 def _loss_metrics(consumer: CoreConsumer, member: Member) -> dict[str, float]:
     config, n_tokens, n_targets = consumer.config, consumer.losses.n_tokens, max(consumer.losses.n_targets, 1)
-    sae, ablated = consumer.sae_sums[member.key], consumer.ablation_sums[member.hook_name]
+    sae, ablated = consumer.sae_sums[member.key], consumer.ablation_sums[member.hook_name_out]
     kl_sae, kl_ablated = sae.kl / n_tokens, ablated.kl / n_tokens
     original, with_sae, with_ablation = (s.loss / n_targets for s in (consumer.losses, sae, ablated))
     behavior = {

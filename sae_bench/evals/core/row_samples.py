@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core.blocks import ROWS_PER_BLOCK, STATISTICS_COLUMNS
-from sae_bench.evals.core.consumer import CoreConsumer
+from sae_bench.evals.core.consumer import CoreConsumer, skip_only
 from sae_bench.evals.core.loss import BranchSums
 from sae_bench.evals.families.rows import CorpusRows, block_unit
 from sae_bench.results.samples import Samples
@@ -42,7 +42,9 @@ def row_samples(
     known = {path: value for path, value in values.items() if value is not None}
     samples = {
         **_clustered(
-            _of_statistics(consumer, member, known, _key("statistics", consumer, corpus, consumer.n_statistics_rows)),
+            _of_statistics(
+                consumer, member.key, known, _key("statistics", consumer, corpus, consumer.n_statistics_rows)
+            ),
             corpus.clusters(consumer.statistics_rows),
         ),
         **_clustered(
@@ -67,19 +69,31 @@ def mean_samples(consumer: CoreConsumer, hook: str, corpus: CorpusRows) -> dict[
     return samples | _clustered(losses, corpus.clusters(consumer.loss_rows))
 
 
+def skip_only_samples(consumer: CoreConsumer, member: Member, corpus: CorpusRows) -> dict[str, Samples]:
+    """Path of a metric -> its samples with what a skip transcoder predicts while none of its latents is active."""
+    name, hook = skip_only(member), member.hook_name_out
+    samples: dict[str, Samples] = {}
+    if consumer.statistics[name].n_tokens:
+        quality = consumer.statistics[name].quality(consumer.targets[hook])
+        values = {COSINE: quality["cossim"], EXPLAINED_VARIANCE: quality["explained_variance"]}
+        key = _key("statistics", consumer, corpus, consumer.n_statistics_rows)
+        samples |= _clustered(_of_statistics(consumer, name, values, key), corpus.clusters(consumer.statistics_rows))
+    key = _key("loss", consumer, corpus, consumer.n_loss_rows)
+    losses = _loss_scores(consumer, hook, [block.branches[name] for block in consumer.loss_blocks], {}, key)
+    return samples | _clustered(losses, corpus.clusters(consumer.loss_rows))
+
+
 def _clustered(samples: dict[str, Samples], clusters_U: Int[Tensor, " U"] | None) -> dict[str, Samples]:
     return {path: replace(of, clusters_U=clusters_U) for path, of in samples.items()}
 
 
-def _of_statistics(consumer: CoreConsumer, member: Member, values: Mapping[str, float], key: str) -> dict[str, Samples]:
-    blocks = consumer.statistics[member.key].blocks
+def _of_statistics(consumer: CoreConsumer, name: str, values: Mapping[str, float], key: str) -> dict[str, Samples]:
+    blocks = consumer.statistics[name].blocks
     if not blocks:
         return {}
     column = dict(zip(STATISTICS_COLUMNS, torch.cat(blocks).unbind(dim=1), strict=True))
     tokens_U = column["tokens"]
-    samples = {
-        path: _samples(column[name] / tokens_U, tokens_U, key) for path, name in _MEANS.items() if path in values
-    }
+    samples = {path: _samples(column[of] / tokens_U, tokens_U, key) for path, of in _MEANS.items() if path in values}
     if EXPLAINED_VARIANCE in values:
         spread_U = column["distance_to_mean"]
         value = values[EXPLAINED_VARIANCE]
@@ -90,7 +104,7 @@ def _of_statistics(consumer: CoreConsumer, member: Member, values: Mapping[str, 
 def _of_losses(consumer: CoreConsumer, member: Member, values: Mapping[str, float], key: str) -> dict[str, Samples]:
     branch = [block.branches[member.key] for block in consumer.loss_blocks]
     known = {path: values.get(path) for path in (LOSS_SCORE, KL_SCORE)}
-    samples = _loss_scores(consumer, member.hook_name, branch, known, key)
+    samples = _loss_scores(consumer, member.hook_name_out, branch, known, key)
     return {path: of for path, of in samples.items() if known[path] is not None}
 
 

@@ -16,8 +16,8 @@ from sae_bench.evals.core.blocks import sums_by_block
 
 
 @dataclass
-class InputStatistics:
-    """What depends on the activations alone: shared by all SAEs at a hook.
+class TargetStatistics:
+    """What depends on the activations alone: shared by all SAEs that write at a hook.
 
     `distance_to_batch_mean_N` of the newest batch is kept for the legacy explained variance.
     """
@@ -78,33 +78,33 @@ class ReconstructionStatistics:
 
     def update(
         self,
-        inputs: InputStatistics,
+        targets: TargetStatistics,
         x_ND: Float[Tensor, "N D"],
         reconstruction_ND: Float[Tensor, "N D"],
         codes: SparseCodes | Tensor,
         row_N: Int[Tensor, "N"],
         n_rows: int,
     ) -> None:
-        """Add one batch; `inputs` has just seen the same tokens."""
+        """Add one batch; `targets` has just seen the same tokens."""
         x, x_hat = x_ND.float(), reconstruction_ND.float()
         self.n_tokens += len(x)
         self.n_batches += 1
         norm_out_N = x_hat.norm(dim=-1)
         error_N = (x - x_hat).pow(2).sum(dim=-1)
         dot_N = (x * x_hat).sum(dim=-1)
-        safe_norm_N = torch.where(inputs.norm_N < 1e-4, 1.0, inputs.norm_N)
+        safe_norm_N = torch.where(targets.norm_N < 1e-4, 1.0, targets.norm_N)
         self.norm_out += _total(norm_out_N)
         self.norm_ratio += _total(norm_out_N / safe_norm_N)
         self.bias_of_batches += _total(norm_out_N.pow(2)) / _total(dot_N) if _total(dot_N) else float("nan")
         self.squared_error += _total(error_N)
         self.squared_error_over_batch_tokens += _total(error_N) / len(x)
-        self.legacy_explained += _total(1 - error_N / inputs.distance_to_batch_mean_N)
-        cosine_N = dot_N / (inputs.norm_N * norm_out_N)
+        self.legacy_explained += _total(1 - error_N / targets.distance_to_batch_mean_N)
+        cosine_N = dot_N / (targets.norm_N * norm_out_N)
         self.cosine += _total(cosine_N)
         values = codes.values_NK if isinstance(codes, SparseCodes) else codes
         active_N = torch.count_nonzero(values, dim=1)
         self.l0 += float(active_N.sum())
-        columns = (active_N, error_N, inputs.distance_to_batch_mean_N, norm_out_N / safe_norm_N, cosine_N)
+        columns = (active_N, error_N, targets.distance_to_batch_mean_N, norm_out_N / safe_norm_N, cosine_N)
         self.blocks.append(sums_by_block(columns, row_N, n_rows))
         self.l1 += float(values.sum(dtype=_wide(values)))
         self._add_densities(active_per_row(codes, row_N, n_rows, self.d_sae))
@@ -114,10 +114,10 @@ class ReconstructionStatistics:
         self.tokens_active_F = tokens_F if self.tokens_active_F is None else self.tokens_active_F + tokens_F
         self.rows_active_F = rows_F if self.rows_active_F is None else self.rows_active_F + rows_F
 
-    def shrinkage(self, inputs: InputStatistics) -> dict[str, float]:
+    def shrinkage(self, targets: TargetStatistics) -> dict[str, float]:
         """Norms of input and output, and the reconstruction bias averaged over batches."""
         return {
-            "l2_norm_in": inputs.norm / self.n_tokens,
+            "l2_norm_in": targets.norm / self.n_tokens,
             "l2_norm_out": self.norm_out / self.n_tokens,
             "l2_ratio": self.norm_ratio / self.n_tokens,
             "relative_reconstruction_bias": self.bias_of_batches / self.n_batches,
@@ -127,9 +127,9 @@ class ReconstructionStatistics:
         """Mean L0 and L1 of a token."""
         return {"l0": self.l0 / self.n_tokens, "l1": self.l1 / self.n_tokens}
 
-    def quality(self, inputs: InputStatistics) -> dict[str, float]:
+    def quality(self, targets: TargetStatistics) -> dict[str, float]:
         """Explained variance (right and legacy), MSE (published and per token), cosine."""
-        variance = inputs.total_variance
+        variance = targets.total_variance
         mse = self.squared_error / self.n_tokens
         return {
             "explained_variance": 1 - mse / variance if variance > 0 else float("nan"),

@@ -26,6 +26,7 @@ PAIRWISE = (
 )
 """What compares all pairs of directions."""
 PAIRWISE_OFF = "compute_pairwise_cosines is off"
+OTHER_SPACE = "encoder and decoder directions of a transcoder are of two hooks"
 
 
 class WeightMetrics(NamedTuple):
@@ -36,12 +37,13 @@ class WeightMetrics(NamedTuple):
     missing: dict[str, str]
 
 
-def weight_metrics(sae: Any, *, pairwise: bool = True) -> WeightMetrics:
+def weight_metrics(sae: Any, *, pairwise: bool = True, writes_elsewhere: bool = False) -> WeightMetrics:
     """Numbers of the latents and of the dictionary; an SAE without an encoder matrix lacks some.
 
     Args:
         sae: what holds the weights; `W_dec` at least.
         pairwise: whether to compare all pairs of directions, which is quadratic in their number.
+        writes_elsewhere: whether the decoder directions are of another hook than the encoder directions.
     """
     decoder_FD = sae.W_dec.detach()
     metrics: dict[str, Tensor] = {}
@@ -63,7 +65,9 @@ def weight_metrics(sae: Any, *, pairwise: bool = True) -> WeightMetrics:
         missing |= dict.fromkeys(("encoder_norm", "encoder_decoder_cosine_sim", "max_encoder_cosine_sim"), reason)
     else:
         encoder_FD = encoder.detach().T
-        metrics |= _norms_and_cosines(encoder_FD, decoder_FD)
+        metrics |= _norms_and_cosines(encoder_FD, None if writes_elsewhere else decoder_FD)
+        if writes_elsewhere:
+            missing["encoder_decoder_cosine_sim"] = OTHER_SPACE
         if pairwise:
             metrics["max_encoder_cosine_sim"] = max_cosine_to_another(encoder_FD)
     for side in ("encoder", "decoder"):
@@ -72,15 +76,15 @@ def weight_metrics(sae: Any, *, pairwise: bool = True) -> WeightMetrics:
     return WeightMetrics({name: value.cpu() for name, value in metrics.items()}, summary, missing)
 
 
-def _norms_and_cosines(encoder_FD: Float[Tensor, "F D"], decoder_FD: Float[Tensor, "F D"]) -> dict[str, Tensor]:
+def _norms_and_cosines(encoder_FD: Float[Tensor, "F D"], decoder_FD: Float[Tensor, "F D"] | None) -> dict[str, Tensor]:
     """Length of each encoder direction and its cosine with the decoder direction, of so many latents at a time."""
-    block = LATENTS_AT_ONCE if is_wide(len(decoder_FD)) else len(decoder_FD)
-    norms, cosines = [], []
-    for part_BD, decoder_BD in zip(encoder_FD.split(block), decoder_FD.split(block), strict=True):
-        encoder_BD = part_BD.float()
-        norms.append(encoder_BD.norm(dim=-1))
-        cosines.append(torch.nn.functional.cosine_similarity(decoder_BD.float(), encoder_BD, dim=-1))
-    return {"encoder_norm": torch.cat(norms), "encoder_decoder_cosine_sim": torch.cat(cosines)}
+    block = LATENTS_AT_ONCE if is_wide(len(encoder_FD)) else len(encoder_FD)
+    of_latents = {"encoder_norm": torch.cat([part_BD.float().norm(dim=-1) for part_BD in encoder_FD.split(block)])}
+    if decoder_FD is not None:
+        pairs = zip(decoder_FD.split(block), encoder_FD.split(block), strict=True)
+        cosines = [torch.nn.functional.cosine_similarity(d.float(), e.float(), dim=-1) for d, e in pairs]
+        of_latents["encoder_decoder_cosine_sim"] = torch.cat(cosines)
+    return of_latents
 
 
 @torch.no_grad()

@@ -53,29 +53,44 @@ def valid_tokens(lm: LanguageModel, ids: Tensor) -> Tensor:
     return ~torch.isin(ids, torch.tensor(sorted(lm.special_token_ids)))
 
 
-def plain_core(lm: LanguageModel, config: CoreEvalConfig, rows: Tensor, sae: Any, hook: str) -> dict[str, float]:
+def plain_core(
+    lm: LanguageModel, config: CoreEvalConfig, rows: Tensor, sae: Any, hook: str, hook_out: str | None = None
+) -> dict[str, float]:
+    """All numbers of an SAE at `hook`, or of a transcoder from there to `hook_out`."""
+    hook_out = hook_out or hook
     size = config.batch_size_prompts
     loss_rows = rows[: config.n_eval_reconstruction_batches * size]
     other_rows = rows[: config.n_eval_sparsity_variance_batches * size]
     found: dict[str, float] = {}
     if len(loss_rows):
-        found |= plain_losses(lm, loss_rows, sae, hook, config.exclude_special_tokens_from_reconstruction)
+        found |= plain_losses(lm, loss_rows, sae, (hook, hook_out), config.exclude_special_tokens_from_reconstruction)
     if len(other_rows):
-        batches = []
+        batches, beside = [], []
         for ids in other_rows.split(size):
-            x, keep = lm.capture(ids, [hook])[hook], valid_tokens(lm, ids)
-            batches.append((x[keep], sae.encode(x[keep]), keep.nonzero()[:, 0]))
-        found |= plain_statistics(sae, batches)
-        found["nth_decoder_projection"] = plain_projection(sae, batches[0][0])
+            captured, keep = lm.capture(ids, [hook, hook_out]), valid_tokens(lm, ids)
+            x, y = captured[hook][keep], captured[hook_out][keep]
+            batches.append((y, sae.encode(x), keep.nonzero()[:, 0]))
+            beside.append(skipped(sae, x))
+        found |= plain_statistics(sae, batches, beside)
+        found["nth_decoder_projection"] = plain_projection(sae, batches[0][0] - beside[0])
     return found
 
 
-def plain_losses(lm: LanguageModel, ids: Tensor, sae: Any, hook: str, keep_special: bool) -> dict[str, float]:
-    keep = valid_tokens(lm, ids)
+def skipped(sae: Any, x: Tensor) -> Tensor:
+    """What a skip transcoder predicts beside its latents; zeros (that broadcast) for anything else."""
+    W_skip = getattr(sae, "W_skip", None)
+    return torch.zeros(1) if W_skip is None else x @ W_skip.T
 
-    def reconstruct(x: Tensor) -> Tensor:
-        x_hat = sae.decode(sae.encode(x))
-        return torch.where(keep[..., None], x_hat, x) if keep_special else x_hat
+
+def plain_losses(
+    lm: LanguageModel, ids: Tensor, sae: Any, hooks: tuple[str, str], keep_special: bool
+) -> dict[str, float]:
+    keep, hook = valid_tokens(lm, ids), hooks[1]
+    x = lm.capture(ids, hooks)[hooks[0]]
+
+    def reconstruct(y: Tensor) -> Tensor:
+        y_hat = sae.decode(sae.encode(x)) + skipped(sae, x)
+        return torch.where(keep[..., None], y_hat, y) if keep_special else y_hat
 
     log_p = log_probabilities(lm, lm.final_hidden(ids))
     log_sae = log_probabilities(lm, lm.final_hidden(ids, replace={hook: reconstruct}))
@@ -105,18 +120,24 @@ def cross_entropy(log_q: Tensor, ids: Tensor) -> Tensor:
     return -log_q[:, :-1].gather(-1, ids[:, 1:, None])[..., 0]
 
 
-def plain_statistics(sae: Any, batches: list[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
-    """From (x, codes, row of each token) of every batch; densities come from `plain_densities`."""
+def plain_statistics(
+    sae: Any, batches: list[tuple[Tensor, Tensor, Tensor]], beside: list[Tensor] | None = None
+) -> dict[str, float]:
+    """From (target, codes, row of each token) of every batch, and what a skip path adds to its reconstruction.
+
+    Densities come from `plain_densities`.
+    """
+    beside = [torch.zeros(1)] * len(batches) if beside is None else beside
     legacy, mse, bias = [], [], []
-    for x, codes, _ in batches:
-        x, x_hat = x.double(), sae.decode(codes).double()
+    for (x, codes, _), added in zip(batches, beside, strict=True):
+        x, x_hat = x.double(), (sae.decode(codes) + added).double()
         error = (x - x_hat).pow(2).sum(-1)
         legacy.append(1 - error / (x - x.mean(0)).pow(2).sum(-1))
         mse.append(error / len(x))
         bias.append(x_hat.pow(2).sum(-1).mean() / (x * x_hat).sum(-1).mean())
     x = torch.cat([b[0] for b in batches]).double()
     codes = torch.cat([b[1] for b in batches])
-    x_hat = sae.decode(codes).double()
+    x_hat = torch.cat([sae.decode(b[1]) + added for b, added in zip(batches, beside, strict=True)]).double()
     error = (x - x_hat).pow(2).sum(-1)
     density, _ = plain_densities(batches)
     return {

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from sae_bench.custom_saes.interface import SparseCodes, decode_tokens
 from sae_bench.evals.core.token_statistics import (
-    InputStatistics,
     ReconstructionStatistics,
+    TargetStatistics,
     active_per_row,
     summarise_densities,
 )
@@ -39,7 +39,7 @@ def planted(sae: Any) -> list[tuple[Tensor, Tensor, Tensor]]:
 
 
 def summed(sae: Any, batches: list[tuple[Tensor, Tensor, Tensor]], *, sparse: bool = False) -> dict[str, float]:
-    inputs, sums = InputStatistics(), ReconstructionStatistics(sae.cfg.d_sae)
+    inputs, sums = TargetStatistics(), ReconstructionStatistics(sae.cfg.d_sae)
     for x_ND, codes, row_N in batches:
         code = as_sparse(codes) if sparse else codes
         inputs.update(x_ND)
@@ -81,7 +81,7 @@ def test_what_depends_on_the_batches_and_what_does_not():
 def test_the_right_variance_where_the_mean_is_large():
     """Dimensions that are large and constant, as in real residual streams, must not swallow the variance."""
     generator = torch.Generator().manual_seed(0)
-    inputs = InputStatistics()
+    inputs = TargetStatistics()
     batches = [torch.randn(500, 8, generator=generator) * 0.05 + 2000.0 for _ in range(3)]
     for x_ND in batches:
         inputs.update(x_ND)
@@ -92,13 +92,13 @@ def test_the_right_variance_where_the_mean_is_large():
 
 def test_constant_activations_have_no_explained_variance():
     sae, x_ND = tiny_sae("identity"), torch.ones(4, 32)
-    inputs, sums = InputStatistics(), ReconstructionStatistics(32)
+    inputs, sums = TargetStatistics(), ReconstructionStatistics(32)
     inputs.update(x_ND)
     sums.update(inputs, x_ND, x_ND, sae.encode(x_ND), torch.zeros(4, dtype=torch.long), 1)
     assert inputs.total_variance == 0
     quality = sums.quality(inputs)
     assert quality["explained_variance"] != quality["explained_variance"]
-    assert InputStatistics().total_variance != InputStatistics().total_variance
+    assert TargetStatistics().total_variance != TargetStatistics().total_variance
 
 
 def test_active_tokens_per_row():
