@@ -173,12 +173,19 @@ def read_validity(folder: Path) -> Validation | None:
 
 
 def validate(
-    results: ResultTable | str | Path, *, metrics: Sequence[str] = (), halves: bool = True, seeds: Sequence[int] = ()
+    results: ResultTable | str | Path,
+    *,
+    truth: ResultTable | str | Path | None = None,
+    metrics: Sequence[str] = (),
+    halves: bool = True,
+    seeds: Sequence[int] = (),
 ) -> Validation:
     """A verdict on every headline metric with a better direction.
 
     Args:
         results: an output folder, or what `load_results` made of it.
+        truth: the same of a run on a synthetic model, `ground_truth` among its evals; by default `results` are looked
+            through for one.
         metrics: regular expressions for `eval.category.metric` or titles.
         halves: whether each verdict is made again from two halves of the seeds.
         seeds: those that count; all by default.
@@ -186,7 +193,7 @@ def validate(
         ResultError: there are no results.
         UsageError: a pattern is no regular expression, or there is nothing to say anything about.
     """
-    table = results if isinstance(results, ResultTable) else load_results(results)
+    table, known = _loaded(results), _loaded(results if truth is None else truth)
     found: list[MetricVerdict] = []
     for name in table.eval_names():
         for group in groups_of(table.of_eval(name)):
@@ -194,15 +201,19 @@ def validate(
                 if metric.higher_is_better is not None:
                     panel = panel_of(group.records, metric, seeds)
                     if panel.trained or panel.ladders:
-                        found.append(_verdict(panel, group, table, halves=halves))
+                        found.append(_verdict(panel, group, known, halves=halves))
     agreeing = agreement_of(table, [(v.eval, v.metric, v.group, v.higher_is_better) for v in found])
     found = [v.model_copy(update={"agreement": a}) for v, a in zip(found, agreeing, strict=True)]
     return Validation(metrics=found, notes=[*table.mixed_names(), *(f"{s.path}: {s.reason}" for s in table.skipped)])
 
 
-def _verdict(panel: MetricPanel, group: Group, table: ResultTable, *, halves: bool) -> MetricVerdict:
+def _loaded(results: ResultTable | str | Path) -> ResultTable:
+    return results if isinstance(results, ResultTable) else load_results(results)
+
+
+def _verdict(panel: MetricPanel, group: Group, known: ResultTable, *, halves: bool) -> MetricVerdict:
     metric, records = panel.metric, group.records
-    evidence = Evidence.of(panel, truth_of(table, records[0].eval_name, metric))
+    evidence = Evidence.of(panel, truth_of(known, records[0].eval_name, metric))
     verdict, why = decide(evidence)
     same = _same_in_halves(records, panel, evidence.truth) if halves else None
     if same is False:

@@ -24,7 +24,8 @@ EXAMPLES = """\b
 Examples:
   sae-bench validate demo_results
   sae-bench validate demo_results --save --metric tpp
-  sae-bench validate --model embedded --sae 'embedded:.*' --output-folder panel
+  sae-bench validate --model synthetic:small --sae path:synthetic_saes --output-folder truth
+  sae-bench validate --model embedded --sae 'embedded:.*' --output-folder panel --truth truth
 """
 
 PANEL_FOLDER = Path("validation_results")
@@ -46,6 +47,9 @@ _STYLES = {
 @click.option("--json", "json_file", type=FILE, help="Write everything here too.")
 @click.option("--save", is_flag=True, help="Write validity.json into RESULTS, for the report to show.")
 @click.option("--markdown", type=FILE, help="Write the table into this page, between its marks.")
+@click.option(
+    "--truth", type=FOLDER, help="Results on a synthetic model, ground_truth among them.  [default: those in RESULTS]"
+)
 @click.option("--model", type=TEXT, help="Without RESULTS: evaluate a panel of SAEs on this model first.")
 @click.option("--sae", "saes", type=TEXT, multiple=True, metavar="SPEC", help="With --model: trained SAEs; repeat.")
 @click.option("--ladder-of", type=TEXT, metavar="SPEC", help="With --model: made worse step by step.  [default: first]")
@@ -67,12 +71,14 @@ def validate(
     json_file: Path | None,
     save: bool,
     markdown: Path | None,
+    truth: Path | None,
     **panel: Any,
 ) -> None:
     """Say for each metric of RESULTS (the output folder of a run) what it can tell apart there.
 
     A metric is held against null baselines, ladders of known order and, on synthetic models, true features; best on
     results of a run with `--nulls` and some `baseline:degraded(...)`. With --model and --sae the panel is made first.
+    --truth adds such a panel on a synthetic model: does a metric rise with the true features that are found?
     """
     from sae_bench.analysis.validity import FILE_NAME
     from sae_bench.analysis.validity import validate as validate_results
@@ -85,7 +91,7 @@ def validate(
         results, save = panel["output_folder"], True
         evaluate_panel(**panel)
     start = perf_counter()
-    validation = validate_results(results, metrics=metrics)
+    validation = validate_results(results, truth=truth, metrics=metrics)
     validation = validation.model_copy(update={"seconds": round(perf_counter() - start, 1)})
     show(validation)
     text = validation.model_dump_json(indent=2) + "\n"
@@ -129,9 +135,10 @@ def evaluate_panel(*, saes: tuple[str, ...], ladder_of: str | None, output_folde
 
 def panel_specs(ladder_of: str) -> list[str]:
     """What is evaluated beside the trained SAEs and their own null baselines."""
-    from sae_bench.custom_saes.listing import DEGRADING
+    from sae_bench.custom_saes.listing import DEGRADING, LEVELS
 
-    degraded = [f"baseline:degraded({ladder_of},{kind})" for kind in DEGRADING]
+    worse = LEVELS[1:]  # the first is the SAE itself, which is there
+    degraded = [f"baseline:degraded({ladder_of},{kind},{level:g})" for kind in DEGRADING for level in worse]
     return ["baseline:identity", "baseline:random", *degraded]
 
 

@@ -20,6 +20,7 @@ ROUNDING = 1e-6
 """What equal values of single precision may be apart, relative to their size."""
 
 NO_UNITS = "the metric's values per unit were not kept"
+NO_INTERVAL = "it is no mean over units, so there is no interval"
 OTHER_UNITS = "it was measured on other units than the metric"
 NO_VALUE = "the metric has no value"
 NO_FLOOR = "there is no floor"
@@ -72,28 +73,33 @@ class References:
 
 
 def describe_references(
-    references: Mapping[str, References], samples: Mapping[str, Samples], bounds: Mapping[str, Bounds]
+    references: Mapping[str, References],
+    samples: Mapping[str, Samples],
+    bounds: Mapping[str, Bounds],
+    scores: Mapping[str, float | None] | None = None,
 ) -> dict[str, MetricValidity]:
     """Metric path -> its reference values, its place between floor and ceiling, and its distance from the control.
 
     Args:
         samples: the metric's own values per unit, by path.
         bounds: least and greatest value of each metric.
+        scores: the metric's values, for those without samples.
     """
+    known = scores or {}
     return {
-        path: _describe(of_metric, samples.get(path), bounds.get(path, UNBOUNDED))
+        path: _describe(of_metric, samples.get(path), known.get(path), bounds.get(path, UNBOUNDED))
         for path, of_metric in references.items()
     }
 
 
-def _describe(references: References, samples: Samples | None, bounds: Bounds) -> MetricValidity:
+def _describe(references: References, samples: Samples | None, score: float | None, bounds: Bounds) -> MetricValidity:
     control = references.control
     return MetricValidity(
         floor=_value(references.floor, bounds),
         ceiling=_value(references.ceiling, bounds),
         control=_value(control, bounds),
         others=[value for value in (_value(other, bounds) for other in references.others) if value is not None],
-        above_floor=_above_floor(samples, references),
+        above_floor=_above_floor(samples, score, references),
         score_minus_control=None if control is None else _minus(samples, control),
     )
 
@@ -111,20 +117,34 @@ def _value(reference: Reference | None, bounds: Bounds) -> ReferenceValue | None
     return ReferenceValue(name=reference.name, value=float(reference.measured))
 
 
-def _above_floor(samples: Samples | None, references: References) -> RelativeValue:
-    """(score - floor) / (ceiling - floor), to first order a mean over the metric's own units."""
+def _above_floor(samples: Samples | None, score: float | None, references: References) -> RelativeValue:
+    """(score - floor) / (ceiling - floor), to first order a mean over the metric's own units.
+
+    A metric that is no mean over units (a match of weights, a share of latents) has a place without an interval, where
+    its floor and ceiling are numbers too.
+    """
     lowest = references.floor or Reference("", None, NO_FLOOR)
     highest = references.ceiling or Reference("", None, NO_CEILING)
     for reference in (lowest, highest):
         if reference.measured is None:
             return RelativeValue(reason=reference.reason or "not measured")
     if samples is None:
-        return RelativeValue(reason=NO_UNITS)
+        return _place_of_number(score, lowest.measured, highest.measured)
     floor, ceiling = lowest.samples_beside(samples), highest.samples_beside(samples)
     if floor is None or ceiling is None:
         return RelativeValue(reason=OTHER_UNITS)
     ratio = place_between(samples, floor, ceiling)
     return RelativeValue(reason=NO_ROOM) if ratio is None else _relative(ratio)
+
+
+def _place_of_number(
+    score: float | None, floor: Samples | float | None, ceiling: Samples | float | None
+) -> RelativeValue:
+    if score is None or not isinstance(floor, int | float) or not isinstance(ceiling, int | float):
+        return RelativeValue(reason=NO_UNITS)
+    if not abs(ceiling - floor) > ROUNDING * max(abs(ceiling), abs(floor)):
+        return RelativeValue(reason=NO_ROOM)
+    return RelativeValue(value=(score - floor) / (ceiling - floor), reason=NO_INTERVAL)
 
 
 def place_between(score: Samples, floor: Samples, ceiling: Samples) -> Samples | None:

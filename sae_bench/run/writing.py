@@ -6,7 +6,7 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -179,19 +179,23 @@ def _read_anyway(spec: EvalSpec, lm: LanguageModel) -> list[str]:
 def _validity(spec: EvalSpec, scores: Scores) -> dict[str, MetricValidity]:
     """Floors, ceilings and controls of the headline metrics."""
     bounds = {path: spec.bounds_of(path) for path in scores.references}
-    return describe_references(scores.references, scores.samples, bounds)
+    return describe_references(scores.references, scores.samples, bounds, _values(scores, scores.references))
 
 
 def _statistics(spec: EvalSpec, scores: Scores, *, given: str) -> dict[str, MetricStatistics]:
     """The error bars of the headline metrics, and of every other metric that has samples."""
-    metrics = scores.metrics.model_dump()
     paths = dict.fromkeys([*(metric.path for metric in spec.metrics), *scores.samples])
-    read = {path: Metric(path, path).read(metrics) for path in paths}
-    values = {path: None if value is None else float(value) for path, value in read.items()}
     return describe_metrics(
-        values,
+        _values(scores, paths),
         seed_results=scores.seed_results,
         samples=scores.samples,
         bounds={path: spec.bounds_of(path) for path in paths},
         given=given,
     )
+
+
+def _values(scores: Scores, paths: Iterable[str]) -> dict[str, float | None]:
+    """Metrics by path; None for one that is null."""
+    metrics = scores.metrics.model_dump()
+    read = {path: Metric(path, path).read(metrics) for path in paths}
+    return {path: None if value is None else float(value) for path, value in read.items()}

@@ -170,6 +170,9 @@ def test_truth_and_metric_are_joined_by_sae_and_model(tmp_path: Path):
         truth = {"eval_type_id": "ground_truth", "eval_result_metrics": {"recovery": {"mcc": mcc, "f1": f1}}}
         path.write_text(json.dumps(content | truth | {"seed_results": [], "statistics": {}}))
     up, down = [one for one in validate(tmp_path).metrics if one.eval == "sparse_probing"]
+    write_panel(tmp_path / "alone", [follows(0.5)])
+    (alone,) = validate(tmp_path / "alone", truth=tmp_path).metrics
+    assert alone.truth == up.truth
     assert up.truth.n_saes == len(saes) - 1  # nor the ideal one
     assert up.truth.mcc is not None
     assert up.truth.mcc > 0.8

@@ -9,6 +9,7 @@ import torch
 
 from sae_bench.results.references import (
     NO_FLOOR,
+    NO_INTERVAL,
     NO_ROOM,
     NO_UNITS,
     OTHER_UNITS,
@@ -110,6 +111,13 @@ def test_what_is_missing_is_said(references: References, has_samples: bool, reas
     samples = {"m": samples_of(noisy(0.5, generator))} if has_samples else {}
     (one,) = describe_references({"m": references}, samples, SHARE).values()
     assert (one.above_floor.value, one.above_floor.reason) == (None, reason)
+
+
+def test_a_metric_that_is_no_mean_over_units_has_a_place_without_an_interval():
+    references = {"m": References(Reference("random directions", 0.2), Reference("by definition", 1.0))}
+    (one,) = describe_references(references, {}, SHARE, {"m": 0.6}).values()
+    assert one.above_floor.value == pytest.approx(0.5)
+    assert (one.above_floor.ci_low, one.above_floor.reason) == (None, NO_INTERVAL)
 
 
 def test_the_control_is_subtracted_in_pairs(generator: torch.Generator):
