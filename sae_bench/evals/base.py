@@ -194,6 +194,8 @@ class EvalSpec:
             `--resample-data` draws it anew.
         resampled: settings besides `random_seed` that make every seed draw texts of its own (`--resample-data`), for
             evals that otherwise take the first texts of a source.
+        side_by_side: whether several SAEs of a hook may be scored at the same time, once one has been: `Job.score` then
+            changes nothing that it reads for another SAE, and runs the model for decoders that are not linear alone.
     """
 
     name: str
@@ -217,6 +219,7 @@ class EvalSpec:
     fixed_tokens: str = ""
     given: str = ""
     resampled: Mapping[str, Any] = field(default_factory=dict)
+    side_by_side: bool = False
 
     def given_with(self, *, resample_data: bool) -> str:
         """What error bars take as given; empty if nothing, or if every seed drew its own texts."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from time import perf_counter
 
@@ -16,11 +17,12 @@ from sae_bench.activations.requests import Request, Served
 from sae_bench.custom_saes.loading import Member, load_members
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import HookError, ResultError, SAEMismatchError, UsageError, no_exit
-from sae_bench.evals.base import EvalContext, EvalSpec, Job
-from sae_bench.results.model import BaseEvalConfig
+from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
+from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput
 from sae_bench.run.pending import find_pending
 from sae_bench.run.plan import EvalRequest, RunPlan, RunSummary
 from sae_bench.run.resampled import start_resampled
+from sae_bench.run.threads import side_by_side
 from sae_bench.run.writing import ResultWriter
 
 __all__ = ["EvalRequest", "RunPlan", "RunSummary", "run"]
@@ -142,11 +144,10 @@ class _Run:
         for name, members in lacking.items():
             self.plan.on_phase(f"scoring {name}", 0)
             of_job = list(islice(served, len(asked[name])))
-            for member in members:
-                if member.key in report.failed:
-                    self.writer.failed(member.release, member.sae_id, name, report.failed[member.key])
-                else:
-                    self._score(name, member, of_job, report.seconds)
+            for member in [member for member in members if member.key in report.failed]:
+                self.writer.failed(member.release, member.sae_id, name, report.failed[member.key])
+            usable = [member for member in members if member.key not in report.failed]
+            self._score_all(name, usable, of_job, report.seconds)
 
     def _refused(self, name: str, member: Member) -> bool:
         """Whether an eval cannot take an SAE, which is then recorded."""
@@ -163,22 +164,38 @@ class _Run:
         keys = frozenset(member.key for member in members)
         return [replace(request, sae_keys=keys) for request in self.jobs[name].requests(members)]
 
-    def _score(self, name: str, member: Member, served: Sequence[Served], pass_seconds: Mapping[str, float]) -> None:
-        start = perf_counter()
+    def _score_all(
+        self, name: str, members: Sequence[Member], served: Sequence[Served], pass_seconds: Mapping[str, float]
+    ) -> None:
+        """Score SAE after SAE, several at a time where the eval allows it, and write each result at once."""
+        request = next(r for r in self.plan.evals if r.spec.name == name)
+        work = partial(self._score, request, served=served, pass_seconds=pass_seconds)
+        together = request.spec.side_by_side and self.plan.lm.device.type == "cpu"
+        for member, scored in (
+            side_by_side(work, members) if together else zip(members, map(work, members), strict=True)
+        ):
+            if isinstance(scored, Exception):
+                self.writer.failed(member.release, member.sae_id, name, scored)
+            else:
+                self.writer.write(name, member, *scored)
+
+    def _score(
+        self, request: EvalRequest, member: Member, served: Sequence[Served], pass_seconds: Mapping[str, float]
+    ) -> tuple[BaseEvalOutput, Scores] | Exception:
+        """The result of one SAE, or why there is none."""
+        name, start = request.spec.name, perf_counter()
         try:
             with no_exit(member.key):
                 scores = self.jobs[name].score(member, served)
-            request = next(r for r in self.plan.evals if r.spec.name == name)
             seconds = {
                 "prepare (shared)": self.prepare_seconds[name],
                 **{f"{phase} (shared)": value for phase, value in pass_seconds.items()},
                 "score": perf_counter() - start,
             }
-            output = self.writer.describe(request, member, scores, datasets=self.jobs[name].datasets, seconds=seconds)
+            datasets = self.jobs[name].datasets
+            return self.writer.describe(request, member, scores, datasets=datasets, seconds=seconds), scores
         except Exception as error:
-            self.writer.failed(member.release, member.sae_id, name, error)
-            return
-        self.writer.write(name, member, output, scores)
+            return error
 
     def _add_pass(self, report: PassReport) -> None:
         self.summary.n_tokens += report.n_tokens

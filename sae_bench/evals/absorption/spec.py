@@ -25,6 +25,7 @@ SPEC = EvalSpec(
     needs=frozenset({SINGLE_TOKENS}),
     fixed_tokens="the last token of each word",
     start=Lazy("sae_bench.evals.absorption.evaluate:AbsorptionJob"),
+    side_by_side=True,
     presets={
         "paper": {},
         "quick": {"max_words": 2600, "words_per_examples": 32, "k_sparse_probe_batch_size": 256},

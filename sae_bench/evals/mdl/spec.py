@@ -19,6 +19,7 @@ SPEC = EvalSpec(
     ),
     cost="one pass over the rows; then one decode of the codes per number of bins and SAE",
     start=Lazy("sae_bench.evals.mdl.evaluate:MDLJob"),
+    side_by_side=True,
     needs=frozenset({RECONSTRUCTION, SINGLE_TOKENS}),
     presets={"paper": dict(PUBLISHED_RUN), "quick": {**PUBLISHED_RUN, "n_rows": 256}},
     embedded={"dataset_name": "embedded"},

@@ -19,6 +19,7 @@ SPEC = EvalSpec(
     ),
     cost="no pass; one small SAE trained per SAE and seed",
     start=Lazy("sae_bench.evals.meta_structure.evaluate:MetaStructureJob"),
+    side_by_side=True,
     models=frozenset({"language", "synthetic"}),
     weights_suffice=True,
     presets={"paper": {}, "quick": {"train_steps": 300}},

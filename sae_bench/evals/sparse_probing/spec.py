@@ -22,6 +22,7 @@ SPEC = EvalSpec(
     cost="one pass over the labelled texts; then seconds of probe fitting per SAE",
     given="these training texts",
     start=Lazy("sae_bench.evals.sparse_probing.evaluate:SparseProbingJob"),
+    side_by_side=True,
     presets={
         "paper": {},
         "quick": {"probe_train_set_size": 1000, "probe_test_set_size": 400},

@@ -23,6 +23,7 @@ SPEC = EvalSpec(
     given="these training texts",
     fixed_tokens="the last token of each text",
     start=Lazy("sae_bench.evals.sparse_probing_sae_probes.evaluate:SaeProbesJob"),
+    side_by_side=True,
     presets={
         "paper": {},
         "quick": {"dataset_names": list(QUICK_TASKS), "max_texts": 400},
