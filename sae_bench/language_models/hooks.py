@@ -30,8 +30,8 @@ RESIDUAL_KINDS = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post")
 _LAYER_LISTS = ("layers", "h", "decoder.layers", "language_model.layers", "blocks")
 _ATTENTION = ("self_attn", "attn", "attention", "self_attention")
 _ATTENTION_PROJECTION = ("o_proj", "c_proj", "out_proj", "dense")
-_MLP = ("mlp", "feed_forward", "block_sparse_moe")
-_MLP_PROJECTION = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "w2")
+_MLP = ("mlp", "feed_forward", "block_sparse_moe", "ffn")
+_MLP_PROJECTION = ("down_proj", "c_proj", "dense_4h_to_h", "fc2", "fc_out", "w2")
 _NORMS_BEFORE_MLP = (
     "pre_feedforward_layernorm", "pre_mlp_layernorm", "pre_ff_layernorm", "feedforward_layernorm", "ffn_norm",
 )  # fmt: skip
@@ -167,7 +167,7 @@ def norm_before_mlp(layer: nn.Module) -> nn.Module | None:
         return _first(layer, ("final_layer_norm",)) if getattr(layer, "do_layer_norm_before", True) else None
     if _has_sandwich_norms(layer) and not hasattr(layer, "post_self_attn_layernorm"):
         return None  # OLMo 2: its post_attention_layernorm is of what attention gives
-    return _first(layer, ("post_attention_layernorm", "ln_2"))
+    return _first(layer, ("post_attention_layernorm", "ln_2", "norm_2"))
 
 
 def _resid_mid(layer: nn.Module) -> HookSite | None:
@@ -239,7 +239,7 @@ def _runs_attention_and_mlp_in_parallel(layer: nn.Module) -> bool:
     """GPT-NeoX (by configuration) and Phi: there is no residual stream between attention and MLP."""
     if hasattr(layer, "use_parallel_residual"):
         return bool(layer.use_parallel_residual)
-    return _first(layer, (*_NORMS_BEFORE_MLP, "post_attention_layernorm", "ln_2", "fc2")) is None
+    return _first(layer, (*_NORMS_BEFORE_MLP, "post_attention_layernorm", "ln_2", "norm_2", "fc2")) is None
 
 
 def _first(module: nn.Module | None, names: tuple[str, ...]) -> nn.Module | None:

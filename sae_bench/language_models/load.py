@@ -76,7 +76,7 @@ def load_language_model(
 
         made_in = resolve_dtype(dtype, target_device, name=name) or torch.float32
         return load_synthetic(name, device=target_device, dtype=made_in, data_dir=data_dir)
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     source = find_model(name, data_dir=data_dir)
     target_dtype = resolve_dtype(dtype, target_device, name=name, quantised_file=source.gguf_file is not None)
@@ -84,7 +84,10 @@ def load_language_model(
     try:
         with headers_read_once() if source.gguf_file else nullcontext():
             tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **kwargs)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            of_files = AutoModelForCausalLM
+            if source.gguf_file is None:
+                of_files = causal_lm_class(AutoConfig.from_pretrained(source.name_or_path))
+            loaded: Any = of_files.from_pretrained(
                 source.name_or_path, dtype=target_dtype or "auto", output_loading_info=True, **kwargs
             )
         model, info = loaded
@@ -96,6 +99,19 @@ def load_language_model(
     model = model.to(device=target_device, dtype=target_dtype or model.dtype)
     logger.info("loaded %s on %s in %s", name, target_device, model.dtype)
     return LanguageModel(model, tokenizer, name=name, prepend_bos=prepend_bos)
+
+
+def causal_lm_class(config: Any) -> Any:
+    """The class of transformers that makes a model of a configuration: of texts, or else of images and texts."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    )
+
+    of_text = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    wraps_text = not of_text and type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    return AutoModelForImageTextToText if wraps_text else AutoModelForCausalLM
 
 
 def find_model(name: str, *, data_dir: str | Path | None = None) -> ModelSource:
