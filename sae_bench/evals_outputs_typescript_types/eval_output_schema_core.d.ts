@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_core.json, schema sha256 b5cf23f07eeddd506d587b1543144ef427b2082d60e6be5b252039d7fce144e4 */
+   eval_output_schema_core.json, schema sha256 9939bb2f1cea9863db1bf7829ad679cbe6a268eb549572903dadf0e6abc5f045 */
 /**
  * Name of the eval.
  */
@@ -73,6 +73,10 @@ export type Verbose = boolean;
  * Shuffles the corpus's documents; unset keeps their order.
  */
 export type RandomSeed = number | null;
+/**
+ * The weights' cosines of all pairs of latents: time grows with the square of the width (minutes from 100,000 latents on).
+ */
+export type ComputeCosinesOfAllPairsOfLatents = boolean;
 /**
  * UUID of the run that made this result.
  */
@@ -503,6 +507,7 @@ export interface EvalConfigType {
   exclude_special_tokens_from_reconstruction?: ExcludeSpecialTokensFromReconstruction;
   verbose?: Verbose;
   random_seed?: RandomSeed;
+  compute_pairwise_cosines?: ComputeCosinesOfAllPairsOfLatents;
 }
 /**
  * Headline numbers by category.

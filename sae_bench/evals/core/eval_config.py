@@ -36,12 +36,6 @@ class CoreEvalConfig(BaseEvalConfig):
     compute_featurewise_weight_based_metrics: bool = option(
         True, "Norms and cosines of the weights.", title="Compute Featurewise Weight-Based Metrics"
     )
-    compute_pairwise_cosines: bool = option(
-        True,
-        "The weights' cosines of all pairs of latents: time grows with the square of the width (minutes from 100,000 "
-        "latents on).",
-        title="Compute Cosines of All Pairs of Latents",
-    )
     exclude_special_tokens_from_reconstruction: bool = option(
         False,
         "Leave BOS, EOS and PAD as the model has them when reconstructions take the activations' place.",
@@ -49,3 +43,9 @@ class CoreEvalConfig(BaseEvalConfig):
     )
     verbose: bool = option(False, "Show a progress bar.")
     random_seed: int | None = option(None, "Shuffles the corpus's documents; unset keeps their order.")
+    compute_pairwise_cosines: bool = option(
+        True,
+        "The weights' cosines of all pairs of latents: time grows with the square of the width (minutes from 100,000 "
+        "latents on).",
+        title="Compute Cosines of All Pairs of Latents",
+    )
