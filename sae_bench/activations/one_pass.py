@@ -20,6 +20,7 @@ from sae_bench.activations.batches import ActivationBatch, bucket_by_length
 from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, TokenRows, Tokens
 from sae_bench.activations.store import ActivationStore
 from sae_bench.activations.text_pools import TextPool, last_tokens
+from sae_bench.custom_saes.codes import joined
 from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_rows, encode_tokens, reads_rows
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import SAEMismatchError, no_exit
@@ -374,8 +375,7 @@ def encode_with_halving(
     torch.cuda.empty_cache()
     first, second = (encode_with_halving(sae, part, encode) for part in x.tensor_split(2))
     if isinstance(first, SparseCodes) and isinstance(second, SparseCodes):
-        values_NK = torch.cat([first.values_NK, second.values_NK])
-        return SparseCodes(values_NK, torch.cat([first.indices_NK, second.indices_NK]), first.d_sae)
+        return joined([first, second])
     assert isinstance(first, Tensor)
     assert isinstance(second, Tensor)
     return torch.cat([first, second])

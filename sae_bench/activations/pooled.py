@@ -15,7 +15,7 @@ from scipy import sparse
 from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch
-from sae_bench.custom_saes.interface import SparseCodes
+from sae_bench.custom_saes.codes import SparseCodes, is_wide
 
 DENSE_LIMIT_BYTES = 1 << 30
 """Pooled codes of up to this size are kept dense; larger ones as compressed sparse rows."""
@@ -122,31 +122,25 @@ class PooledCodes:
 
     def __init__(self, n_texts: int, d_sae: int, *, dense_limit_bytes: int = DENSE_LIMIT_BYTES) -> None:
         self._shape = (n_texts, d_sae)
-        self._dense = torch.zeros(self._shape) if n_texts * d_sae * 4 <= dense_limit_bytes else None
+        dense = n_texts * d_sae * 4 <= dense_limit_bytes and not is_wide(d_sae)
+        self._dense = torch.zeros(self._shape) if dense else None
         self._order: list[int] = []
         self._values: list[np.ndarray] = []
         self._latents: list[np.ndarray] = []
         self._counts: list[np.ndarray] = []
 
     def update(self, batch: ActivationBatch, codes: SparseCodes | Tensor) -> None:
-        """Add the codes of the batch's valid tokens."""
-        n_texts, d_sae = len(batch.rows), self._shape[1]
-        if isinstance(codes, Tensor):
-            sums_BF = _sum_by_text(codes, batch.text_of_token_N, n_texts)
-        else:
-            flat_NK = batch.text_of_token_N[:, None] * d_sae + codes.indices_NK
-            sums_BF = torch.zeros(n_texts * d_sae, device=flat_NK.device)
-            sums_BF.index_add_(0, flat_NK.flatten(), codes.values_NK.flatten().float())
-            sums_BF = sums_BF.view(n_texts, d_sae)
-        mean_BF = (sums_BF / batch.valid_BL.sum(dim=1).clamp(min=1)[:, None]).cpu()
-        if self._dense is not None:
-            self._dense[list(batch.rows)] = mean_BF
+        """Add the codes of the batch's valid tokens; of sparse rows, the active latents alone leave the device."""
+        if self._dense is None:
+            self._append(batch.rows, *_sparse_means(batch, codes, self._shape[1]))
             return
-        block = sparse.csr_matrix(mean_BF.numpy())
-        self._order.extend(batch.rows)
-        self._values.append(block.data)
-        self._latents.append(block.indices)
-        self._counts.append(np.diff(block.indptr))
+        self._dense[list(batch.rows)] = _dense_means(batch, codes, self._shape[1]).cpu()
+
+    def _append(self, rows: tuple[int, ...], count_B: Tensor, latent_A: Tensor, value_A: Tensor) -> None:
+        self._order.extend(rows)
+        self._counts.append(count_B.cpu().numpy())
+        self._latents.append(latent_A.to(torch.int32).cpu().numpy())
+        self._values.append(value_A.cpu().numpy())
 
     def finish(self) -> CodeMatrix:
         """The pooled codes in the order of the texts; the accumulator is empty afterwards."""
@@ -160,6 +154,37 @@ class PooledCodes:
         row_of_T = torch.full((self._shape[0],), len(self._order), dtype=torch.long)
         row_of_T[self._order] = torch.arange(len(self._order))
         return CodeMatrix(arrived, row_of_T)
+
+
+def _dense_means(batch: ActivationBatch, codes: SparseCodes | Tensor, d_sae: int) -> Float[Tensor, "B F"]:
+    """float32 means over the tokens of each text of a batch."""
+    n_texts = len(batch.rows)
+    if isinstance(codes, Tensor):
+        sums_BF = _sum_by_text(codes, batch.text_of_token_N, n_texts)
+    else:
+        flat_NK = batch.text_of_token_N[:, None] * d_sae + codes.indices_NK
+        sums_BF = torch.zeros(n_texts * d_sae, device=flat_NK.device)
+        sums_BF.index_add_(0, flat_NK.flatten(), codes.values_NK.flatten().float())
+        sums_BF = sums_BF.view(n_texts, d_sae)
+    return sums_BF / batch.valid_BL.sum(dim=1).clamp(min=1)[:, None]
+
+
+def _sparse_means(
+    batch: ActivationBatch, codes: SparseCodes | Tensor, d_sae: int
+) -> tuple[Int[Tensor, " B"], Int[Tensor, " A"], Float[Tensor, " A"]]:
+    """Of each text of a batch: how many latents are active, which, ascending, and their mean; all on the device."""
+    n_texts = len(batch.rows)
+    if isinstance(codes, SparseCodes) and is_wide(d_sae):
+        token_A, latent_A, value_A = codes.entries()
+        flat_A, group_A = torch.unique(batch.text_of_token_N[token_A] * d_sae + latent_A, return_inverse=True)
+        sum_A = torch.zeros(len(flat_A), device=flat_A.device).index_add_(0, group_A, value_A.float())
+        text_A, latent_A = flat_A // d_sae, flat_A % d_sae
+        mean_A = sum_A / batch.valid_BL.sum(dim=1)[text_A]
+    else:
+        mean_BF = _dense_means(batch, codes, d_sae)
+        text_A, latent_A = mean_BF.nonzero().unbind(dim=1)
+        mean_A = mean_BF[text_A, latent_A]
+    return torch.bincount(text_A, minlength=n_texts), latent_A, mean_A
 
 
 def _drain(blocks: list[np.ndarray], dtype: type[np.generic]) -> np.ndarray:

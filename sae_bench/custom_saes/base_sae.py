@@ -18,6 +18,8 @@ from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import HALF_PRECISION, check_encoding
 
 logger = logging.getLogger(__name__)
+ALL = slice(None)
+"""Every latent."""
 _SENTENCE = (
     "The expedition reached the glacier late in the evening, and the geologists, who had argued about its age for "
     "twenty years, found it thinner than any of their maps had said."
@@ -27,7 +29,8 @@ _SENTENCE = (
 class BaseSAE(nn.Module, ABC):
     """An SAE with encoder (D, F), decoder (F, D), biases, and `decode(f) = f @ W_dec + b_dec`.
 
-    A subclass writes `encode`; one whose `decode` is not of that form sets `decoder_is_linear = False`. Parameters do
+    A subclass writes `encode`, and `encode_latents` if a latent does not depend on the others: wide SAEs are encoded
+    some latents at a time then. One whose `decode` is not of that form sets `decoder_is_linear = False`. Parameters do
     not require gradients: an SAE under evaluation is not trained.
     """
 
@@ -77,6 +80,11 @@ class BaseSAE(nn.Module, ABC):
     def decode(self, feature_acts: Float[Tensor, "*N F"]) -> Float[Tensor, "*N D"]:
         """Reconstructions from latents."""
         return feature_acts @ self.W_dec + self.b_dec
+
+    @property
+    def decoder_constant(self) -> Float[Tensor, " D"] | None:
+        """What no active latent decodes to, where `decode` is that of this class."""
+        return self.b_dec if type(self).decode is BaseSAE.decode else None
 
     def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
         """Reconstructions from activations."""
@@ -142,9 +150,13 @@ class BaseSAE(nn.Module, ABC):
         vars(self.cfg).update(dtype=_name(self.dtype), device=str(self.device))
         return self
 
-    def _centred_pre_activations(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
-        """`(x - b_dec) @ W_enc + b_enc`, in one fused product."""
-        return affine(x - self.b_dec, self.W_enc, self.b_enc)
+    def _pre_activations(self, x: Float[Tensor, "*N D"], latents: slice = ALL) -> Float[Tensor, "*N B"]:
+        """`x @ W_enc + b_enc` of some latents, in one fused product."""
+        return affine(x, self.W_enc[:, latents], self.b_enc[latents])
+
+    def _centred_pre_activations(self, x: Float[Tensor, "*N D"], latents: slice = ALL) -> Float[Tensor, "*N B"]:
+        """`(x - b_dec) @ W_enc + b_enc` of some latents, in one fused product."""
+        return self._pre_activations(x - self.b_dec, latents)
 
 
 class SquareSAE(BaseSAE):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sae_bench.custom_saes.base_sae import BaseSAE, at_least_float32
+from sae_bench.custom_saes.base_sae import ALL, BaseSAE, at_least_float32
 from sae_bench.errors import SAELoadError, UsageError
 from sae_bench.forwarding import forwarded
 
@@ -39,7 +39,11 @@ class BatchTopKSAE(BaseSAE):
         register_threshold(self)
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
-        return above_threshold(self._centred_pre_activations(x), self.threshold)
+        return self.encode_latents(x, ALL)
+
+    def encode_latents(self, x: Float[Tensor, "*N D"], latents: slice) -> Float[Tensor, "*N B"]:
+        """Codes of some latents."""
+        return above_threshold(self._centred_pre_activations(x, latents), self.threshold)
 
 
 def register_k(sae: BaseSAE, k: int, d_sae: int) -> int:

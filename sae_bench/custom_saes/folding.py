@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.custom_saes.architectures import architecture_of_class
-from sae_bench.custom_saes.interface import HALF_PRECISION, SAE, check_finite
+from sae_bench.custom_saes.interface import HALF_PRECISION, ROWS_AT_ONCE, SAE, check_finite
 
 WARN_TOLERANCE = 1e-2
 """Norms this close to 1 are not worth a warning (weights stored in half precision are off by up to 1/256)."""
@@ -33,7 +33,7 @@ def fold_decoder_norm(sae: SAE) -> list[str]:
         SAELoadError: a weight is NaN or infinite.
     """
     check_finite(sae)
-    norm_F = sae.W_dec.float().norm(dim=1)
+    norm_F = torch.cat([part_BD.float().norm(dim=1) for part_BD in sae.W_dec.split(ROWS_AT_ONCE)])
     dead_F = norm_F == 0
     warnings = []
     if dead_F.any():

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import BaseSAE, frozen_zeros
+from sae_bench.custom_saes.base_sae import ALL, BaseSAE, frozen_zeros
 from sae_bench.forwarding import forwarded
 
 
@@ -22,9 +22,13 @@ class GatedSAE(BaseSAE):
         self.b_mag = frozen_zeros(d_sae, device=device, dtype=dtype)
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
-        x_enc = (x - self.b_dec) @ self.W_enc
-        magnitude = torch.relu(torch.exp(self.r_mag) * x_enc + self.b_mag)
-        return torch.where(x_enc + self.gate_bias > 0, magnitude, 0)
+        return self.encode_latents(x, ALL)
+
+    def encode_latents(self, x: Float[Tensor, "*N D"], latents: slice) -> Float[Tensor, "*N B"]:
+        """Codes of some latents."""
+        x_enc = (x - self.b_dec) @ self.W_enc[:, latents]
+        magnitude = torch.relu(torch.exp(self.r_mag[latents]) * x_enc + self.b_mag[latents])
+        return torch.where(x_enc + self.gate_bias[latents] > 0, magnitude, 0)
 
 
 __getattr__ = forwarded(__name__, "sae_bench.published.sae_loaders", "load_dictionary_learning_gated_sae")

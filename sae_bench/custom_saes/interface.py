@@ -6,26 +6,21 @@ Shapes: N tokens, D d_in, F latents, K active latents per token.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from sae_bench.custom_saes.codes import SparseCodes, codes_by_blocks, is_wide, sums_of_rows
 from sae_bench.errors import SAELoadError, SAEMismatchError
 
 HALF_PRECISION = (torch.bfloat16, torch.float16)
 PER_TOKEN_NORMALIZATIONS = ("layer_norm", "constant_norm_rescale")
+ROWS_AT_ONCE = 1 << 14
+"""Rows of a matrix that are looked at together."""
 GATHER_COST = 24
 """Fetching a decoder row costs as much as 4 to 24 rows of the dense product (measured on a CPU, F from 2k to 16k)."""
-
-WIDE = 1 << 16
-"""An SAE of so many latents or more is worked on in blocks of latents: nothing has a number per token and latent."""
-
-
-def is_wide(n_latents: int) -> bool:
-    """Whether an SAE of so many latents is worked on in blocks of them."""
-    return n_latents >= WIDE
 
 
 @runtime_checkable
@@ -33,8 +28,9 @@ class SAE(Protocol):
     """A sparse autoencoder (or anything that encodes to latents and decodes linearly or not).
 
     `cfg` names at least `d_in`, `d_sae` and `hook_name`. Optional, used where present: `W_enc` (D, F), `b_enc`,
-    `b_mag`, `encode_sparse`, `decoder_is_linear`, `to(device=, dtype=)`, `caveats` (sentences for whoever reads its
-    results), `trained_with` (`prepend_bos` and `seqpos_slice` as its file states them).
+    `b_mag`, `encode_sparse`, `encode_latents` (the codes of a slice of the latents), `decoder_is_linear`,
+    `decoder_constant`, `to(device=, dtype=)`, `caveats` (sentences for whoever reads its results), `trained_with`
+    (`prepend_bos` and `seqpos_slice` as its file states them).
 
     A transcoder names the hook that it predicts in `cfg.hook_name_out`; `W_dec` is (F, O) then, `W_skip` (O, D) its
     affine path beside the latents, and `codes_only` says why its reconstruction means nothing, if it does not.
@@ -104,19 +100,6 @@ def predict_tokens(sae: Any, codes: SparseCodes | Tensor, x_ND: Float[Tensor, "N
     return decoded_NO if skipped_NO is None else decoded_NO + skipped_NO
 
 
-class SparseCodes(NamedTuple):
-    """The active latents of each token; a slot that is not used holds the value 0 (its index means nothing)."""
-
-    values_NK: Float[Tensor, "N K"]
-    indices_NK: Int[Tensor, "N K"]
-    d_sae: int
-
-    def to_dense(self) -> Float[Tensor, "N F"]:
-        """The same codes with a column for every latent."""
-        dense_NF = self.values_NK.new_zeros(self.values_NK.shape[0], self.d_sae)
-        return dense_NF.scatter(1, self.indices_NK, self.values_NK)
-
-
 def sparse_encoder(sae: SAE) -> Callable[[Tensor], SparseCodes] | None:
     """The object's `encode_sparse`, or None if it has none (or says with `supports_sparse` that it is not usable)."""
     if not getattr(sae, "supports_sparse", True):
@@ -124,8 +107,18 @@ def sparse_encoder(sae: SAE) -> Callable[[Tensor], SparseCodes] | None:
     return cast("Callable[[Tensor], SparseCodes] | None", getattr(sae, "encode_sparse", None))
 
 
+def latent_encoder(sae: SAE) -> Callable[[Tensor, slice], Tensor] | None:
+    """The object's `encode_latents`, or None if it has none, or inherits it beside an `encode` of its own."""
+    owner = {name: i for i, kind in reversed(list(enumerate(type(sae).__mro__))) for name in vars(kind)}
+    if owner.get("encode_latents", len(owner)) > owner.get("encode", -1):
+        return None
+    return cast("Callable[[Tensor, slice], Tensor] | None", getattr(sae, "encode_latents", None))
+
+
 def encode_tokens(sae: SAE, x_ND: Float[Tensor, "N D"]) -> SparseCodes | Tensor:
     """Codes of tokens: sparse where the SAE offers it, else dense (N, F). `x_ND` is cast to the SAE's dtype.
+
+    Those of a wide SAE are sparse, too, where it can encode some of its latents at a time.
 
     Raises:
         SAEMismatchError: the SAE reads whole texts, and these are tokens without theirs.
@@ -133,8 +126,12 @@ def encode_tokens(sae: SAE, x_ND: Float[Tensor, "N D"]) -> SparseCodes | Tensor:
     if reads_rows(sae):
         raise SAEMismatchError("this SAE encodes a token by the tokens before it, and is asked for single tokens.")
     x_ND = x_ND.to(sae.W_dec.dtype)
-    encode_sparse = sparse_encoder(sae)
-    return sae.encode(x_ND) if encode_sparse is None else encode_sparse(x_ND)
+    if (encode_sparse := sparse_encoder(sae)) is not None:
+        return encode_sparse(x_ND)
+    n_latents = int(sae.cfg.d_sae)
+    if is_wide(n_latents) and (encode_latents := latent_encoder(sae)) is not None:
+        return codes_by_blocks(encode_latents, x_ND, n_latents)
+    return sae.encode(x_ND)
 
 
 def encode_rows(sae: SAE, x_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B L F"]:
@@ -146,6 +143,8 @@ def decode_tokens(sae: SAE, codes: SparseCodes | Tensor) -> Float[Tensor, "N D"]
     """Reconstructions of tokens; sparse codes of a linear decoder fetch their K decoder rows where that is cheaper."""
     if isinstance(codes, Tensor):
         return sae.decode(codes.to(sae.W_dec.dtype))
+    if is_wide(codes.d_sae) and decoder_is_linear(sae):
+        return sums_of_rows(codes, sae.W_dec) + decoder_constant(sae)
     n_active = codes.values_NK.shape[1]
     if n_active * GATHER_COST >= codes.d_sae or not decoder_is_linear(sae):
         return sae.decode(codes.to_dense().to(sae.W_dec.dtype))
@@ -153,7 +152,7 @@ def decode_tokens(sae: SAE, codes: SparseCodes | Tensor) -> Float[Tensor, "N D"]
     summed_ND = torch.nn.functional.embedding_bag(
         codes.indices_NK, W_dec_FD, per_sample_weights=codes.values_NK.to(W_dec_FD.dtype), mode="sum"
     )
-    return summed_ND + _decoder_constant(sae)
+    return summed_ND + decoder_constant(sae)
 
 
 def decoder_is_linear(sae: SAE) -> bool:
@@ -176,7 +175,7 @@ def linearity_error(sae: SAE, *, seed: int = 0) -> float:
     generator = torch.Generator().manual_seed(seed)
     scale_N1 = torch.tensor([[0.1], [1.0], [10.0], [100.0]])
     codes_NF = (torch.rand(4, W_dec_FD.shape[0], generator=generator) * scale_N1).to(W_dec_FD)
-    decoded_ND = (sae.decode(codes_NF) - _decoder_constant(sae)).double()
+    decoded_ND = (sae.decode(codes_NF) - decoder_constant(sae)).double()
     expected_ND = codes_NF.double() @ W_dec_FD.double()
     size_N = expected_ND.abs().amax(1).clamp(min=1e-12)
     return float(((decoded_ND - expected_ND).abs().amax(1) / size_N).max())
@@ -194,8 +193,8 @@ def encoder_bias(sae: Any) -> Tensor | None:
 def check_finite(sae: SAE) -> None:
     """Raise `SAELoadError` naming the first tensor that holds NaN or infinite values."""
     for name, tensor in weights(sae):
-        if not torch.isfinite(tensor).all():
-            n_bad = int((~torch.isfinite(tensor)).sum())
+        parts = tensor.split(ROWS_AT_ONCE) if tensor.ndim else (tensor,)
+        if n_bad := tensor.numel() - sum(int(torch.isfinite(part).sum()) for part in parts):
             raise SAELoadError(
                 f"{name} of this SAE holds {n_bad} NaN or infinite values of {tensor.numel()}. The checkpoint is "
                 "broken or was converted to a dtype too narrow for it; take another one."
@@ -245,8 +244,10 @@ def dtype_if_fixed(sae: Any) -> str | None:
     return None if hasattr(sae, "to") or not hasattr(sae, "W_dec") else str(sae.W_dec.dtype).removeprefix("torch.")
 
 
-def _decoder_constant(sae: SAE) -> Float[Tensor, "1 D"]:
-    return sae.decode(sae.W_dec.new_zeros(1, sae.W_dec.shape[0]))
+def decoder_constant(sae: SAE) -> Float[Tensor, "1 D"]:
+    """What no active latent decodes to; the object's `decoder_constant`, or found by decoding nothing."""
+    declared = getattr(sae, "decoder_constant", None)
+    return declared[None] if isinstance(declared, Tensor) else sae.decode(sae.W_dec.new_zeros(1, sae.W_dec.shape[0]))
 
 
 def _tolerance(dtype: torch.dtype) -> float:

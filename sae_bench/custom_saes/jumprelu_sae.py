@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import BaseSAE, affine, at_least_float32, frozen_zeros
+from sae_bench.custom_saes.base_sae import ALL, BaseSAE, at_least_float32, frozen_zeros
 from sae_bench.forwarding import forwarded
 
 
@@ -20,8 +20,12 @@ class JumpReluSAE(BaseSAE):
         self.threshold = frozen_zeros(d_sae, device=device, dtype=at_least_float32(dtype))
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
-        pre = affine(x, self.W_enc, self.b_enc)
-        return torch.where(pre > self.threshold, torch.relu(pre), 0)
+        return self.encode_latents(x, ALL)
+
+    def encode_latents(self, x: Float[Tensor, "*N D"], latents: slice) -> Float[Tensor, "*N B"]:
+        """Codes of some latents."""
+        pre = self._pre_activations(x, latents)
+        return torch.where(pre > self.threshold[latents], torch.relu(pre), 0)
 
 
 __getattr__ = forwarded(

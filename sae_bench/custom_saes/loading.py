@@ -14,6 +14,7 @@ import psutil
 import torch
 
 from sae_bench.custom_saes import fingerprint
+from sae_bench.custom_saes.codes import VALUES_AT_ONCE, WIDE, is_wide
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import HALF_PRECISION, check_finite, output_hook, weights, writes_elsewhere
 from sae_bench.custom_saes.spec import LoadContext, Rung, SAEHandle
@@ -252,9 +253,12 @@ def hook_width(lm: LanguageModel, hook: str) -> int:
 
 def _cost(member: Member, n_texts: int) -> tuple[int, int]:
     both = 2 * member.sae.W_dec.nbytes
-    codes_of_a_batch = 4096 * int(member.sae.cfg.d_sae) * 4
-    dense = n_texts * int(member.sae.cfg.d_sae) * 4
+    d_sae = int(member.sae.cfg.d_sae)
+    codes_of_a_batch = 16 * VALUES_AT_ONCE if is_wide(d_sae) else 4096 * d_sae * 4
+    dense = n_texts * d_sae * 4
     pooled = dense if dense <= 1 << 30 else max(1 << 30, dense // 10)
+    if is_wide(d_sae):
+        pooled = min(dense, 8 * n_texts * WIDE // 4)  # value and index of the latents that are active in a text
     on_host = both if member.sae.W_dec.device.type == "cpu" else 0
     if member.file_weights is not None:
         on_host += 2 * member.file_weights.W_dec.nbytes

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.batch_topk_sae import register_k
+from sae_bench.custom_saes.codes import largest
 from sae_bench.custom_saes.interface import SparseCodes
-from sae_bench.custom_saes.topk_sae import largest
 from sae_bench.errors import UsageError
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.base_sae import ALL, BaseSAE
 from sae_bench.forwarding import forwarded
 
 
@@ -16,7 +16,11 @@ class ReluSAE(BaseSAE):
     architecture = "standard"
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
-        return torch.relu(self._centred_pre_activations(x))
+        return self.encode_latents(x, ALL)
+
+    def encode_latents(self, x: Float[Tensor, "*N D"], latents: slice) -> Float[Tensor, "*N B"]:
+        """Codes of some latents."""
+        return torch.relu(self._centred_pre_activations(x, latents))
 
 
 __getattr__ = forwarded(__name__, "sae_bench.published.sae_loaders", "load_dictionary_learning_relu_sae")

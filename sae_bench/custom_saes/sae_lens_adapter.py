@@ -10,9 +10,9 @@ from torch import Tensor
 
 from sae_bench.custom_saes.architectures import SAE_LENS
 from sae_bench.custom_saes.base_sae import keep_wide
+from sae_bench.custom_saes.codes import largest
 from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig, TranscoderConfig
 from sae_bench.custom_saes.interface import PER_TOKEN_NORMALIZATIONS, SparseCodes, skip_path
-from sae_bench.custom_saes.topk_sae import largest
 from sae_bench.errors import UsageError
 
 _NORM_STATE = ("ln_mu", "ln_std", "x_norm_coeff")

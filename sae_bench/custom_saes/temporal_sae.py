@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sae_bench.custom_saes.base_sae import BaseSAE
-from sae_bench.custom_saes.topk_sae import largest
+from sae_bench.custom_saes.codes import largest
 from sae_bench.errors import UsageError
 
 

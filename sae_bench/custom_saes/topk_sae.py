@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.base_sae import BaseSAE, affine
+from sae_bench.custom_saes.base_sae import ALL, BaseSAE, affine
 from sae_bench.custom_saes.batch_topk_sae import above_threshold, register_k, register_threshold
-from sae_bench.custom_saes.interface import HALF_PRECISION, SparseCodes
+from sae_bench.custom_saes.codes import SparseCodes, is_wide, largest, largest_by_blocks
+from sae_bench.custom_saes.interface import HALF_PRECISION
 from sae_bench.errors import UsageError
 from sae_bench.forwarding import forwarded
 
@@ -49,9 +50,19 @@ class TopKSAE(BaseSAE):
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
         if self.use_threshold:
-            return above_threshold(self._centred_pre_activations(x), self.threshold)
+            return self.encode_latents(x, ALL)
         dense_NF = self.encode_sparse(x.reshape(-1, x.shape[-1])).to_dense()
         return dense_NF.view(*x.shape[:-1], dense_NF.shape[-1])
+
+    def encode_latents(self, x: Float[Tensor, "*N D"], latents: slice) -> Float[Tensor, "*N B"]:
+        """Codes of some latents, which depend on no others where there is a threshold.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not self.use_threshold:
+            raise UsageError("which latents of a TopK SAE are active depends on all of them; use encode_sparse().")
+        return above_threshold(self._centred_pre_activations(x, latents), self.threshold)
 
     def encode_sparse(self, x_ND: Float[Tensor, "N D"]) -> SparseCodes:
         """The k largest pre-activations of each token, negative ones as 0; no (N, F) tensor beside the product.
@@ -64,6 +75,8 @@ class TopKSAE(BaseSAE):
         """
         if self.use_threshold:
             raise UsageError("a TopK SAE with a threshold has no fixed number of active latents; use encode().")
+        if is_wide(self.W_enc.shape[1]):
+            return largest_by_blocks(self._centred_pre_activations, x_ND, self.W_enc.shape[1], self.n_active)
         if self.dtype in HALF_PRECISION:
             pre_NF = self._centred_pre_activations(x_ND)
         else:
@@ -81,12 +94,6 @@ class AbsTopKSAE(TopKSAE):
         pre_NF = self._centred_pre_activations(x_ND)
         indices_NK = pre_NF.abs().topk(self.n_active, dim=-1, sorted=False).indices
         return SparseCodes(pre_NF.gather(-1, indices_NK), indices_NK, pre_NF.shape[-1])
-
-
-def largest(pre_NF: Float[Tensor, "N F"], k: int) -> SparseCodes:
-    """The k largest pre-activations as codes; those that are not positive become 0, as after a ReLU."""
-    top = pre_NF.topk(k, dim=-1, sorted=False)
-    return SparseCodes(torch.relu(top.values), top.indices, pre_NF.shape[-1])
 
 
 __getattr__ = forwarded(__name__, "sae_bench.published.sae_loaders", "load_dictionary_learning_topk_sae")

@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sae_bench.custom_saes.base_sae import BaseSAE, affine, at_least_float32, frozen_zeros
+from sae_bench.custom_saes.base_sae import ALL, BaseSAE, at_least_float32, frozen_zeros
 from sae_bench.custom_saes.batch_topk_sae import register_k
+from sae_bench.custom_saes.codes import SparseCodes, is_wide, largest, largest_by_blocks
 from sae_bench.custom_saes.custom_sae_config import TranscoderConfig
-from sae_bench.custom_saes.interface import SparseCodes
-from sae_bench.custom_saes.topk_sae import largest
 
 CROSS_LAYER = (
     "this is one layer of a cross-layer transcoder, whose latents write to all later layers: its decoder here is the "
@@ -59,7 +58,11 @@ class Transcoder(BaseSAE):
         self.cfg = TranscoderConfig(**known, hook_name_out=hook_name_out or self.cfg.hook_name, d_out=d_out)
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
-        return torch.relu(affine(x, self.W_enc, self.b_enc))
+        return self.encode_latents(x, ALL)
+
+    def encode_latents(self, x: Float[Tensor, "*N D"], latents: slice) -> Float[Tensor, "*N B"]:
+        """Codes of some latents."""
+        return torch.relu(self._pre_activations(x, latents))
 
     def forward(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N O"]:
         """Predictions of the activations at the output hook."""
@@ -93,9 +96,10 @@ class JumpReluTranscoder(Transcoder):
         )  # fmt: skip
         self.threshold = frozen_zeros(d_sae, device=device, dtype=at_least_float32(dtype))
 
-    def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
-        pre = affine(x, self.W_enc, self.b_enc)
-        return torch.where(pre > self.threshold, torch.relu(pre), 0)
+    def encode_latents(self, x: Float[Tensor, "*N D"], latents: slice) -> Float[Tensor, "*N B"]:
+        """Codes of some latents."""
+        pre = self._pre_activations(x, latents)
+        return torch.where(pre > self.threshold[latents], torch.relu(pre), 0)
 
 
 class TopKTranscoder(Transcoder):
@@ -131,4 +135,6 @@ class TopKTranscoder(Transcoder):
 
     def encode_sparse(self, x_ND: Float[Tensor, "N D"]) -> SparseCodes:
         """The k largest pre-activations of each token, negative ones as 0."""
-        return largest(affine(x_ND, self.W_enc, self.b_enc), self.n_active)
+        if is_wide(self.W_enc.shape[1]):
+            return largest_by_blocks(self._pre_activations, x_ND, self.W_enc.shape[1], self.n_active)
+        return largest(self._pre_activations(x_ND), self.n_active)

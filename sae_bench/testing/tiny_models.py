@@ -220,6 +220,7 @@ def tiny_sae(
 def tiny_transcoder(
     architecture: str = "transcoder",
     *,
+    d_sae: int = 64,
     d_out: int = D_MODEL,
     skip: bool = False,
     hook_names: tuple[str, str] = ("blocks.1.mlp.hook_in", "blocks.1.hook_mlp_out"),
@@ -235,7 +236,7 @@ def tiny_transcoder(
     from sae_bench.custom_saes.files import empty_sae
 
     sae: Any = empty_sae(
-        ROWS[architecture], d_in=D_MODEL, d_sae=64, model_name="tiny-gpt2", hook_name=hook_names[0], k=8,
+        ROWS[architecture], d_in=D_MODEL, d_sae=d_sae, model_name="tiny-gpt2", hook_name=hook_names[0], k=8,
         d_out=d_out, hook_name_out=hook_names[1], skip=skip,
     )  # fmt: skip
     generator = torch.Generator().manual_seed(seed)

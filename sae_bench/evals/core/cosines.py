@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sae_bench.custom_saes.interface import is_wide
+from sae_bench.custom_saes.codes import is_wide
 from sae_bench.language_models.load import is_fast_at_bfloat16
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae_bench.custom_saes.interface import SparseCodes
+from sae_bench.custom_saes.codes import SparseCodes, is_wide
 from sae_bench.evals.core.blocks import sums_by_block
 
 
@@ -107,10 +107,9 @@ class ReconstructionStatistics:
         columns = (active_N, error_N, targets.distance_to_batch_mean_N, norm_out_N / safe_norm_N, cosine_N)
         self.blocks.append(sums_by_block(columns, row_N, n_rows))
         self.l1 += float(values.sum(dtype=_wide(values)))
-        self._add_densities(active_per_row(codes, row_N, n_rows, self.d_sae))
+        self._add_densities(*activity(codes, row_N, n_rows, self.d_sae))
 
-    def _add_densities(self, active_RF: Int[Tensor, "R F"]) -> None:
-        tokens_F, rows_F = active_RF.sum(dim=0), (active_RF > 0).sum(dim=0)
+    def _add_densities(self, tokens_F: Int[Tensor, "F"], rows_F: Int[Tensor, "F"]) -> None:
         self.tokens_active_F = tokens_F if self.tokens_active_F is None else self.tokens_active_F + tokens_F
         self.rows_active_F = rows_F if self.rows_active_F is None else self.rows_active_F + rows_F
 
@@ -155,6 +154,18 @@ def active_per_row(codes: SparseCodes | Tensor, row_N: Int[Tensor, "N"], n_rows:
         return counts.view(n_rows, d_sae)
     counts_of_rows = torch.bincount(row_N, minlength=n_rows).tolist()
     return torch.stack([(part != 0).sum(dim=0) for part in codes.split(counts_of_rows)])
+
+
+def activity(
+    codes: SparseCodes | Tensor, row_N: Int[Tensor, "N"], n_rows: int, d_sae: int
+) -> tuple[Int[Tensor, "F"], Int[Tensor, "F"]]:
+    """In how many tokens, and in how many rows, each latent is active; of wide SAEs, no number per row and latent."""
+    if not (isinstance(codes, SparseCodes) and is_wide(d_sae)):
+        active_RF = active_per_row(codes, row_N, n_rows, d_sae)
+        return active_RF.sum(dim=0), (active_RF > 0).sum(dim=0)
+    token_A, latent_A, _ = codes.entries()
+    in_row_U = torch.unique(row_N[token_A] * d_sae + latent_A)
+    return torch.bincount(latent_A, minlength=d_sae), torch.bincount(in_row_U % d_sae, minlength=d_sae)
 
 
 def summarise_densities(density_F: Float[Tensor, "F"]) -> dict[str, float]:

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae_bench.custom_saes.interface import SAE, encoder_bias, is_wide
+from sae_bench.custom_saes.codes import is_wide
+from sae_bench.custom_saes.interface import SAE, encoder_bias
 from sae_bench.evals.core.cosines import cosines_to_others, max_cosine_to_another
 
 PROJECTIONS = 2**24

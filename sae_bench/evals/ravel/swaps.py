@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sae_bench.custom_saes.codes import joined
 from sae_bench.custom_saes.interface import SAE, SparseCodes, decoder_is_linear, encode_tokens
 
 TOKENS_AT_ONCE = 4096
@@ -81,7 +82,7 @@ class _Encoded:
         if all(isinstance(part, Tensor) for part in parts) and not self._is_sparse(parts):
             self._dense_NF = torch.cat([part for part in parts if isinstance(part, Tensor)])
         else:
-            self._sparse = _joined([p if isinstance(p, SparseCodes) else _sparse(p) for p in parts])
+            self._sparse = joined([p if isinstance(p, SparseCodes) else _sparse(p) for p in parts])
 
     def _is_sparse(self, parts: list[Tensor | SparseCodes]) -> bool:
         active = [int((part != 0).sum(dim=1).max()) for part in parts if isinstance(part, Tensor)]
@@ -131,14 +132,6 @@ def _sparse(codes_NF: Tensor) -> SparseCodes:
     n_active = max(1, int((codes_NF != 0).sum(dim=1).max()))
     indices_NK = (codes_NF != 0).to(torch.int8).topk(n_active, dim=1).indices
     return SparseCodes(codes_NF.gather(1, indices_NK), indices_NK, codes_NF.shape[1])
-
-
-def _joined(parts: list[SparseCodes]) -> SparseCodes:
-    """Codes of all tokens with equally many slots; an unused one holds 0."""
-    n_slots = max(part.values_NK.shape[1] for part in parts)
-    values = [torch.nn.functional.pad(part.values_NK, (0, n_slots - part.values_NK.shape[1])) for part in parts]
-    indices = [torch.nn.functional.pad(part.indices_NK, (0, n_slots - part.indices_NK.shape[1])) for part in parts]
-    return SparseCodes(torch.cat(values), torch.cat(indices), parts[0].d_sae)
 
 
 class LatentMask:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae_bench.custom_saes.codes import is_wide
 from sae_bench.errors import UsageError
 from sae_bench.evals.families.labelled import PooledDataset, one_vs_rest
 from sae_bench.evals.sparse_probing.eval_config import SparseProbingEvalConfig
@@ -239,7 +240,7 @@ def _all_features_problems(dataset_name: str, source: Source, draws: Sequence[Dr
 def _dense_if_small(features: FeatureMatrix, device: torch.device | None) -> FeatureMatrix:
     """The features as one dense matrix on `device`, unless they are too large for that."""
     n_texts, n_features = features.shape
-    if n_texts * n_features * 4 > DENSE_BYTES:
+    if n_texts * n_features * 4 > DENSE_BYTES or is_wide(n_features):
         return features
     dense_TF = features.x_TF if isinstance(features, DenseFeatures) else features.rows(torch.arange(n_texts))
     return DenseFeatures(dense_TF.to(device) if device is not None else dense_TF)

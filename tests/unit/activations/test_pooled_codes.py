@@ -127,3 +127,18 @@ def one_token_texts(x_TD: Tensor, *, first: int = 0) -> ActivationBatch:
     n = len(x_TD)
     ones = torch.ones(n, 1, dtype=torch.long)
     return ActivationBatch(tuple(range(first, first + n)), ones, ones.bool(), {HOOK: x_TD[:, None, :]})
+
+
+@pytest.mark.parametrize("architecture", ["relu", "topk", "gated"])
+def test_codes_of_wide_saes_are_pooled_without_a_matrix_of_texts_and_latents(
+    lm, texts, architecture, monkeypatch: pytest.MonkeyPatch
+):
+    sae = member(architecture).sae
+    dense = pooled(lm, texts, sae, dense=True)
+    monkeypatch.setattr("sae_bench.custom_saes.codes.WIDE", sae.cfg.d_sae)
+    monkeypatch.setattr(torch.Tensor, "to_dense", None)
+    monkeypatch.setattr(SparseCodes, "to_dense", None)
+    wide = pooled(lm, texts, sae, dense=False)
+    assert wide.is_sparse
+    torch.testing.assert_close(wide.rows(torch.arange(8)), dense.rows(torch.arange(8)), atol=ROUNDING, rtol=0)
+    torch.testing.assert_close(wide.mean(torch.arange(8)), dense.mean(torch.arange(8)), atol=ROUNDING, rtol=0)

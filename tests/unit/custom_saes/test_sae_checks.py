@@ -75,7 +75,7 @@ class _Sequence(_Wrapped):
 
 class _WrongSparse(_Wrapped):
     def encode_sparse(self, x: torch.Tensor) -> Any:
-        from sae_bench.custom_saes.topk_sae import largest
+        from sae_bench.custom_saes.codes import largest
 
         return largest(self.inside.encode(x), 2)
 

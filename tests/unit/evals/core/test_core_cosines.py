@@ -71,7 +71,7 @@ def test_screening_in_bfloat16_gives_the_numbers_of_float32(block: int, transpos
 
 
 def test_only_many_directions_are_screened_and_only_where_that_is_faster(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sae_bench.custom_saes.interface.WIDE", 64)
+    monkeypatch.setattr("sae_bench.custom_saes.codes.WIDE", 64)
     directions = torch.randn(64, 16, generator=torch.Generator().manual_seed(6))
     results = []
     for fast in (False, True):

@@ -1,0 +1,113 @@
+"""SAEs that are encoded some latents at a time: the same codes, and nothing as large as tokens x latents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from sae_bench.custom_saes import codes
+from sae_bench.custom_saes.codes import SparseCodes, sums_of_rows
+from sae_bench.custom_saes.interface import decode_tokens, encode_tokens
+from sae_bench.custom_saes.relu_sae import ReluSAE
+from sae_bench.custom_saes.topk_sae import TopKSAE
+from sae_bench.testing import tiny_sae
+from sae_bench.testing.tiny_models import tiny_transcoder
+
+ARCHITECTURES = ["relu", "jumprelu", "gated", "batch_topk", "topk"]
+N_TOKENS, D_SAE = 300, 512
+
+
+class Largest(TorchDispatchMode):
+    """Number of elements of the largest tensor that any operation made."""
+
+    n = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.n = max([self.n, *(leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, Tensor))])
+        return out
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(codes, "WIDE", D_SAE)
+    monkeypatch.setattr(codes, "VALUES_AT_ONCE", N_TOKENS * 100)
+
+
+def tokens(d: int = 32) -> Tensor:
+    return torch.randn(N_TOKENS, d, generator=torch.Generator().manual_seed(1))
+
+
+def saes() -> dict[str, Any]:
+    trained = TopKSAE(32, D_SAE, 8, "tiny", 1, "cpu", torch.float32, use_threshold=True)
+    source = tiny_sae("batch_topk", d_sae=D_SAE)
+    trained.load_state_dict(source.state_dict())
+    return {
+        **{name: tiny_sae(name, d_sae=D_SAE) for name in ARCHITECTURES},
+        "topk with a threshold": trained,
+        "transcoder": tiny_transcoder("transcoder", d_sae=D_SAE),
+        "jumprelu_transcoder": tiny_transcoder("jumprelu_transcoder", d_sae=D_SAE),
+        "topk_transcoder": tiny_transcoder("topk_transcoder", d_sae=D_SAE),
+    }
+
+
+@pytest.mark.parametrize("name", saes())
+def test_codes_and_reconstructions_are_those_of_the_dense_product(name: str, monkeypatch: pytest.MonkeyPatch):
+    sae, x = saes()[name], tokens()
+    with Largest() as largest:
+        sparse = encode_tokens(sae, x)
+        decoded = decode_tokens(sae, sparse)
+    assert isinstance(sparse, SparseCodes)
+    assert bool((sparse.values_NK != 0).any())
+    n_active = int((sparse.values_NK != 0).sum())
+    weights = max(value.numel() for value in sae.state_dict().values())
+    assert largest.n <= max(N_TOKENS * 256, 2 * n_active, sparse.values_NK.numel(), weights)  # 256: the smallest block
+    monkeypatch.setattr(codes, "WIDE", D_SAE + 1)
+    dense = sae.encode(x)
+    torch.testing.assert_close(sparse.to_dense(), dense, atol=2e-6, rtol=0)
+    assert torch.equal(sparse.to_dense() != 0, dense != 0)
+    torch.testing.assert_close(decoded, sae.decode(dense), atol=1e-5, rtol=1e-5)
+
+
+def test_tokens_without_any_active_latent():
+    sae = tiny_sae("jumprelu", d_sae=D_SAE)
+    with torch.no_grad():
+        sae.threshold.fill_(1e9)
+    sparse = encode_tokens(sae, tokens())
+    assert isinstance(sparse, SparseCodes)
+    assert not bool(sparse.values_NK.any())
+    assert torch.equal(decode_tokens(sae, sparse), sae.b_dec.expand(N_TOKENS, -1))
+
+
+def test_an_encoder_of_its_own_is_asked_for_all_latents():
+    class Doubled(ReluSAE):
+        def encode(self, x: Tensor) -> Tensor:
+            return 2 * super().encode(x)
+
+    sae = Doubled(32, D_SAE, "tiny", 1, "cpu", torch.float32)
+    sae.load_state_dict(tiny_sae("relu", d_sae=D_SAE).state_dict())
+    found = encode_tokens(sae, tokens())
+    assert isinstance(found, Tensor)
+    assert torch.equal(found, sae.encode(tokens()))
+
+
+def test_rows_of_another_dtype_are_summed_in_that_of_the_codes():
+    W = torch.randn(D_SAE, 24, generator=torch.Generator().manual_seed(2)).bfloat16()
+    sparse = encode_tokens(tiny_sae("relu", d_sae=D_SAE), tokens())
+    assert isinstance(sparse, SparseCodes)
+    found = sums_of_rows(sparse, W, entries_at_once=1000)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, sparse.to_dense() @ W.float(), atol=1e-4, rtol=1e-5)
+
+
+def test_codes_of_parts_are_joined_whatever_their_number_of_slots():
+    sae, x = tiny_sae("relu", d_sae=D_SAE), tokens()
+    whole, one, other = (encode_tokens(sae, part) for part in (x, 0.01 * x[:100], x[100:]))
+    both = codes.joined([one, other])
+    assert torch.equal(both.to_dense()[100:], whole.to_dense()[100:])
+    assert torch.equal(both.to_dense()[:100], one.to_dense())
