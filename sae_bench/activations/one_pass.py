@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch, bucket_by_length
 from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, TokenRows, Tokens
+from sae_bench.activations.shared_rows import SharedRows, n_tokens_of
 from sae_bench.activations.store import ActivationStore
 from sae_bench.activations.text_pools import TextPool, last_tokens
 from sae_bench.custom_saes.codes import joined
@@ -83,7 +84,7 @@ def run_pass(
         `TokenRows`.
     """
     options = options or PassOptions()
-    runner = _Pass(lm, list(members), options)
+    runner = _Pass(lm, list(members), options, SharedRows([r for r in requests if isinstance(r, TokenRows)]))
     values = iter(runner.pool([r for r in requests if isinstance(r, PooledTexts)]))
     pooled_at_once = runner.largest
     served: list[Served] = []
@@ -106,14 +107,15 @@ def count_tokens(requests: Sequence[Request]) -> int:
     length_of: dict[bytes, int] = {}
     for texts in (TokenTexts.of(r.token_ids) for r in requests if isinstance(r, PooledTexts)):
         length_of |= zip(texts.digests(), texts.lengths.tolist(), strict=True)
-    return sum(length_of.values()) + sum(r.rows_NL.numel() for r in requests if isinstance(r, TokenRows))
+    return sum(length_of.values()) + n_tokens_of([r for r in requests if isinstance(r, TokenRows)])
 
 
 class _Pass:
-    def __init__(self, lm: LanguageModel, members: list[Member], options: PassOptions) -> None:
+    def __init__(self, lm: LanguageModel, members: list[Member], options: PassOptions, shared: SharedRows) -> None:
         self.lm = lm
         self.members = members
         self.options = options
+        self.shared = shared
         default = TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
         self.max_tokens = options.max_tokens or default
         self.report = PassReport()
@@ -171,15 +173,28 @@ class _Pass:
             if not bool(valid.any()):
                 self._count(0, ids.numel())
                 continue
-            rows, every = range(start, start + len(ids)), torch.ones_like(valid)  # later layers read them all
-            batch = self._capture(
-                rows, ids, valid, hooks, n_tokens=ids.numel(), max_texts=request.max_rows, counts_BL=every
-            )
+            batch = self._rows(request, range(start, start + len(ids)), ids, valid, hooks)
             with self._timed("consume"):
                 consumer.on_activations(batch)
             self._encode(batch, members, consumer.on_codes, on_drop=consumer.drop)
             with self._timed("consume"):
                 consumer.on_batch_end(batch)
+
+    def _rows(
+        self, request: TokenRows, rows: range, ids_BL: Tensor, valid_BL: Tensor, hooks: Sequence[str]
+    ) -> ActivationBatch:
+        """A batch of packed rows: run, unless another request has read all of them."""
+        kept = self.shared.take(request, ids_BL, hooks)
+        if kept is not None:
+            device = self.lm.device
+            values = {hook: x_BLD.to(device) for hook, x_BLD in kept.items()}
+            return ActivationBatch(tuple(rows), ids_BL.to(device), valid_BL.to(device), values)
+        every = torch.ones_like(valid_BL)  # later layers read them all
+        batch = self._capture(
+            rows, ids_BL, valid_BL, hooks, n_tokens=ids_BL.numel(), max_texts=request.max_rows, counts_BL=every
+        )
+        self.shared.keep(request, ids_BL, batch.x_BLD)
+        return batch
 
     def _wanted_by(self, requests: Sequence[Request]) -> list[Member]:
         """The SAEs that any of the requests wants, without those that have failed before."""
