@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from sae_bench.analysis.bars import error_bar
 from sae_bench.analysis.table import Record
 from sae_bench.analysis.validity import INVALID, Validation
-from sae_bench.evals.base import Caveat, EvalSpec
+from sae_bench.evals.base import Caveat, EvalSpec, Metric
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.report.cohorts import Cohort, cohorts_of
 from sae_bench.report.facts import SAEFacts, facts_of
@@ -44,8 +45,9 @@ class MetricColumn:
 
     Attributes:
         key: `eval|path`, unique in the report.
-        better: 1 if higher is better, -1 if lower is, 0 if neither.
-        headline: whether the eval declares it as one of its main numbers.
+        better: 1 if higher is better, -1 if lower is, 0 if neither, or if it says nothing of the SAE.
+        headline: whether the eval declares it as one of its numbers.
+        main: whether it is the first of them that results have.
     """
 
     key: str
@@ -56,6 +58,7 @@ class MetricColumn:
     better: int = 0
     chance: float | None = None
     headline: bool = False
+    main: bool = False
     caveats: tuple[Caveat, ...] = ()
 
 
@@ -73,12 +76,19 @@ class Values:
     above_floor: list[float | None]
     above_low: list[float | None]
     above_high: list[float | None]
+    beside: dict[tuple[str, str], list[float | None]] = field(default_factory=dict)
+    """(role, name) of what was measured beside it -> by SAE; roles are floor, ceiling, control and other."""
 
     @classmethod
     def empty(cls, n: int) -> Values:
         """Nothing known of `n` SAEs."""
-        columns: dict[str, Any] = {column.name: [None] * n for column in fields(cls)}
+        columns: dict[str, Any] = {column.name: [None] * n for column in fields(cls) if column.name != "beside"}
         return cls(**columns)
+
+    def references(self) -> list[tuple[str, str, float]]:
+        """Role, name and value of what was measured beside it, where all SAEs that have it have the same."""
+        known = {name: {value for value in column if value is not None} for name, column in self.beside.items()}
+        return [(*name, values.pop()) for name, values in known.items() if len(values) == 1]
 
     def reference(self, end: Literal["floor", "ceiling"]) -> float | None:
         """Floor or ceiling, where all SAEs that have one have the same."""
@@ -205,7 +215,8 @@ def _metrics(group: EvalGroup, of_eval: dict[int, Record]) -> Iterator[MetricCol
         (path for path in present if path not in declared),
         key=lambda path: order.index(path) if path in order else len(order),
     )
-    for path in (*(path for path in declared if path in present), *others):
+    headlines = [path for path in declared if path in present]
+    for path in (*by_number(headlines, declared), *others):
         metric, text = declared.get(path), metric_text(group.spec, path)
         direction = metric.higher_is_better if metric else None
         yield MetricColumn(
@@ -214,11 +225,24 @@ def _metrics(group: EvalGroup, of_eval: dict[int, Record]) -> Iterator[MetricCol
             path=path,
             title=metric.title if metric else text.title,
             description=text.description,
-            better=0 if direction is None else 1 if direction else -1,
+            better=0 if direction is None or (metric and metric.of_model) else 1 if direction else -1,
             chance=metric.chance if metric else None,
             headline=metric is not None or group.spec is None,
+            main=path == (headlines or others)[0],
             caveats=group.spec.caveats_of(path) if group.spec else (),
         )
+
+
+_NUMBER = re.compile(r"\d+")
+
+
+def by_number(paths: Sequence[str], declared: Mapping[str, Metric]) -> list[str]:
+    """Metrics whose titles differ by a number alone stand in the order of the numbers, at the place of their first."""
+    families: dict[str, list[str]] = {}
+    for path in paths:
+        families.setdefault(_NUMBER.sub("#", declared[path].title), []).append(path)
+    return [path for family in families.values()
+            for path in sorted(family, key=lambda p: [int(n) for n in _NUMBER.findall(declared[p].title)])]  # fmt: skip
 
 
 def _values(metric: MetricColumn, n: int, records: dict[tuple[str, int], Record]) -> Values:
@@ -232,6 +256,10 @@ def _values(metric: MetricColumn, n: int, records: dict[tuple[str, int], Record]
         if (validity := record.validity.get(metric.path)) is not None:
             column.floor[number] = None if validity.floor is None else validity.floor.value
             column.ceiling[number] = None if validity.ceiling is None else validity.ceiling.value
+            named = [("floor", validity.floor), ("ceiling", validity.ceiling), ("control", validity.control)]
+            for role, one in (*named, *(("other", other) for other in validity.others)):
+                if one is not None and one.value is not None:
+                    column.beside.setdefault((role, one.name), [None] * n)[number] = one.value
             above = validity.above_floor
             column.above_floor[number] = above.value
             column.above_low[number], column.above_high[number] = above.ci_low, above.ci_high

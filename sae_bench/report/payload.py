@@ -190,6 +190,7 @@ def _metric(metric: MetricColumn) -> dict[str, Any]:
         "better": metric.better,
         "chance": metric.chance,
         "headline": metric.headline,
+        "main": metric.main,
         "caveats": [{"text": caveat.text, "serious": caveat.serious} for caveat in metric.caveats],
     }
 
@@ -209,4 +210,8 @@ def _packed(values: Values, reasons: dict[str, int]) -> Mapping[str, Any]:
         "ahi": [round6(v) for v in values.above_high],
         "why": why,
     }
-    return {name: column for name, column in columns.items() if any(entry is not None for entry in column)}
+    known: dict[str, Any] = {
+        name: column for name, column in columns.items() if any(entry is not None for entry in column)
+    }
+    references = [{"role": role, "name": name, "value": round6(value)} for role, name, value in values.references()]
+    return known | ({"refs": references} if references else {})

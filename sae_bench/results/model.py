@@ -178,6 +178,8 @@ class Metric:
 
     Attributes:
         bounds: least and greatest value that it can take by definition, None where there is no such limit.
+        of_model: whether it is measured on the model without an SAE: a line that scores are read by, ranked nowhere in
+            a report.
     """
 
     path: str
@@ -185,6 +187,7 @@ class Metric:
     higher_is_better: bool | None = None
     chance: float | None = None
     bounds: tuple[float | None, float | None] = (None, None)
+    of_model: bool = False
 
     def read(self, metrics: Mapping[str, Any]) -> float | None:
         """The value in a result's `eval_result_metrics`."""

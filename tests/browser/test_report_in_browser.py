@@ -7,6 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+from scipy import stats
+
 from sae_bench.analysis.comparison import rank
 from sae_bench.analysis.validity import validate
 from sae_bench.report.write import write_report
@@ -146,6 +150,33 @@ def test_dark_and_light(report_file: Path, open_page: Open):
     assert opened.complaints == []
 
 
+def test_numbers_have_the_digits_that_their_error_carries(report_file: Path, open_page: Open):
+    page = open_page(report_file).page
+    said = page.evaluate(
+        """[Report.withError(0.00182, 0.0000213), Report.withError(-0.0001, 0.02), Report.withError(270.123, 13.7),
+        [Report.num(0.00182), Report.num(8), Report.num(1), Report.num(0)]]"""
+    )
+    assert said == [["0.001820", "0.000021"], ["0.000", "0.020"], ["270", "14"], ["0.00182", "8", "1.000", "0"]]
+
+
+def test_trends_are_least_squares_with_the_band_of_their_mean(report_file: Path, open_page: Open):
+    page = open_page(report_file).page
+    rng = np.random.default_rng(3)
+    for n, degree in ((6, 1), (12, 2)):
+        u = np.linspace(1, 3, n)
+        y = 0.5 + 0.2 * u - 0.05 * u**2 + rng.normal(0, 0.02, n)
+        at = "points => { const fit = Report.trend(points)(2.2); return [fit.y, fit.half]; }"
+        fit = page.evaluate(at, np.stack([u, y], 1).tolist())
+        design = np.vander(u, degree + 1)
+        inverse = np.linalg.inv(design.T @ design)
+        beta = inverse @ design.T @ y
+        residual = ((y - design @ beta) ** 2).sum() / (n - degree - 1)
+        x = np.vander([2.2], degree + 1)[0]
+        half = stats.t.ppf(0.975, n - degree - 1) * np.sqrt(residual * x @ inverse @ x)
+        assert fit == pytest.approx([x @ beta, half], rel=4e-3)
+    assert page.evaluate("Report.trend([[1, 2], [2, 3], [3, 4], [4, 5]])") is None
+
+
 def test_all_pages_on_a_phone(report_file: Path, open_page: Open):
     opened = open_page(report_file, width=380, height=780)
     page = opened.page
@@ -176,7 +207,7 @@ def test_two_saes_compared(report_file: Path, open_page: Open):
     page = opened.page
     page.locator("#sae-compare").select_option("1")
     page.locator("#sae-compared tbody tr").first.wait_for()
-    assert page.locator("#sae-compared tbody tr").count() == 10
+    assert page.locator("#sae-compared tbody tr").count() == 9
     assert "sae-bench compare" in page.locator("#sae-compared").inner_text()
     assert opened.complaints == []
 
@@ -299,4 +330,43 @@ def test_the_page_of_an_sae_says_what_the_evals_found(open_page: Open, tmp_path:
     assert "12 of 12" in page.locator(".latent-detail").inner_text()
     page.locator(".latent-detail summary").click()
     assert page.locator(".latent-detail mark").first.inner_text() == " boat"
+    assert opened.complaints == []
+
+
+def test_baselines_and_references_are_read_by_and_not_ranked(open_page: Open, tmp_path: Path):
+    """A baseline far off stands at the end of the axis with its value, grey and never bold; references are lines."""
+    write_synthetic_results(tmp_path, 6, n_units=24, n_latents=5)
+    far = sorted(path.name for path in (tmp_path / "core").glob("*_eval_results.json"))[-1]
+    identity = {"sae_lens_release_id": "baseline", "sae_lens_id": "identity", "sae_cfg_dict": {}}
+    beside = {
+        "floor": {"name": "the larger class", "value": 0.5},
+        "ceiling": {"name": "every text", "value": 0.95},
+        "above_floor": {"value": 0.4, "ci_low": 0.2, "ci_high": 0.6},
+    }
+    for path in tmp_path.rglob("*_eval_results.json"):
+        content = json.loads(path.read_text()) | (identity if path.name == far else {})
+        metrics = content["eval_result_metrics"]
+        if path.parent.name == "sparse_probing":
+            content["validity"] = {TOP_1.split("|")[1]: beside}
+            metrics["sae"]["sae_top_1_test_accuracy"] += 0.2 * (path.name == far)
+        elif path.name == far:
+            metrics["sparsity"]["l0"] = 90_000.0
+        path.write_text(json.dumps(content))
+    write_report(tmp_path, tmp_path / "report.html")
+    opened = open_page(tmp_path / "report.html")
+    page = opened.page
+    page.locator("#scatter .main-svg").first.wait_for()
+    page.locator("#scatter-y").select_option(TOP_1)
+    page.wait_for_function("document.querySelector('#scatter').layout.yaxis.title.text.includes('Top-1')")
+    far_point = page.locator("#scatter").evaluate(
+        "plot => plot.data.filter(t => t.text && t.text.some(Boolean)).map(t => [t.text[0], t.marker.symbol[0]])"
+    )
+    assert far_point == [["90k", "triangle-right"]]
+    lines = page.locator("#scatter").evaluate("plot => plot.layout.annotations.map(a => a.text)")
+    assert "ceiling: every text" in lines
+    row = page.locator("#table .tabulator-row.baseline")
+    assert row.count() == 1
+    assert row.locator(".best").count() == 0
+    assert "llm.llm_test_accuracy" not in json.dumps(page.evaluate("Report.ranked().map(m => m.key)"))
+    assert page.locator(f'#best tr[data-metric="{TOP_1}"] .chip.better').first.inner_text() == "above"
     assert opened.complaints == []

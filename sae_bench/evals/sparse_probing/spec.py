@@ -17,7 +17,7 @@ SPEC = EvalSpec(
         Metric("sae.sae_top_2_test_accuracy", "Top-2 accuracy", True, 0.5, SHARE),
         Metric("sae.sae_top_5_test_accuracy", "Top-5 accuracy", True, 0.5, SHARE),
         Metric("sae.sae_test_accuracy", "All latents", True, 0.5, SHARE),
-        Metric("llm.llm_test_accuracy", "Residual stream", True, 0.5, SHARE),
+        Metric("llm.llm_test_accuracy", "Residual stream", True, 0.5, SHARE, of_model=True),
     ),
     cost="one pass over the labelled texts; then seconds of probe fitting per SAE",
     given="these training texts",

@@ -17,7 +17,7 @@ SPEC = EvalSpec(
         Metric("sae.sae_top_2_test_auc", "Top-2 AUC", True, 0.5, SHARE),
         Metric("sae.sae_top_5_test_auc", "Top-5 AUC", True, 0.5, SHARE),
         Metric("sae.sae_top_5_test_accuracy", "Top-5 accuracy", True, bounds=SHARE),
-        Metric("llm.llm_test_auc", "Residual stream AUC", True, 0.5, SHARE),
+        Metric("llm.llm_test_auc", "Residual stream AUC", True, 0.5, SHARE, of_model=True),
     ),
     cost="one pass over up to 270,000 texts, of which only last tokens are encoded; then seconds of probes per SAE",
     given="these training texts",

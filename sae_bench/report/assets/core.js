@@ -40,9 +40,10 @@ const Report = {};
   const FEW_METRICS = 12;
   /** What is looked at first: of every eval the first ranked metric that has values, or all where they are few. */
   Report.mainMetrics = () => {
-    const ranked = Report.ranked(), seen = new Set();
+    const ranked = Report.ranked(), main = new Map();
     if (ranked.length <= FEW_METRICS) return ranked;
-    return ranked.filter((metric) => !seen.has(metric.eval) && seen.add(metric.eval));
+    for (const metric of ranked) if (metric.main || !main.has(metric.eval)) main.set(metric.eval, metric);
+    return [...main.values()];
   };
   /** A text cut in its middle, where names differ least. */
   Report.shorten = (text, most) => {
@@ -66,11 +67,27 @@ const Report = {};
     const column = Report.column(metric), at = (name) => column[name]?.[place] ?? null;
     return { floor: at("floor"), ceiling: at("ceiling"), above: at("above"), low: at("alo"), high: at("ahi") };
   };
-  Report.aboveText = ({ above, low, high }) => (above === null ? "" : Report.num(above) + (low === null || high === null ? "" : ` (${Report.spread(low, high)})`));
+  Report.aboveText = ({ above, low, high }) => (above === null ? "" : low === null || high === null ? Report.num(above) : Report.differenceText(above, low, high));
   /** Floor or ceiling of a metric where all SAEs that have one have the same. */
   Report.reference = (metric, end) => {
     const known = new Set((Report.column(metric)[end] || []).filter((value) => value !== null));
     return known.size === 1 ? [...known][0] : null;
+  };
+
+  /** Whether a metric counts: all its values are whole numbers. */
+  Report.isCount = (metric) => { const column = Report.column(metric); return (column.count ??= column.v.every((v) => v === null || Number.isInteger(v))); };
+
+  /** A value and its error with the digits that two places of the error give: ["0.00182", "0.00002"]. */
+  Report.withError = (value, error) => {
+    const decimals = error > 0 ? Math.min(Math.max(1 - Math.floor(Math.log10(error)), 0), 9) : 3;
+    return [value, error].map((v) => { const text = v.toFixed(decimals); return (Number(text) === 0 ? text.replace("-", "") : text).replace(/^-/, "−"); });
+  };
+
+  /** `0.061 (−0.095 to 0.217)` with the digits that two places of the interval's half width give. */
+  Report.differenceText = (value, low, high) => {
+    if (low === null || high === null || Number.isNaN(high - low)) return Report.num(value);
+    const [shown, from, to] = [value, low, high].map((v) => Report.withError(v, (high - low) / 2)[0]);
+    return `${shown} (${from} to ${to})`;
   };
 
   Report.num = (value) => plain(value).replace(/^-/, "−");
@@ -81,8 +98,9 @@ const Report = {};
     if (size >= 1e6) return `${trim((value / 1e6).toPrecision(3))}M`;
     if (size >= 1e4) return `${trim((value / 1e3).toPrecision(3))}k`;
     if (size >= 1000) return String(Math.round(value));
-    if (size >= 10) return Number.isInteger(value) ? String(value) : value.toFixed(1);
-    return size >= 0.001 ? value.toFixed(3) : size >= 0.0001 ? value.toFixed(4) : value.toExponential(0);
+    if (Number.isInteger(value) && size > 1) return String(value);
+    if (size >= 10) return value.toFixed(1);
+    return size >= 0.1 ? value.toFixed(3) : size >= 0.0001 ? trim(value.toPrecision(3)) : value.toExponential(1);
   };
   const trim = (text) => text.includes(".") ? text.replace(/\.?0+$/, "") : text;
   Report.pText = (p) => (p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`);

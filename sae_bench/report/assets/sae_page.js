@@ -88,7 +88,7 @@
       const kind = f.apart ? "none" : f.p === null ? f.untested : f.half >= Math.abs(difference) ? "noise" : difference * f.metric.better > 0 ? "better" : "worse";
       const text = f.apart ? "not comparable" : { none: "no error bar", same: "the same", noise: "inside the noise", better: "better", worse: "worse" }[kind];
       return h("tr", {}, h("td", { "data-label": "Metric" }, Report.fullTitle(f.metric) + Report.arrow(f.metric)), h("td", { class: "num", "data-label": "This" }, Report.num(va)), h("td", { class: "num", "data-label": "Other" }, Report.num(vb)),
-        h("td", { class: "num", "data-label": "Difference" }, f.apart ? "–" : Report.num(difference), f.p !== null ? h("span", { class: "pm" }, ` ±${Report.num(f.half)}`) : null), h("td", { "data-label": "Verdict" }, Report.chip(kind, text), f.p === null ? null : h("span", { class: "small" }, ` ${Report.pText(f.p)}`)));
+        h("td", { class: "num", "data-label": "Difference" }, f.apart ? "–" : f.p === null ? Report.num(difference) : Report.withError(difference, f.half)[0], f.p !== null ? h("span", { class: "pm" }, ` ±${Report.withError(difference, f.half)[1]}`) : null), h("td", { "data-label": "Verdict" }, Report.chip(kind, text), f.p === null ? null : h("span", { class: "small" }, ` ${Report.pText(f.p)}`)));
     });
     const head = ["Metric", "This", data.saes[b].short, "Difference", "This one is"].map((text) => h("th", { scope: "col" }, text));
     return [h("div", { class: "scroll-x" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows))),

@@ -1,20 +1,26 @@
-/* One metric against another: points with error bars, fronts, floors and ceilings; and the chart of the overview. */
+/* One metric against another: points with error bars, fronts, trends, and the lines that scores are read by. */
 (() => {
-  const { h, data } = Report;
-  const choice = { y: null, x: Report.L0, front: true, bars: true, log: true };
+  const { data } = Report;
 
   const isLog = (key) => [Report.L0, "sae|width", "sae|training_tokens"].includes(key);
   const xBetter = (metric) => (metric.key === Report.L0 ? -1 : metric.better);
+  const isBaseline = (place) => data.saes[place].baseline;
 
-  /** [x, y, place] of the SAEs shown that have both. */
-  const points = (x, y, places) => places.map((place) => [Report.value(x, place), Report.value(y, place), place]).filter(([a, b]) => a !== null && b !== null);
+  /** [x, y, place] of the SAEs that have both. */
+  Report.points = (x, y, places) => places.map((place) => [Report.value(x, place), Report.value(y, place), place]).filter(([a, b]) => a !== null && b !== null);
 
-  Report.paretoFront = (found, xDirection, yDirection) => {
-    const sorted = [...found].sort((a, b) => xDirection * (b[0] - a[0]) || yDirection * (b[1] - a[1]));
+  Report.paretoFront = (points, xDirection, yDirection) => {
+    const sorted = [...points].sort((a, b) => xDirection * (b[0] - a[0]) || yDirection * (b[1] - a[1]));
     const front = [];
     for (const point of sorted) if (!front.length || yDirection * (point[1] - front.at(-1)[1]) > 0) front.push(point);
     return front.sort((a, b) => a[0] - b[0]);
   };
+
+  function groupBy(list, key) {
+    const groups = new Map();
+    for (const item of list) groups.set(key(item), [...(groups.get(key(item)) || []), item]);
+    return [...groups.values()];
+  }
 
   const hover = (x, y, place) => {
     const sae = data.saes[place], bar = Report.bar(y, place);
@@ -23,124 +29,137 @@
       + `${Report.escape(x.title)}: ${Report.num(Report.value(x, place))}${data.sources.length > 1 ? `<br>${Report.escape(data.sources[sae.source].label)}` : ""}`;
   };
 
-  /** Traces of a scatter plot: one per architecture and per group of comparable results, fronts, chance. */
-  function scatterTraces(x, y, { front, bars, connect }) {
-    const groups = new Map(), traces = [];
-    for (const point of points(x, y, Report.shown())) {
-      const sae = data.saes[point[2]], cohort = Report.cohort(y, point[2]);
-      const id = `${sae.arch} ${cohort}`;
-      if (!groups.has(id)) groups.set(id, { sae, cohort, points: [] });
-      groups.get(id).points.push(point);
-    }
-    const order = Object.keys(data.architectures);
-    const sorted = [...groups.values()].sort((a, b) => a.cohort - b.cohort || order.indexOf(a.sae.arch) - order.indexOf(b.sae.arch));
-    if (connect) traces.push(...series(x, y));
-    for (const group of sorted) {
-      const arch = Report.arch(group.sae), places = group.points.map((p) => p[2]), intervals = places.map((place) => Report.bar(y, place));
-      const title = group.cohort ? `${arch.title} (${Report.evalOf(y).cohorts[group.cohort].title})` : arch.title;
-      const symbol = group.cohort && !arch.symbol.endsWith("-open") ? `${arch.symbol}-open` : arch.symbol;
-      traces.push({
-        type: "scatter", mode: "markers", name: title, x: group.points.map((p) => p[0]), y: group.points.map((p) => p[1]),
-        marker: { color: arch.color, symbol, size: 10, line: { width: group.cohort ? 1.6 : 0.6, color: group.cohort ? arch.color : Report.css("--card") } },
-        error_y: bars && intervals.some((i) => i.known) ? { type: "data", symmetric: false, thickness: 1.2, width: 3, color: arch.color,
-          array: group.points.map((p, k) => (intervals[k].known ? intervals[k].high - p[1] : 0)), arrayminus: group.points.map((p, k) => (intervals[k].known ? p[1] - intervals[k].low : 0)) } : undefined,
-        customdata: places, text: places.map((place) => hover(x, y, place)), hovertemplate: "%{text}<extra></extra>",
-      });
-    }
-    if (front && y.better && xBetter(x)) traces.push(...fronts(x, y));
-    return traces;
+  /** Where an axis ends: at the SAEs that are ranked if a baseline would more than double it, else nowhere in particular.
+      Points beyond are drawn at the end, as triangles with their value. */
+  function axisEnds(points, at, log) {
+    const scale = (v) => (log ? Math.log10(v) : v), all = points.map((p) => scale(at(p)));
+    const ranked = points.filter((p) => !isBaseline(p[2])).map((p) => scale(at(p)));
+    if (ranked.length < 2 || ranked.length === all.length) return null;
+    const [low, high] = [Math.min(...ranked), Math.max(...ranked)], span = high - low;
+    if (!span || Math.max(...all) - Math.min(...all) < 2.5 * span) return null;
+    return { low: low - 0.35 * span, high: high + 0.35 * span, scale, back: (v) => (log ? 10 ** v : v) };
   }
 
-  function fronts(x, y) {
-    const groups = new Map();
-    for (const point of points(x, y, Report.rankable(Report.shown()))) {
-      const id = Report.cohort(y, point[2]);
-      groups.set(id, [...(groups.get(id) || []), point]);
-    }
-    return [...groups].filter(([, found]) => found.length > 2).map(([cohort, found]) => {
-      const front = Report.paretoFront(found, xBetter(x), y.better);
+  /** A value within the ends of an axis: [shown value, -1 | 0 | 1]. */
+  const clip = (ends, value) => {
+    if (!ends) return [value, 0];
+    const v = ends.scale(value), inset = 0.03 * (ends.high - ends.low);
+    if (v < ends.low) return [ends.back(ends.low + inset), -1];
+    return v > ends.high ? [ends.back(ends.high - inset), 1] : [value, 0];
+  };
+
+  function pointTraces(x, y, points, ends, { bars }) {
+    const order = Object.keys(data.architectures);
+    const groups = groupBy(points, (p) => `${data.saes[p[2]].arch} ${Report.cohort(y, p[2])}`)
+      .map((group) => ({ group, sae: data.saes[group[0][2]], cohort: Report.cohort(y, group[0][2]) }))
+      .sort((a, b) => a.cohort - b.cohort || order.indexOf(a.sae.arch) - order.indexOf(b.sae.arch));
+    return groups.map(({ group, sae, cohort }) => {
+      const arch = Report.arch(sae), shown = group.map(([a, b]) => [clip(ends.x, a), clip(ends.y, b)]);
+      const open = cohort && !arch.symbol.endsWith("-open") ? `${arch.symbol}-open` : arch.symbol;
+      const symbol = shown.map(([[, h], [, v]]) => (h ? `triangle-${h > 0 ? "right" : "left"}` : v ? `triangle-${v > 0 ? "up" : "down"}` : open));
+      const beyond = shown.map(([[, h], [, v]], i) => (h || v ? Report.num(h ? group[i][0] : group[i][1]) : ""));
+      const intervals = group.map(([, , place], i) => (shown[i][1][1] ? { known: false } : Report.bar(y, place)));
+      return {
+        type: "scatter", mode: beyond.some(Boolean) ? "markers+text" : "markers", name: cohort ? `${arch.title} (${Report.evalOf(y).cohorts[cohort].title})` : arch.title,
+        x: shown.map(([a]) => a[0]), y: shown.map(([, b]) => b[0]), opacity: sae.baseline ? 0.65 : 1,
+        marker: { color: arch.color, symbol, size: 10, line: { width: cohort ? 1.6 : 0.6, color: cohort ? arch.color : Report.css("--card") } },
+        text: beyond, textposition: shown.map(([[, h]]) => (h > 0 ? "middle left" : h < 0 ? "middle right" : "top center")), textfont: { size: 11, color: Report.css("--muted") },
+        error_y: bars && intervals.some((i) => i.known) ? { type: "data", symmetric: false, thickness: 1.2, width: 3, color: arch.color,
+          array: intervals.map((i, k) => (i.known ? i.high - group[k][1] : 0)), arrayminus: intervals.map((i, k) => (i.known ? group[k][1] - i.low : 0)) } : undefined,
+        customdata: group.map((p) => p[2]), hovertext: group.map(([, , place]) => hover(x, y, place)), hovertemplate: "%{hovertext}<extra></extra>",
+      };
+    });
+  }
+
+  function frontTraces(x, y) {
+    const points = Report.points(x, y, Report.rankable(Report.shown()));
+    return groupBy(points, (p) => Report.cohort(y, p[2])).filter((group) => group.length > 2).map((group) => {
+      const front = Report.paretoFront(group, xBetter(x), y.better), cohort = Report.cohort(y, group[0][2]);
       return { type: "scatter", mode: "lines", name: cohort ? `Pareto front (${Report.evalOf(y).cohorts[cohort].title})` : "Pareto front", hoverinfo: "skip",
         x: front.map((p) => p[0]), y: front.map((p) => p[1]), line: { color: Report.css("--muted"), width: 1.4, dash: cohort ? "dot" : "dash" } };
     });
   }
 
   /** Lines through the checkpoints of one training run. */
-  function series(x, y) {
-    const runs = new Map();
-    for (const point of points(x, y, Report.shown())) {
-      const sae = data.saes[point[2]], id = `${sae.source} ${sae.release} ${sae.id.replace(/[_/-]*(step|ckpt|checkpoint)[_-]?\d+/i, "")}`;
-      runs.set(id, [...(runs.get(id) || []), point]);
-    }
-    return [...runs.values()].filter((run) => run.length > 1).map((run) => {
-      run.sort((a, b) => a[0] - b[0]);
-      return { type: "scatter", mode: "lines", showlegend: false, hoverinfo: "skip", x: run.map((p) => p[0]), y: run.map((p) => p[1]),
-        line: { color: Report.arch(data.saes[run[0][2]]).color, width: 1.2 }, opacity: 0.6 };
+  function runTraces(x, y) {
+    const run = ([, , place]) => `${data.saes[place].source} ${data.saes[place].release} ${data.saes[place].id.replace(/[_/-]*(step|ckpt|checkpoint)[_-]?\d+/i, "")}`;
+    return groupBy(Report.points(x, y, Report.shown()), run).filter((group) => group.length > 1).map((group) => {
+      group.sort((a, b) => a[0] - b[0]);
+      return { type: "scatter", mode: "lines", showlegend: false, hoverinfo: "skip", x: group.map((p) => p[0]), y: group.map((p) => p[1]), line: { color: Report.arch(data.saes[group[0][2]]).color, width: 1.2 }, opacity: 0.6 };
     });
   }
 
-  /** Ticks at 1, 2 and 5 times powers of ten; at powers of two where all values are such. */
-  function logTicks(values) {
-    const low = Math.min(...values) / 1.3, high = Math.max(...values) * 1.3;
+  const STEPS = 24;
+  /** The trend of every architecture in a group of comparable results, with the band of its mean. */
+  function trendTraces(x, y, points, log) {
+    const u = (v) => (log ? Math.log10(v) : v);
+    return groupBy(points.filter((p) => !isBaseline(p[2])), (p) => `${data.saes[p[2]].arch} ${Report.cohort(y, p[2])}`).flatMap((group) => {
+      const trend = Report.trend(group.map(([a, b]) => [u(a), b])), arch = Report.arch(data.saes[group[0][2]]);
+      if (!trend) return [];
+      const us = group.map(([a]) => u(a)), low = Math.min(...us), high = Math.max(...us);
+      const grid = Array.from({ length: STEPS + 1 }, (_, i) => low + ((high - low) * i) / STEPS), fit = grid.map(trend), xs = grid.map((v) => (log ? 10 ** v : v));
+      const common = { type: "scatter", mode: "lines", hoverinfo: "skip", showlegend: false };
+      return [
+        { ...common, x: [...xs, ...[...xs].reverse()], y: [...fit.map((f) => f.y + f.half), ...fit.map((f) => f.y - f.half).reverse()], fill: "toself", fillcolor: `${arch.color}22`, line: { width: 0 } },
+        { ...common, name: `trend of ${arch.title}`, x: xs, y: fit.map((f) => f.y), line: { color: arch.color, width: 2 } },
+      ];
+    });
+  }
+
+  /** Ticks at 1, 2 and 5 times powers of ten, at more of them in a short range; at powers of two where all values are such. */
+  function logTicks(low, high, values) {
     let ticks = [...new Set(values)].sort((a, b) => a - b);
     if (!ticks.every((v) => Number.isInteger(Math.log2(v))) || ticks.length > 12) {
-      ticks = [];
-      for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) for (const d of [1, 2, 5]) ticks.push(d * 10 ** power);
-      ticks = ticks.filter((v) => v >= low && v <= high);
+      const within = (digits) => {
+        const list = [];
+        for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) for (const d of digits) list.push(d * 10 ** power);
+        return list.filter((v) => v >= low && v <= high);
+      };
+      ticks = within([1, 2, 5]);
+      if (ticks.length < 4) ticks = within([1, 2, 3, 4, 5, 6, 7, 8, 9]);
       if (ticks.length > 12) ticks = ticks.filter((v) => Number.isInteger(Math.round(Math.log10(v) * 1e6) / 1e6));
     }
-    return { tickvals: ticks, ticktext: ticks.map((v) => Report.num(v).replace(/\.0$/, "")), range: [Math.log10(low), Math.log10(high)] };
+    return { tickvals: ticks, ticktext: ticks.map((v) => Report.num(v).replace(/\.0+$/, "")), range: [Math.log10(low), Math.log10(high)] };
   }
 
+  /** What was measured beside a metric with one value for all SAEs; chance in the place of a floor that is not known. */
+  Report.references = (metric) => {
+    if (!metric.eval) return [];
+    const known = Report.column(metric).refs || [];
+    const chance = metric.chance !== null && !known.some((ref) => ref.role === "floor") ? [{ role: "floor", name: "chance", value: metric.chance }] : [];
+    return [...known, ...chance];
+  };
+  Report.referenceText = (ref) => (["floor", "ceiling"].includes(ref.role) && ref.name !== "chance" ? `${ref.role}: ${ref.name}` : ref.name);
+
+  /** Named lines at the references that are about as far off as the points are from one another. */
+  function referenceLines(y, points, narrow) {
+    const scores = points.flatMap(([, v, place]) => { const bar = Report.bar(y, place); return isBaseline(place) ? [v] : bar.known ? [v, bar.low, bar.high] : [v]; });
+    const low = Math.min(...scores), high = Math.max(...scores), margin = Math.max(high - low, 0.05 * Math.abs(high));
+    const near = Report.references(y).filter(({ value }) => value >= low - margin && value <= high + margin).sort((a, b) => a.value - b.value);
+    const crowded = (i) => i > 0 && near[i].value - near[i - 1].value < 0.1 * margin;
+    return {
+      shapes: near.map(({ role, value }) => ({ type: "line", layer: "below", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { color: Report.css("--muted"), width: 1, dash: role === "ceiling" ? "dash" : "dot" } })),
+      annotations: near.filter((_, i) => !crowded(i)).map((ref) => ({ xref: "paper", x: 1, xanchor: "right", y: ref.value, yanchor: "bottom", showarrow: false, text: Report.escape(Report.shorten(Report.referenceText(ref), narrow ? 30 : 60)), font: { size: 11, color: Report.css("--muted") } })),
+    };
+  }
+
+  Report.axisTitle = (metric) => ({ [Report.L0]: "L0 (latents per token)", "sae|width": "latents in the SAE", "sae|training_tokens": "training tokens" })[metric.key] || Report.label(metric) + Report.arrow(metric);
+
+  /** [traces, layout] of y against x. Options: front, bars, log, trend, connect (checkpoints of a run), narrow. */
   Report.scatterFigure = (x, y, options) => {
-    const log = options.log && isLog(x.key) && points(x, y, Report.shown()).every(([a]) => a > 0);
-    const narrow = options.narrow ?? innerWidth < 560;
-    const ends = y.eval ? [[Report.reference(y, "floor") ?? y.chance ?? null, "dot"], [Report.reference(y, "ceiling"), "dash"]] : [];
-    const isNear = (level) => level !== null && points(x, y, Report.shown()).some(([, v]) => Math.abs(v - level) < 0.25);
-    const shapes = ends.filter(([level]) => isNear(level)).map(([level, dash]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: level, y1: level, line: { color: Report.css("--muted"), width: 1, dash } }));
-    const layout = Report.plotLayout({
-      xaxis: { title: { text: x.key === Report.L0 ? "L0 (latents per token)" : Report.label(x) + Report.arrow(x) }, type: log ? "log" : "linear", ...(log ? logTicks(points(x, y, Report.shown()).map(([a]) => a)) : {}) },
-      yaxis: { title: { text: Report.label(y) + Report.arrow(y) } }, shapes,
-      margin: { l: narrow ? 46 : 56, r: 8, t: 8, b: 44 },
-    });
-    return [scatterTraces(x, y, options), layout];
-  };
-
-  // ---- the chart of the overview
-
-  Report.plotMetric = (key) => {
-    choice.y = key;
-    document.getElementById("scatter-y").value = key;
-    drawScatter();
-    document.getElementById("scatter-title").scrollIntoView({ behavior: "smooth", block: "start" });
-  };
-
-  function drawScatter() {
-    const element = document.getElementById("scatter"), x = Report.metric(choice.x), y = Report.metric(choice.y);
-    if (!x || !y) return;
-    Report.plot(element, (options) => Report.scatterFigure(x, y, { ...choice, ...options }), Report.fileName(y.title, "against", x.title));
-    const found = points(x, y, Report.shown()), missing = Report.shown().length - found.length;
-    const barless = found.filter(([, , place]) => !Report.bar(y, place).known);
-    const groups = new Set(found.map(([, , place]) => Report.cohort(y, place)));
-    const why = barless.length ? Report.bar(y, barless[0][2]).reason || "none is kept for this number" : "";
-    Report.fill(document.getElementById("scatter-notes"), h("ul", { class: "small" },
-      y.description ? h("li", {}, y.description) : null,
-      y.caveats?.map((c) => h("li", { class: c.serious ? "warn" : "" }, Report.badge(c.serious), ` ${c.text}`)),
-      barless.length ? h("li", {}, `${barless.length} of ${found.length} without error bar: ${why}.`) : null,
-      groups.size > 1 ? h("li", {}, "Open markers are results that cannot be compared with the others (see the notes below the table); each group has a front of its own.") : null,
-      missing ? h("li", {}, `${missing} SAEs shown above have no value for both.`) : null));
-  }
-
-  Report.renderScatter = () => {
-    const firstOther = Report.ranked().find((m) => m.eval !== "core") || Report.ranked()[0] || data.metrics[0];
-    choice.y = firstOther?.key;
-    if (!data.saes.some((sae) => sae.l0 !== null)) choice.x = data.saes.some((s) => s.width) ? "sae|width" : data.metrics[0]?.key;
-    const y = Report.metricOptions(h("select", { id: "scatter-y", "aria-label": "Vertical axis", onchange: (e) => { choice.y = e.target.value; drawScatter(); } }), choice.y, false);
-    const x = Report.metricOptions(h("select", { id: "scatter-x", "aria-label": "Horizontal axis", onchange: (e) => { choice.x = e.target.value; drawScatter(); } }), choice.x, true);
-    const box = (name, label) => h("label", { class: "inline" }, h("input", { type: "checkbox", id: `scatter-${name}`, checked: choice[name], onchange: (e) => { choice[name] = e.target.checked; drawScatter(); } }), ` ${label}`);
-    Report.fill(document.getElementById("scatter-controls"), h("label", {}, "Metric ", y), h("label", {}, "against ", x), box("front", "Pareto front"), box("bars", "error bars"), box("log", "log axis"),
-      h("span", { class: "push" }, Report.saveMenu(document.getElementById("scatter"))));
-    document.getElementById("scatter").before(Report.legend());
-    Report.onChange(drawScatter);
-    Report.onPage("overview", () => { if (!document.getElementById("scatter").dataset.plotted) drawScatter(); });
+    const points = Report.points(x, y, Report.shown()), log = options.log && isLog(x.key) && points.every(([a]) => a > 0);
+    const narrow = options.narrow ?? innerWidth < 560, inside = points.filter((p) => !isBaseline(p[2]));
+    const ends = { x: axisEnds(points, (p) => p[0], log), y: axisEnds(points, (p) => p[1], false) };
+    const lines = points.length ? referenceLines(y, ends.y ? inside : points, narrow) : {};
+    const traces = [
+      ...(options.connect ? runTraces(x, y) : []), ...(options.trend ? trendTraces(x, y, points, log) : []), ...pointTraces(x, y, points, ends, options),
+      ...(options.front && y.better && xBetter(x) ? frontTraces(x, y) : []),
+    ];
+    const xs = points.map(([a]) => a), xaxis = { title: { text: Report.axisTitle(x) }, type: log ? "log" : "linear" };
+    if (log) Object.assign(xaxis, ends.x ? logTicks(10 ** ends.x.low, 10 ** ends.x.high, inside.map(([a]) => a)) : logTicks(Math.min(...xs) / 1.3, Math.max(...xs) * 1.3, xs));
+    else if (ends.x) xaxis.range = [ends.x.low, ends.x.high];
+    const yaxis = { title: { text: Report.axisTitle(y) } };
+    if (ends.y) yaxis.range = [ends.y.low, ends.y.high];
+    return [traces, Report.plotLayout({ xaxis, yaxis, ...lines, margin: { l: narrow ? 46 : 56, r: 8, t: 14, b: 44 } })];
   };
 })();

@@ -6,7 +6,8 @@
 
   function choose() {
     const perEval = new Map();
-    for (const metric of Report.headline()) {
+    for (const metric of [...Report.mainMetrics(), ...Report.headline()]) {
+      if (chosen.has(metric.key) || (!metric.better && metric.key !== Report.L0 && data.evals.length > 1)) continue;
       const n = perEval.get(metric.eval) || 0;
       if (n < (data.evals.length > 4 ? 2 : 6) || metric.key === Report.L0) chosen.add(metric.key);
       perEval.set(metric.eval, n + 1);
@@ -26,7 +27,7 @@
     for (const key of chosen) {
       const metric = Report.metric(key);
       if (!metric.better) continue;
-      for (const place of Report.shown()) {
+      for (const place of Report.rankable(Report.shown())) {
         const value = Report.value(metric, place), id = `${key} ${Report.cohort(metric, place)}`;
         if (value !== null && (!best.has(id) || metric.better * (value - best.get(id)) > 0)) best.set(id, value);
       }
@@ -36,14 +37,22 @@
   function cell(metric, place, value) {
     if (value === null || value === undefined) return h("span", { class: "none" }, "–");
     const cohort = Report.cohort(metric, place), bar = Report.bar(metric, place);
-    const isBest = metric.better && best.get(`${metric.key} ${cohort}`) === value;
+    const isBest = metric.better && !(data.saes[place].baseline && !Report.state.baselines) && best.get(`${metric.key} ${cohort}`) === value;
     const group = Report.evalOf(metric).cohorts[cohort];
     const said = bar.known ? `95 % interval ${Report.spread(bar.low, bar.high)}${bar.seeds > 1 ? `, ${bar.seeds} seeds` : ""}` : bar.reason || "no error bar is kept for this number";
     const beside = Report.beside(metric, place), ends = ["floor", "ceiling"].filter((end) => beside[end] !== null).map((end) => `; ${end} ${Report.num(beside[end])}`).join("");
     const above = beside.above === null ? "" : `; above floor ${Report.aboveText(beside)}`;
     return h("span", { class: isBest ? "cell best" : "cell", title: `${value}; ${said}${ends}${above}${cohort ? `. Not comparable with the others: ${group.differs}` : ""}` },
-      Report.num(value), bar.known ? h("span", { class: "pm" }, Report.plusMinus(bar, value)) : null,
+      valueAndHalf(metric, place, bar),
       cohort ? h("sup", {}, "abcdefghijklmnopqrstuvwxyz"[(cohort - 1) % 26]) : null);
+  }
+
+  /** The value and half its interval, with the digits that this allows. */
+  function valueAndHalf(metric, place, bar) {
+    const value = Report.value(metric, place);
+    if (!bar.known) return Report.valueAndError(metric, place)[0];
+    const [shown, error] = Report.withError(value, (bar.high - bar.low) / 2);
+    return [shown, h("span", { class: "pm" }, `±${error}`)];
   }
 
   function metricColumn(key) {
@@ -93,6 +102,7 @@
     const height = Math.min(640, 132 + 38 * data.saes.length);
     table = new Tabulator("#table", {
       data: rowsShown(), columns: columns(), height, layout: "fitDataFill", rowHeight: 36, renderVerticalBuffer: 108, placeholder: "No SAE passes the filters.",
+      rowFormatter: (row) => row.getElement().classList.toggle("baseline", data.saes[row.getData().id].baseline),
       columnHeaderVertAlign: "bottom", selectableRows: false,
     });
     table.on("tableBuilt", () => { reachable(); Report.tableBuilt = true; });

@@ -91,7 +91,7 @@
       const bar = Report.bar(r.metric, r.best);
       return `difference${whom} ${Report.num(r.difference)}; ${bar.reason || "too few units, or no values per seed or text were kept for both"}`;
     }
-    const size = `${Report.num(r.difference)} (${Report.spread(r.least, r.most)}), ${Report.pText(r.p)}`;
+    const size = `${Report.differenceText(r.difference, r.least, r.most)}, ${Report.pText(r.p)}`;
     const given = r.given ? `, given ${r.given}` : "";
     return r.kind === "better" ? `by ${size}${given}` : `difference${whom} ${size}${rivals}${given}`;
   };
@@ -111,11 +111,20 @@
         if (result && (c === 0 || result.n > 1)) rows.push(bestRow(result, entry));
       }
     }
-    const head = ["Metric", "Best", "Score", "Next", "Is it better?"].map((text) => h("th", { scope: "col" }, text));
+    const head = ["Metric", "Best", "Score", "Next", "Above floor", "Is it better?"].map((text) => h("th", { scope: "col" }, text));
     const table = h("table", { class: "plain best" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows));
     const note = h("p", { class: "small" }, `Among the SAEs shown${shown.length < Report.shown().length ? ", baselines aside" : ""}. Intervals and p are corrected for all pairs of SAEs on a metric: with 95 % confidence all its intervals hold at once, and a difference is inside the noise if its interval holds 0. ±: the interval of one score alone. "Given" names what all seeds share: how far other texts would be off is in no interval unless a run drew them anew (--resample-data). Filter by L0 above to ask within a sparsity.`);
     Report.fill(document.getElementById("best"), rows.length ? [h("div", { class: "scroll-x" }, table), note] : h("p", {}, "No SAE passes the filters."));
   };
+
+  /** Whether a score is above what an SAE of no merit gets, as far as its interval tells; and the share of the way up. */
+  function aboveFloor(metric, place) {
+    const beside = Report.beside(metric, place);
+    if (beside.above === null) return h("span", { title: beside.floor === null ? "no floor was measured" : `floor ${Report.num(beside.floor)}` }, "–");
+    const kind = beside.low === null ? "none" : beside.low > 0 ? "better" : "noise";
+    const said = `(score − floor) / (ceiling − floor); floor ${Report.num(beside.floor)}, ceiling ${Report.num(beside.ceiling)}`;
+    return [Report.chip(kind, { better: "above", noise: "not for sure", none: "no interval" }[kind]), h("span", { title: said }, ` ${Report.aboveText(beside)}`)];
+  }
 
   function bestRow(r, entry) {
     const cohort = entry.cohorts[r.cohort];
@@ -125,20 +134,27 @@
         Report.fullTitle(r.metric)), h("span", { title: Report.directionText(r.metric) }, Report.arrow(r.metric)), " ", Report.caveatMark(r.metric), apart),
       h("td", { "data-label": "Best" }, Report.link(r.best)),
       h("td", { "data-label": "Score", class: "num" }, Report.scoreText(r.metric, r.best)),
-      h("td", { "data-label": "Next" }, r.next === undefined ? "–" : [Report.link(r.next), " ", h("span", { class: "small" }, Report.num(Report.value(r.metric, r.next)))]),
+      h("td", { "data-label": "Next" }, r.next === undefined ? "–" : [Report.link(r.next), " ", h("span", { class: "small" }, Report.valueAndError(r.metric, r.next)[0])]),
+      h("td", { "data-label": "Above floor", class: "small" }, aboveFloor(r.metric, r.best)),
       h("td", { "data-label": "Is it better?" }, Report.chip(r.kind), " ", h("span", { class: "small" }, Report.verdictText(r))));
   }
 
-  /** `±0.012`, or `+0.004 −0.031` where an interval is longer on one side. */
-  Report.plusMinus = (bar, value) => {
-    const up = bar.high - value, down = value - bar.low;
-    if (Math.abs(up - down) <= 0.1 * (up + down)) return `±${Report.num((up + down) / 2)}`;
-    return `+${Report.num(Math.max(up, 0))} −${Report.num(Math.max(down, 0))}`;
+  /** [value, what stands behind it]: `0.787`, `±0.012`, or `+0.004 −0.031` where an interval is longer on one side. */
+  Report.valueAndError = (metric, place) => {
+    const bar = Report.bar(metric, place), value = Report.value(metric, place);
+    if (!bar.known) return [value !== null && Report.isCount(metric) ? String(value) : Report.num(value), ""];
+    const up = Math.max(bar.high - value, 0), down = Math.max(value - bar.low, 0);
+    if (Math.abs(up - down) <= 0.1 * (up + down)) {
+      const [shown, error] = Report.withError(value, (up + down) / 2);
+      return [shown, `±${error}`];
+    }
+    const [shown, above] = Report.withError(value, up), [, below] = Report.withError(value, down);
+    return [shown, `+${above} −${below}`];
   };
 
   /** `0.787 ±0.012` */
   Report.scoreText = (metric, place) => {
-    const bar = Report.bar(metric, place), value = Report.value(metric, place);
-    return bar.known ? [Report.num(value), h("span", { class: "pm" }, ` ${Report.plusMinus(bar, value)}`)] : Report.num(value);
+    const [value, error] = Report.valueAndError(metric, place);
+    return error ? [value, h("span", { class: "pm" }, ` ${error}`)] : value;
   };
 })();
