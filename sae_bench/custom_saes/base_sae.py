@@ -18,6 +18,7 @@ from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import HALF_PRECISION, check_encoding
 
 logger = logging.getLogger(__name__)
+MATRICES = ("W_enc", "W_dec")
 ALL = slice(None)
 """Every latent."""
 _SENTENCE = (
@@ -40,6 +41,10 @@ class BaseSAE(nn.Module, ABC):
     """What whoever reads its results has to know, in sentences."""
     trained_with: Mapping[str, Any] = MappingProxyType({})
     """What its file states of its training: `prepend_bos`, `seqpos_slice`."""
+    casts_blocks: ClassVar[bool] = False
+    """Whether `encode` and `encode_sparse` of a wide SAE read its encoder by `encoder_columns` alone."""
+    matrices_as_in_file: bool = False
+    """Whether the two matrices keep dtype and memory map of their file; blocks of them are cast when they are used."""
     keeps_float32: ClassVar[tuple[str, ...]] = ()
     """Tensors that stay in float32 when the SAE is cast to half precision: what decides whether a latent is on."""
 
@@ -79,7 +84,7 @@ class BaseSAE(nn.Module, ABC):
 
     def decode(self, feature_acts: Float[Tensor, "*N F"]) -> Float[Tensor, "*N D"]:
         """Reconstructions from latents."""
-        return feature_acts @ self.W_dec + self.b_dec
+        return feature_acts @ self.W_dec.to(feature_acts) + self.b_dec
 
     @property
     def decoder_constant(self) -> Float[Tensor, " D"] | None:
@@ -102,8 +107,8 @@ class BaseSAE(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights; assigning another one casts them."""
-        return self.W_dec.dtype
+        """What it computes in, and that of the weights, unless these are as in a file; assigning another casts them."""
+        return self.b_dec.dtype
 
     @dtype.setter
     def dtype(self, dtype: torch.dtype) -> None:
@@ -143,7 +148,13 @@ class BaseSAE(nn.Module, ABC):
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> BaseSAE:
         """Under every move and cast of a module: the configuration gets a copy that names the new dtype and device."""
         before = {name: getattr(self, name).detach() for name in self.keeps_float32 if hasattr(self, name)}
+        as_in_file = {name: getattr(self, name).detach() for name in MATRICES} if self.matrices_as_in_file else {}
+        for name, matrix in as_in_file.items():
+            setattr(self, name, nn.Parameter(matrix.new_empty(0), requires_grad=False))
         super()._apply(fn, recurse)
+        for name, matrix in as_in_file.items():
+            moved = matrix.to(self.b_dec.device) if fits(matrix, self.b_dec.device) else matrix
+            setattr(self, name, nn.Parameter(moved, requires_grad=False))
         for name, value in before.items():
             keep_wide(getattr(self, name), value)
         self.cfg = copy.copy(self.cfg)
@@ -152,7 +163,11 @@ class BaseSAE(nn.Module, ABC):
 
     def _pre_activations(self, x: Float[Tensor, "*N D"], latents: slice = ALL) -> Float[Tensor, "*N B"]:
         """`x @ W_enc + b_enc` of some latents, in one fused product."""
-        return affine(x, self.W_enc[:, latents], self.b_enc[latents])
+        return affine(x, self.encoder_columns(latents, x), self.b_enc[latents])
+
+    def encoder_columns(self, latents: slice, like: Tensor) -> Float[Tensor, "D B"]:
+        """The encoder of some latents, in the dtype and on the device of another tensor."""
+        return self.W_enc[:, latents].to(like)
 
     def _centred_pre_activations(self, x: Float[Tensor, "*N D"], latents: slice = ALL) -> Float[Tensor, "*N B"]:
         """`(x - b_dec) @ W_enc + b_enc` of some latents, in one fused product."""
@@ -172,6 +187,13 @@ class SquareSAE(BaseSAE):
         hook_name: str | None = None,
     ) -> None:
         super().__init__(d_in, d_in, model_name, hook_layer, device, dtype, hook_name)
+
+
+def fits(matrix: Tensor, device: torch.device) -> bool:
+    """Whether a device has so much free memory that a matrix may stay there for good."""
+    if device.type != "cuda" or matrix.device == device:
+        return True
+    return matrix.nbytes < 0.4 * torch.cuda.mem_get_info(device)[0]
 
 
 def frozen_zeros(*shape: int, device: torch.device | str, dtype: torch.dtype) -> nn.Parameter:

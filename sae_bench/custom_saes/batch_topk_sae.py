@@ -18,6 +18,7 @@ class BatchTopKSAE(BaseSAE):
     """BatchTopK SAE with its global threshold (Bussmann et al. 2024)."""
 
     architecture = "batch_topk"
+    casts_blocks = True
     keeps_float32 = ("threshold",)
     use_threshold = True
     k: Tensor

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from sae_bench import text_files
 from sae_bench.custom_saes.architectures import Architecture
-from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.base_sae import MATRICES, BaseSAE
+from sae_bench.custom_saes.codes import is_wide
 from sae_bench.errors import PrerequisiteError, SAELoadError
 
 SAET = TypeVar("SAET", bound=BaseSAE)
@@ -87,7 +88,7 @@ def empty_sae(
 
 
 def fill(sae: SAET, tensors: Mapping[str, Tensor], *, source: object) -> SAET:
-    """Copy weights into an SAE, in its dtype and on its device.
+    """Copy weights into an SAE, in its dtype and on its device; the matrices of a wide one become those of the file.
 
     Raises:
         SAELoadError: a tensor is missing, unknown, or of another shape.
@@ -113,6 +114,10 @@ def fill(sae: SAET, tensors: Mapping[str, Tensor], *, source: object) -> SAET:
                 f"'{source}': {name} is of {value.dtype}; weights that are quantised are not read. Next: convert it to "
                 "float16 or wider."
             )
+        if name in MATRICES and sae.casts_blocks and is_wide(int(sae.cfg.d_sae)):
+            sae.matrices_as_in_file = True
+            setattr(sae, name, torch.nn.Parameter(value, requires_grad=False))
+            continue
         with torch.no_grad():
             target.copy_(value)
     return sae

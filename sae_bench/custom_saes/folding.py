@@ -67,14 +67,37 @@ def _untie(sae: Any) -> bool:
 
 
 def _shares_memory(sae: Any) -> bool:
-    return bool(sae.W_enc.untyped_storage().data_ptr() == sae.W_dec.untyped_storage().data_ptr())
+    """Whether some number belongs to both; being parts of one file, which is one piece of memory, is not enough."""
+    (start, end), (other_start, other_end) = (
+        (matrix.data_ptr(), matrix.data_ptr() + matrix.nbytes) for matrix in (sae.W_enc, sae.W_dec)
+    )
+    return bool(start < other_end and other_start < end)
 
 
 def _scale(sae: Any, scale_F: Float[Tensor, " F"], names: tuple[str, ...]) -> None:
+    if getattr(sae, "matrices_as_in_file", False):
+        _scale_matrices_as_in_file(sae, scale_F)
+        for name in names:
+            getattr(sae, name).mul_(scale_F)
+        return
     scaled = {name: getattr(sae, name).float() * scale_F for name in ("W_enc", *names)}
     sae.W_dec.copy_(sae.W_dec.float() / scale_F[:, None])
     for name, value in scaled.items():
         getattr(sae, name).copy_(value)
+
+
+def _scale_matrices_as_in_file(sae: Any, scale_F: Float[Tensor, " F"]) -> None:
+    """Block by block; half precision, which would round what is scaled, becomes float32."""
+    for name in ("W_enc", "W_dec"):
+        matrix = getattr(sae, name).detach()
+        scaled = torch.empty(matrix.shape) if matrix.dtype in HALF_PRECISION else matrix
+        for part in torch.arange(len(scale_F)).split(ROWS_AT_ONCE):
+            block = slice(int(part[0]), int(part[-1]) + 1)
+            if name == "W_enc":
+                scaled[:, block] = matrix[:, block].float() * scale_F[block]
+            else:
+                scaled[block] = matrix[block].float() / scale_F[block, None]
+        setattr(sae, name, torch.nn.Parameter(scaled, requires_grad=False))
 
 
 def _fold_tolerance(dtype: torch.dtype) -> float:

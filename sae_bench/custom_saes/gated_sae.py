@@ -14,6 +14,7 @@ class GatedSAE(BaseSAE):
     """Gated SAE: gate `x_enc + gate_bias > 0`, magnitude `relu(exp(r_mag) * x_enc + b_mag)`; there is no `b_enc`."""
 
     architecture = "gated"
+    casts_blocks = True
 
     def add_parameters(self, d_sae: int, device: torch.device | str, dtype: torch.dtype) -> None:
         del self.b_enc
@@ -26,7 +27,7 @@ class GatedSAE(BaseSAE):
 
     def encode_latents(self, x: Float[Tensor, "*N D"], latents: slice) -> Float[Tensor, "*N B"]:
         """Codes of some latents."""
-        x_enc = (x - self.b_dec) @ self.W_enc[:, latents]
+        x_enc = (x - self.b_dec) @ self.encoder_columns(latents, x)
         magnitude = torch.relu(torch.exp(self.r_mag[latents]) * x_enc + self.b_mag[latents])
         return torch.where(x_enc + self.gate_bias[latents] > 0, magnitude, 0)
 

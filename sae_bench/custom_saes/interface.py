@@ -96,7 +96,7 @@ def predict_tokens(sae: Any, codes: SparseCodes | Tensor, x_ND: Float[Tensor, "N
         codes: of the tokens.
         x_ND: activations at the hook that the SAE reads; they count for a skip path only.
     """
-    decoded_NO, skipped_NO = decode_tokens(sae, codes), skip_path(sae, x_ND.to(sae.W_dec.dtype))
+    decoded_NO, skipped_NO = decode_tokens(sae, codes), skip_path(sae, x_ND.to(compute_dtype(sae)))
     return decoded_NO if skipped_NO is None else decoded_NO + skipped_NO
 
 
@@ -105,6 +105,12 @@ def sparse_encoder(sae: SAE) -> Callable[[Tensor], SparseCodes] | None:
     if not getattr(sae, "supports_sparse", True):
         return None
     return cast("Callable[[Tensor], SparseCodes] | None", getattr(sae, "encode_sparse", None))
+
+
+def compute_dtype(sae: SAE) -> torch.dtype:
+    """The dtype that an SAE computes in: that of its weights, unless these are kept as they are in its file."""
+    of_sae: torch.dtype = cast("Any", sae).dtype if getattr(sae, "matrices_as_in_file", False) else sae.W_dec.dtype
+    return of_sae
 
 
 def latent_encoder(sae: SAE) -> Callable[[Tensor, slice], Tensor] | None:
@@ -125,7 +131,7 @@ def encode_tokens(sae: SAE, x_ND: Float[Tensor, "N D"]) -> SparseCodes | Tensor:
     """
     if reads_rows(sae):
         raise SAEMismatchError("this SAE encodes a token by the tokens before it, and is asked for single tokens.")
-    x_ND = x_ND.to(sae.W_dec.dtype)
+    x_ND = x_ND.to(compute_dtype(sae))
     if (encode_sparse := sparse_encoder(sae)) is not None:
         return encode_sparse(x_ND)
     n_latents = int(sae.cfg.d_sae)
@@ -136,18 +142,18 @@ def encode_tokens(sae: SAE, x_ND: Float[Tensor, "N D"]) -> SparseCodes | Tensor:
 
 def encode_rows(sae: SAE, x_BLD: Float[Tensor, "B L D"]) -> Float[Tensor, "B L F"]:
     """Codes of whole texts, right-padded, of an SAE that reads rows. `x_BLD` is cast to its dtype."""
-    return sae.encode(x_BLD.to(sae.W_dec.dtype))
+    return sae.encode(x_BLD.to(compute_dtype(sae)))
 
 
 def decode_tokens(sae: SAE, codes: SparseCodes | Tensor) -> Float[Tensor, "N D"]:
     """Reconstructions of tokens; sparse codes of a linear decoder fetch their K decoder rows where that is cheaper."""
     if isinstance(codes, Tensor):
-        return sae.decode(codes.to(sae.W_dec.dtype))
+        return sae.decode(codes.to(compute_dtype(sae)))
     if is_wide(codes.d_sae) and decoder_is_linear(sae):
         return sums_of_rows(codes, sae.W_dec) + decoder_constant(sae)
     n_active = codes.values_NK.shape[1]
     if n_active * GATHER_COST >= codes.d_sae or not decoder_is_linear(sae):
-        return sae.decode(codes.to_dense().to(sae.W_dec.dtype))
+        return sae.decode(codes.to_dense().to(compute_dtype(sae)))
     W_dec_FD = sae.W_dec
     summed_ND = torch.nn.functional.embedding_bag(
         codes.indices_NK, W_dec_FD, per_sample_weights=codes.values_NK.to(W_dec_FD.dtype), mode="sum"

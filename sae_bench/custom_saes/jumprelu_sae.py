@@ -14,6 +14,7 @@ class JumpReluSAE(BaseSAE):
     """JumpReLU SAE, Gemma Scope included; unlike the other architectures it does not subtract `b_dec` first."""
 
     architecture = "jumprelu"
+    casts_blocks = True
     keeps_float32 = ("threshold",)
 
     def add_parameters(self, d_sae: int, device: torch.device | str, dtype: torch.dtype) -> None:

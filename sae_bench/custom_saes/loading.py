@@ -16,7 +16,14 @@ import torch
 from sae_bench.custom_saes import fingerprint
 from sae_bench.custom_saes.codes import VALUES_AT_ONCE, WIDE, is_wide
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.interface import HALF_PRECISION, check_finite, output_hook, weights, writes_elsewhere
+from sae_bench.custom_saes.interface import (
+    HALF_PRECISION,
+    check_finite,
+    compute_dtype,
+    output_hook,
+    weights,
+    writes_elsewhere,
+)
 from sae_bench.custom_saes.spec import LoadContext, Rung, SAEHandle
 from sae_bench.errors import SAEMismatchError, UsageError, no_exit
 from sae_bench.language_models import LanguageModel
@@ -170,14 +177,19 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
         warnings.append(f"the SAE is listed at '{handle.hook_name}'; its configuration says '{hook}', where it is read")
     if handle.model_name and handle.model_name != lm.name and not same_model(handle.model_name, lm.name):
         warnings.append(f"the SAE was trained on '{handle.model_name}' and evaluated on '{lm.name}'")
-    original_weights = (
-        SimpleNamespace(**{name: value.detach().clone() for name, value in weights(sae)}) if narrows else None
-    )
-    if hasattr(sae, "to") and (narrows or sae.W_dec.dtype != context.dtype):
+    original_weights = SimpleNamespace(**dict(_own_copies(sae))) if narrows else None
+    if hasattr(sae, "to") and (narrows or compute_dtype(sae) != context.dtype):
         with no_exit(handle.name):
             sae = sae.to(device=context.device, dtype=context.dtype) or sae
     rung = None if handle.rung is None else placed_on_ladder(handle.rung, sae.cfg, handle.name)
     return Member(handle.release, handle.sae_id, sae, hook, tuple(warnings), original_weights, identity, rung)
+
+
+def _own_copies(sae: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """The weights by name, copied, but for matrices that casting an SAE leaves as they are in its file."""
+    as_in_file = getattr(sae, "matrices_as_in_file", False)
+    for name, value in weights(sae):
+        yield name, value.detach() if as_in_file and name in ("W_enc", "W_dec") else value.detach().clone()
 
 
 def placed_on_ladder(rung: Rung, cfg: Any, name: str) -> Rung:

@@ -14,6 +14,7 @@ class ReluSAE(BaseSAE):
     """Standard, p-annealed and Anthropic-April-update SAEs."""
 
     architecture = "standard"
+    casts_blocks = True
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
         return self.encode_latents(x, ALL)

@@ -21,6 +21,7 @@ class TopKSAE(BaseSAE):
     """
 
     architecture = "topk"
+    casts_blocks = True
     keeps_float32 = ("threshold",)
     k: Tensor
     threshold: Tensor
@@ -88,6 +89,7 @@ class AbsTopKSAE(TopKSAE):
     """AbsTopK SAE: the k pre-activations of largest size, with their signs and no ReLU (2510.00404)."""
 
     architecture = "abs_topk"
+    casts_blocks = False
 
     def encode_sparse(self, x_ND: Float[Tensor, "N D"]) -> SparseCodes:
         """The k pre-activations of largest size of each token; values may be negative."""

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sae_bench.atomic import write_text_atomically
+from sae_bench.custom_saes.interface import compute_dtype
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalSpec, Metric, Scores
 from sae_bench.language_models import LanguageModel
@@ -105,7 +106,7 @@ class ResultWriter:
                 "resample_data": self.plan.resample_data,
                 "sae_fingerprint": member.fingerprint or None,
                 "sae_hook": member.hook_name,
-                "sae_dtype": str(member.sae.W_dec.dtype).removeprefix("torch."),
+                "sae_dtype": str(compute_dtype(member.sae)).removeprefix("torch."),
                 "datasets": datasets,
                 "seconds": {phase: round(value, 4) for phase, value in seconds.items()},
                 "warnings": [

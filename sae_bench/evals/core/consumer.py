@@ -10,6 +10,7 @@ from torch import Tensor
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.custom_saes.interface import (
     SparseCodes,
+    compute_dtype,
     decoder_is_linear,
     encode_tokens,
     has_skip_path,
@@ -136,7 +137,7 @@ class CoreConsumer:
         if not decoder_is_linear(member.sae):
             return float("nan")
         target_ND = batch.tokens(member.hook_name_out)
-        skipped_ND = skip_path(member.sae, batch.tokens(member.hook_name).to(member.sae.W_dec.dtype))
+        skipped_ND = skip_path(member.sae, batch.tokens(member.hook_name).to(compute_dtype(member.sae)))
         return nth_decoder_projection(member.sae, target_ND if skipped_ND is None else target_ND - skipped_ND)
 
     def on_batch_end(self, batch: ActivationBatch) -> None:
@@ -205,7 +206,7 @@ class CoreConsumer:
         value[batch.valid_BL] = reconstruction_ND.to(value.dtype)
         special = self._changed(batch) & ~batch.valid_BL
         if bool(special.any()):
-            x = batch.x_BLD[member.hook_name][special].to(member.sae.W_dec.dtype)
+            x = batch.x_BLD[member.hook_name][special].to(compute_dtype(member.sae))
             codes = encode_tokens(member.sae, x)
             value[special] = predict_tokens(member.sae, no_latents(codes) if silent else codes, x).to(value.dtype)
         return value

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.custom_saes.codes import is_wide
-from sae_bench.custom_saes.interface import SAE, encoder_bias
+from sae_bench.custom_saes.interface import SAE, decoder_constant, encoder_bias
 from sae_bench.evals.core.cosines import cosines_to_others, max_cosine_to_another
 
 PROJECTIONS = 2**24
@@ -101,7 +101,7 @@ def nth_decoder_projection(sae: SAE, x_ND: Float[Tensor, "N D"]) -> float:
     """
     n_latents = len(sae.W_dec)
     step = max(1, -(-len(x_ND) * n_latents // PROJECTIONS))
-    zero_D = sae.decode(sae.W_dec.new_zeros(1, n_latents)).float()
+    zero_D = decoder_constant(sae).float()
     centred_ND = x_ND[::step].float() - zero_D
     block = LATENTS_AT_ONCE if is_wide(n_latents) else n_latents
     units = (torch.nn.functional.normalize(part.float(), dim=-1) for part in sae.W_dec.detach().split(block))

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_bench.custom_saes.codes import joined
-from sae_bench.custom_saes.interface import SAE, SparseCodes, decoder_is_linear, encode_tokens
+from sae_bench.custom_saes.interface import SAE, SparseCodes, compute_dtype, decoder_is_linear, encode_tokens
 
 TOKENS_AT_ONCE = 4096
 MAX_SPARSE_SHARE = 0.25
@@ -105,7 +105,7 @@ class _Encoded:
     def mixed(self, base_B: Tensor, source_B: Tensor, weights_F: Tensor) -> Tensor:
         base_BF, source_BF = self.codes(base_B), self.codes(source_B)
         mixed_BF = (1 - weights_F) * base_BF + weights_F * source_BF
-        return self.sae.decode(mixed_BF.to(self.sae.W_dec.dtype))
+        return self.sae.decode(mixed_BF.to(compute_dtype(self.sae)))
 
 
 class _Reencoded:
@@ -114,7 +114,7 @@ class _Reencoded:
     def __init__(self, sae: SAE, x_ND: Tensor) -> None:
         self.sae = sae
         self.n_latents = int(sae.W_dec.shape[0])
-        self.x_ND = x_ND.to(sae.W_dec.dtype)
+        self.x_ND = x_ND.to(compute_dtype(sae))
 
     def parts(self) -> Iterator[Tensor]:
         with torch.no_grad():
@@ -125,7 +125,7 @@ class _Reencoded:
             source_BF = self.sae.encode(self.x_ND[source_B])
             base_BF = self.sae.encode(self.x_ND[base_B])
         mixed_BF = (1 - weights_F) * base_BF + weights_F * source_BF
-        return self.sae.decode(mixed_BF.to(self.sae.W_dec.dtype))
+        return self.sae.decode(mixed_BF.to(compute_dtype(self.sae)))
 
 
 def _sparse(codes_NF: Tensor) -> SparseCodes:

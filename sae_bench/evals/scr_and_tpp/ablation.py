@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sae_bench.activations.batches import bucket_by_length, pad
 from sae_bench.activations.one_pass import capture_with_halving
-from sae_bench.custom_saes.interface import decoder_is_linear
+from sae_bench.custom_saes.interface import compute_dtype, decoder_is_linear
 from sae_bench.errors import UsageError
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.numbers import check_finite
@@ -207,7 +207,7 @@ def decoded_shifts(
             check_finite(source.lm.name, source.lm.dtype, {source.hook_name: x_BLD}, valid_BL)
             valid_BL = valid_BL.to(x_BLD.device)
             token_text_T = valid_BL.nonzero()[:, 0]
-            x_TD = x_BLD[valid_BL].to(sae.W_dec.dtype)
+            x_TD = x_BLD[valid_BL].to(compute_dtype(sae))
             codes_TF = sae.encode(x_TD)
             decoded_TD = sae.decode(codes_TF).float()
             count_B1 = valid_BL.sum(dim=1, keepdim=True).float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 from sae_bench.custom_saes import codes
 from sae_bench.custom_saes.codes import SparseCodes, sums_of_rows
+from sae_bench.custom_saes.files import read_json
 from sae_bench.custom_saes.interface import decode_tokens, encode_tokens
+from sae_bench.custom_saes.loaders.native import load_native, save_sae
 from sae_bench.custom_saes.relu_sae import ReluSAE
 from sae_bench.custom_saes.topk_sae import TopKSAE
 from sae_bench.testing import tiny_sae
@@ -111,3 +114,52 @@ def test_codes_of_parts_are_joined_whatever_their_number_of_slots():
     both = codes.joined([one, other])
     assert torch.equal(both.to_dense()[100:], whole.to_dense()[100:])
     assert torch.equal(both.to_dense()[:100], one.to_dense())
+
+
+@pytest.mark.parametrize("name", ["relu", "jumprelu", "gated", "batch_topk", "topk", "jumprelu_transcoder"])
+@pytest.mark.parametrize("in_file", [torch.float32, torch.bfloat16])
+def test_matrices_stay_as_they_are_in_the_file_and_are_computed_with_in_the_dtype_of_the_run(
+    name: str, in_file: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sae = saes()[name]
+    weights, config = save_sae(sae, tmp_path / "wide.safetensors", dtype=in_file)
+    wide = load_native(weights, read_json(config), device="cpu", dtype=torch.float32)
+    assert wide.W_enc.dtype == wide.W_dec.dtype == in_file
+    assert (wide.dtype, wide.cfg.dtype) == (torch.float32, "float32")
+    monkeypatch.setattr(codes, "WIDE", D_SAE + 1)
+    narrow = load_native(weights, read_json(config), device="cpu", dtype=torch.float32)
+    assert narrow.W_enc.dtype == torch.float32
+    expected = narrow.encode(tokens())
+    decoded = narrow.decode(expected)
+    monkeypatch.setattr(codes, "WIDE", D_SAE)
+    sparse = encode_tokens(wide, tokens())
+    # rows rounded to bfloat16 are within 1 % of length 1 and stay as they are; in float32 they are made length 1
+    tolerance = 2e-6 if in_file == torch.float32 else 1e-2
+    torch.testing.assert_close(sparse.to_dense(), expected, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(decode_tokens(wide, sparse), decoded, atol=1e-5, rtol=1e-5)
+
+
+def test_casting_an_sae_leaves_the_matrices_of_its_file(tmp_path: Path):
+    weights, config = save_sae(tiny_sae("jumprelu", d_sae=D_SAE), tmp_path / "wide.safetensors")
+    sae = load_native(weights, read_json(config), device="cpu", dtype=torch.bfloat16)
+    assert sae.W_enc.dtype == sae.W_dec.dtype == sae.threshold.dtype == torch.float32
+    assert sae.dtype == sae.b_enc.dtype == torch.bfloat16
+    assert encode_tokens(sae, tokens()).values_NK.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("in_file", [torch.float32, torch.bfloat16])
+def test_decoder_norms_of_matrices_in_a_file_are_folded_and_the_file_is_left_alone(
+    in_file: torch.dtype, tmp_path: Path
+):
+    long = tiny_sae("jumprelu", d_sae=D_SAE)
+    with torch.no_grad():
+        long.W_dec *= torch.linspace(0.5, 3, D_SAE)[:, None]
+    before = long.decode(long.encode(tokens()))
+    weights, config = save_sae(long, tmp_path / "wide.safetensors", dtype=in_file)
+    content = weights.read_bytes()
+    sae = load_native(weights, read_json(config), device="cpu", dtype=torch.float32)
+    assert sae.check_decoder_norms()
+    assert sae.W_dec.dtype == torch.float32
+    error = (decode_tokens(sae, encode_tokens(sae, tokens())) - before).norm() / before.norm()
+    assert error < (1e-5 if in_file == torch.float32 else 2e-2)
+    assert weights.read_bytes() == content
