@@ -60,6 +60,14 @@ def write_text_atomically(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """As `write_text_atomically`, for what is no text."""
+    target = replaceable(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as partial:
+        partial.write_bytes(content)
+
+
 def replaceable(path: Path) -> Path:
     """The file that writing to `path` makes or replaces: itself, or what a symbolic link points to.
 
@@ -75,6 +83,21 @@ def replaceable(path: Path) -> Path:
         return target
     kind = next((name for is_kind, name in _KINDS.items() if is_kind(mode)), "no regular file")
     raise UsageError(f"cannot write to '{path}': it is {kind}. Next: the path of a file, old or new.")
+
+
+@contextmanager
+def marker(folder: Path) -> Iterator[Path]:
+    """An empty file by which other machines can tell whether they see this very folder; gone at the end of the block.
+
+    Creates the folder. One that a killed process leaves is a partial file like others.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".marker.{_host()}-{os.getpid()}.", suffix=".partial", dir=folder)
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def remove_partial_files(folder: Path) -> list[Path]:

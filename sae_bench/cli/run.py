@@ -94,6 +94,17 @@ def _help() -> str:
     "task of a Slurm array. Shares may write into one folder.",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["process", "ray"]),
+    default="process",
+    show_default=True,
+    help="Work in this process, or on the workers of a Ray cluster: one per GPU, or per core where there are none.",
+)
+@click.option("--ray-address", help="Ray cluster to join: auto, or HOST:PORT; by default one is started here.")
+@click.option(
+    "--gpus-per-worker", type=float, default=1.0, show_default=True, help="GPUs of a Ray worker; 0.5: two on a GPU."
+)
+@click.option(
     "--output-folder",
     type=FOLDER,
     default=Path("eval_results"),

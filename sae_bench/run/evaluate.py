@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +25,14 @@ from sae_bench.language_models.token_choice import TokenChoice
 from sae_bench.results.files import check_writable, result_path
 from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run import planning
-from sae_bench.run.objects import GivenModel, GivenSAE, borrowed, handles_of
+from sae_bench.run.objects import GivenModel, GivenSAE, HeldModel, borrowed, handles_of
+from sae_bench.run.plan import SILENT, Listener
+from sae_bench.run.ray_engine import Item, evaluate_on_ray
 from sae_bench.run.request import OF_A_MODEL, Overrides, RunRequest, Target
 from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary, run
 from sae_bench.run.shares import Share, members_of_share
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Who is told how a run goes.
-
-    Attributes:
-        on_phase: what happens next, and how many tokens it will read (0 if it reads none).
-        on_tokens: so many more tokens were read.
-        on_result: how many results are there, how many failed, and how many of the model's were asked for.
-    """
-
-    on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
-    on_tokens: Callable[[int], None] = lambda _tokens: None
-    on_result: Callable[[int, int, int], None] = lambda _done, _failed, _asked: None
-
-
-SILENT = Listener()
 
 
 def evaluate(
@@ -108,12 +93,44 @@ def execute(request: RunRequest, listener: Listener = SILENT) -> RunSummary:
     _check_files(request, specs, parts)
     for part in parts:
         _fitting(request, specs, part)
+    if request.engine == "ray":
+        return evaluate_on_ray(request, _items(request, specs, parts), evaluate_saes, listener)
     if request.shard is not None:
         parts = _of_share(parts, Share.parse(request.shard))
+    return _evaluate(request, specs, overrides, parts, HeldModel(), listener)
+
+
+def evaluate_saes(
+    request: RunRequest, places: Sequence[int], held: HeldModel, listener: Listener = SILENT
+) -> RunSummary:
+    """Evaluate some SAEs of a request, as a worker does that was given no other.
+
+    Args:
+        places: of the SAEs among all of the request, those of its first model first.
+        held: keeps the model from one call to the next.
+        listener: told how it goes.
+    """
+    specs = request.specs()
+    for path in request.dataset_files:
+        register_yaml(path)
+    parts = _chosen(list(_parts(request)), places)
+    return _evaluate(request, specs, request.overrides(specs), parts, held, listener)
+
+
+def _evaluate(
+    request: RunRequest,
+    specs: Sequence[EvalSpec],
+    overrides: Overrides,
+    parts: Sequence[_Part],
+    held: HeldModel,
+    listener: Listener,
+) -> RunSummary:
+    """Model after model."""
     summary = RunSummary()
     for part in parts:
         listener.on_phase(f"loading {part.name}", 0)
-        lm = _load(request, part)
+        how = part.target.model_dump(exclude={"model", "saes", "ladder", "hook", "output_folder"})
+        lm = held.take((part.model, str(how)), partial(_load, request, part))
         try:
             summary.add(run(_plan(request, _fitting(request, specs, part), overrides, part, lm, listener)))
         finally:
@@ -163,10 +180,26 @@ def _of_share(parts: Sequence[_Part], share: Share) -> list[_Part]:
     """What one share evaluates: SAEs of a model and hook stay together as far as shares of equal length allow."""
     handles = [(n, handle) for n, part in enumerate(parts) for handle in part.handles]
     mine = members_of_share([(n, handle.hook_name or parts[n].target.hook) for n, handle in handles], share)
-    chosen = [handles[place] for place in mine]
-    logger.info("share %d of %d: %d of %d SAEs", share.index, share.count, len(chosen), len(handles))
+    logger.info("share %d of %d: %d of %d SAEs", share.index, share.count, len(mine), len(handles))
+    return _chosen(parts, mine)
+
+
+def _chosen(parts: Sequence[_Part], places: Sequence[int]) -> list[_Part]:
+    """The parts with those of their SAEs that are at some places among all."""
+    handles = [(n, handle) for n, part in enumerate(parts) for handle in part.handles]
+    chosen = [handles[place] for place in sorted(places)]
     of_part = {n: [handle for m, handle in chosen if m == n] for n in range(len(parts))}
     return [replace(part, handles=of_part[n]) for n, part in enumerate(parts) if of_part[n]]
+
+
+def _items(request: RunRequest, specs: Sequence[EvalSpec], parts: Sequence[_Part]) -> list[Item]:
+    """Every SAE of the request: what an engine has to know to hand it out and to see what is done."""
+    items = []
+    for n, part in enumerate(parts):
+        names = [spec.name for spec in _fitting(request, specs, part)]
+        folders = {name: part.output_folder / name if request.folder_per_eval else part.output_folder for name in names}
+        items += [Item(n, h.hook_name or part.target.hook, h.release, h.sae_id, folders) for h in part.handles]
+    return items
 
 
 def _fitting(request: RunRequest, specs: Sequence[EvalSpec], part: _Part) -> list[EvalSpec]:

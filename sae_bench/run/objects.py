@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +127,22 @@ def _is_usable_as_it_is(sae: Any, context: LoadContext) -> bool:
     if W_dec_FD.device != context.device or W_dec_FD.dtype != context.dtype:
         return False
     return bool(((W_dec_FD.float().norm(dim=1) - 1).abs() <= 1e-6).all())
+
+
+class HeldModel:
+    """The model that a process used last, kept for the case that it is wanted again."""
+
+    def __init__(self) -> None:
+        self._key: Hashable = None
+        self._lm: LanguageModel | None = None
+
+    def take(self, key: Hashable, load: Callable[[], LanguageModel]) -> LanguageModel:
+        """The model of a key; another that was held is let go before `load` makes it."""
+        if self._lm is None or key != self._key:
+            self._key = self._lm = None
+            self._lm = load()
+            self._key = key
+        return self._lm
 
 
 @contextmanager

@@ -15,6 +15,24 @@ from sae_bench.results.model import BaseEvalConfig, own_copy
 
 
 @dataclass(frozen=True)
+class Listener:
+    """Who is told how a run goes.
+
+    Attributes:
+        on_phase: what happens next, and how many tokens it will read (0 if it reads none).
+        on_tokens: so many more tokens were read.
+        on_result: how many results are there, how many failed, and how many of the model's were asked for.
+    """
+
+    on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
+    on_tokens: Callable[[int], None] = lambda _tokens: None
+    on_result: Callable[[int, int, int], None] = lambda _done, _failed, _asked: None
+
+
+SILENT = Listener()
+
+
+@dataclass(frozen=True)
 class EvalRequest:
     """One eval with its settings: a checked copy, so that a change of the caller's config does not reach the run."""
 

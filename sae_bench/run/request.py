@@ -146,6 +146,13 @@ class RunRequest(BaseModel):
     shard: str | None = Field(
         default=None, description="The share of the SAEs to evaluate, such as 2/5, or slurm: that of a Slurm array."
     )
+    engine: Literal["process", "ray"] = Field(
+        default="process", description="Who does the work: this process, or the workers of a Ray cluster."
+    )
+    ray_address: str | None = Field(
+        default=None, description="A Ray cluster to join: auto, or host:port; None starts one on this machine."
+    )
+    gpus_per_worker: float = Field(default=1.0, gt=0, description="GPUs of a Ray worker, 0.5 for two on one GPU.")
     output_folder: Path = Field(default=Path("eval_results"), description="Where results go.")
     folder_per_eval: bool = Field(default=True, description="Whether each eval has a folder of its own there.")
     data_dir: Path | None = Field(default=None, description="Mirror of hub repositories, <dir>/<org>/<name>.")
