@@ -34,5 +34,7 @@ def measure(work: Path) -> Page:
         f"Cities, one attribute against another, {2 * PAIRS} pairs, {len(SEEDS)} seeds, steps of {PAIRS_PER_STEP} "
         "pairs, float32; one run of each side, model loading left out. Both read the same prompts and pairs."
     )
-    facts = ["Ours trains the masks of all seeds in one pass, through the layers after the hook, from the entity on."]
+    facts = [
+        "Ours trains the masks of all SAEs and seeds in one pass, through the layers after the hook, from the entity."
+    ]
     return Page("ravel", introduction, lines, facts)

@@ -177,11 +177,12 @@ def evaluate(args: argparse.Namespace) -> None:
 
     from our_side import load_side, write_json
 
-    from sae_bench.evals.ravel.entity_class import KnownClass, score, train_pairs
+    from sae_bench.evals.ravel.entity_class import KnownClass, score, score_together, train_masks
+    from sae_bench.evals.ravel.evaluate import latent_masks
     from sae_bench.evals.ravel.pairs import Pair, PairSplit
     from sae_bench.evals.ravel.prompts import Answer, Prompt, Question
     from sae_bench.evals.ravel.swaps import LatentMask, encode_entities
-    from sae_bench.evals.ravel.training import Schedule, train
+    from sae_bench.evals.ravel.training import Schedule
 
     args.dtype = "float32"
     lm, members, load_seconds = load_side(args)
@@ -205,8 +206,12 @@ def evaluate(args: argparse.Namespace) -> None:
     states = of_class.states(lm, members[0].hook_name, n_tokens=given["n_tokens"])
     prepare_seconds = perf_counter() - start
     schedule = Schedule(given["pairs_per_step"], given["num_epochs"], given["learning_rate"])
+    start = perf_counter()
+    swaps_of = train_masks(of_class, states, [latent_masks(member) for member in members], schedule)
+    trained_of = score_together(of_class, states, swaps_of)
+    seconds = (perf_counter() - start) / len(members)
     found: dict[str, Any] = {}
-    for member in members:
+    for member, swaps, trained in zip(members, swaps_of, trained_of, strict=True):
         latents = encode_entities(member.sae, states.value_NW)
         masks = {}
         for name, chosen in given["masks"].items() if args.given_masks else ():
@@ -214,11 +219,6 @@ def evaluate(args: argparse.Namespace) -> None:
             mask.mask_F = mask.mask_F.detach()
             mask.mask_F[chosen] = 1.0
             masks[name] = score(of_class, states, [mask] * len(splits))
-        start = perf_counter()
-        swaps = [LatentMask(encode_entities(member.sae, states.value_NW), lm.device) for _ in splits]
-        train(swaps, [train_pairs(of_class, states, split) for split in splits], states, schedule)
-        trained = score(of_class, states, swaps)
-        seconds = perf_counter() - start
         seeds: dict[str, Any] = {}
         for place, (outcome, swap) in enumerate(zip(trained, swaps, strict=True)):
             chosen = (swap.mask_F > 0).nonzero()[:, 0].tolist()
