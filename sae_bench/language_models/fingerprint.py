@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ def hash_of_model(config: Mapping[str, Any], described: str, weights: Iterable[t
     Args:
         config: the model's configuration; the place that it was loaded from does not count.
         described: what else tells it from other models of the same weights.
-        weights: name and values of every weight, in a fixed order.
+        weights: name and values of every weight, in a fixed order; quantised ones as `plain_weights` gives them.
     """
     digest = hashlib.sha256()
     counted = {key: value for key, value in config.items() if key != "_name_or_path"}
@@ -28,6 +28,16 @@ def hash_of_model(config: Mapping[str, Any], described: str, weights: Iterable[t
         for sums in _bit_sums(weight):
             digest.update(sums.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def plain_weights(weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """The weights, and in the place of quantised ones (torchao's) the tensors that they consist of."""
+    for name, weight in weights:
+        if hasattr(weight, "__tensor_flatten__"):
+            parts, _ = weight.__tensor_flatten__()
+            yield from plain_weights((f"{name}.{part}", getattr(weight, part)) for part in parts)
+        else:
+            yield name, weight
 
 
 def _bit_sums(weight: Tensor) -> tuple[Tensor, Tensor]:

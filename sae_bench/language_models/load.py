@@ -16,6 +16,7 @@ from sae_bench.language_models.aliases import ALIASES, PACKAGED_MODELS, huggingf
 from sae_bench.language_models.aliases import EMBEDDED as EMBEDDED
 from sae_bench.language_models.gguf_headers import headers_read_once
 from sae_bench.language_models.model import LanguageModel
+from sae_bench.language_models.numbers import dtype_name
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,10 @@ def load_language_model(
             tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **kwargs)
             of_files = AutoModelForCausalLM
             if source.gguf_file is None:
-                of_files = causal_lm_class(AutoConfig.from_pretrained(source.name_or_path))
+                config = AutoConfig.from_pretrained(source.name_or_path)
+                of_files = causal_lm_class(config)
+                if getattr(config, "quantization_config", None) is not None:  # such weights go to their device at once
+                    kwargs["device_map"] = {"": target_device}
             loaded: Any = of_files.from_pretrained(
                 source.name_or_path, dtype=target_dtype or "auto", output_loading_info=True, **kwargs
             )
@@ -96,9 +100,22 @@ def load_language_model(
     _check_complete(name, info)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
-    model = model.to(device=target_device, dtype=target_dtype or model.dtype)
+    if getattr(model, "is_quantized", False):
+        _check_dtype_of_quantised(name, model, target_dtype)
+    else:
+        model = model.to(device=target_device, dtype=target_dtype or model.dtype)
     logger.info("loaded %s on %s in %s", name, target_device, model.dtype)
     return LanguageModel(model, tokenizer, name=name, prepend_bos=prepend_bos)
+
+
+def _check_dtype_of_quantised(name: str, model: Any, asked: torch.dtype | None) -> None:
+    """Raise `UsageError` if what is not quantised of a model has another dtype than was asked for: it is not cast."""
+    kept = model.get_input_embeddings().weight.dtype
+    if asked is not None and asked != kept:
+        raise UsageError(
+            f"'{name}' is quantised, and its other weights are {dtype_name(kept)}; {dtype_name(asked)} was asked for. "
+            "Next: --llm-dtype auto."
+        )
 
 
 def causal_lm_class(config: Any) -> Any:

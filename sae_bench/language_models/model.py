@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sae_bench.errors import HookError, ModelError, UsageError
 from sae_bench.language_models import trials
 from sae_bench.language_models.aliases import ModelKind
-from sae_bench.language_models.fingerprint import hash_of_model
+from sae_bench.language_models.fingerprint import hash_of_model, plain_weights
 from sae_bench.language_models.hooks import (
     HookPoint,
     HookSite,
@@ -185,7 +185,7 @@ class LanguageModel:
         The device is no part of it.
         Reading all weights takes seconds, so it is done again only after one of them was written to.
         """
-        weights = sorted(self.model.state_dict().items())
+        weights = list(plain_weights(sorted(self.model.state_dict().items())))
         state = (
             self.prepend_bos,
             self.choice,
