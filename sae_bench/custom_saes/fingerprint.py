@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from sae_bench.atomic import write_text_atomically
 from sae_bench.custom_saes.interface import weights
 from sae_bench.errors import SAELoadError
 from sae_bench.plain_values import config_as_dict
@@ -25,6 +28,9 @@ _OF_THE_LOADING = {"device", "dtype", "metadata", "model_from_pretrained_kwargs"
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _LENGTH = 16
+_HEX_DIGITS = 64
+_LARGE = 1 << 26
+"""Bytes from which on the hash of a file is kept on disk."""
 
 
 def of_files(*paths: Path) -> str:
@@ -69,12 +75,26 @@ def _content(path: Path) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _content_in_state(path: Path, *_state: int) -> str:
+def _content_in_state(path: Path, *state: int) -> str:
+    remembered = None if state[0] < _LARGE else _remembered(path, state)
+    with suppress(OSError):
+        if remembered is not None and len(content := remembered.read_text(encoding="utf-8")) == _HEX_DIGITS:
+            return content
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
+    if remembered is not None:
+        with suppress(OSError):  # a home that cannot be written to costs time only
+            write_text_atomically(remembered, digest.hexdigest())
     return digest.hexdigest()
+
+
+def _remembered(path: Path, state: tuple[int, ...]) -> Path:
+    """Where the hash of a large file is kept, so that a sweep that is taken up again need not read all of it."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    key = hashlib.sha256(f"{path.resolve()} {state}".encode("utf-8", "surrogatepass")).hexdigest()
+    return Path(cache) / "sae_bench" / "fingerprints" / key
 
 
 def _short(kind: str, *parts: Iterable[str] | str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,7 @@ def is_done(path: Path, made: Made, *, unidentified: list[Path] | None = None) -
     """
     if not path.exists():
         return False
-    recorded = read_result(path)
+    recorded = _without_details(path) or read_result(path)
     if recorded.get("eval_type_id", made.eval_name) != made.eval_name:
         raise ResultError(
             f"'{path}' is a result of {recorded['eval_type_id']}, not of {made.eval_name}. Next: another folder."
@@ -179,6 +180,37 @@ def read_result(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "eval_result_metrics" not in content:
         raise ResultError(f"'{path}' is no result file: it has no 'eval_result_metrics'. Next: move it away.")
     return content
+
+
+_LARGE = 1 << 18
+_HEAD, _TAIL = b'\n  "eval_result_details":', b'\n  "provenance":'
+"""Lines of a result file, which no value of it can hold: what is between them is most of a large one."""
+
+
+def _without_details(path: Path) -> dict[str, Any] | None:
+    """What a large result file says besides its details, read off its two ends; None if that cannot be told from them.
+
+    Thousands of results are looked at before a run starts, and those of wide SAEs have megabytes of details.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size < _LARGE:
+                return None
+            file.seek(0)
+            head, line, _ = file.read(_LARGE // 4).partition(_HEAD)
+            file.seek(size - _LARGE // 4)
+            _, other_line, tail = file.read().rpartition(_TAIL)
+    except OSError:
+        return None
+    if not line or not other_line:
+        return None
+    try:
+        content = json.loads(head + other_line + tail)
+    except ValueError:
+        return None
+    provenance = content.get("provenance") or {}  # older ones lack what stands between the ends then
+    return content if provenance.get("sae_hook") is not None else None
 
 
 def write_result(path: Path, output: BaseEvalOutput, *, published_nulls: bool = False) -> None:

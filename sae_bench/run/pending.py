@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sae_bench.atomic import remove_partial_files
-from sae_bench.custom_saes.loading import identify
+from sae_bench.custom_saes.loading import Member, identify
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import ResultError
 from sae_bench.language_models.numbers import dtype_name
@@ -28,12 +28,14 @@ class Pending:
         done: results that are there.
         unidentified: those of them that do not record which SAE they are of.
         unnameable: SAEs, by name, that cannot have a result file.
+        made: eval -> what its results are made of, apart from the SAE.
     """
 
     keys: set[tuple[str, str, str]] = field(default_factory=set)
     done: list[Path] = field(default_factory=list)
     unidentified: list[Path] = field(default_factory=list)
     unnameable: dict[str, ResultError] = field(default_factory=dict)
+    made: dict[str, files.Made] = field(default_factory=dict)
 
     def has(self, release: str, sae_id: str) -> bool:
         """Whether an SAE lacks any result."""
@@ -67,6 +69,7 @@ def find_pending(plan: RunPlan, model_fingerprint: str) -> Pending:
             model_fingerprint,
             resample_data=plan.resample_data,
         )
+        pending.made[request.spec.name] = made
         for handle in plan.handles:
             _sort_in(pending, request, handle, made, plan, identities)
     if pending.unidentified:
@@ -78,6 +81,19 @@ def find_pending(plan: RunPlan, model_fingerprint: str) -> Pending:
         )
     _remove_leftovers(plan)
     return pending
+
+
+def made_meanwhile(plan: RunPlan, pending: Pending, name: str, member: Member) -> Path | None:
+    """The result of an SAE, if another run on this folder has made it since this one began; else None.
+
+    Raises:
+        ResultError: what is there now was made with other settings; it is not overwritten.
+    """
+    path = files.result_path(plan.eval_folder(name), member.release, member.sae_id)
+    if plan.force_rerun or not path.exists():
+        return None
+    sae = files.SAEIdentity(member.fingerprint, member.hook_name, dtype_name(member.sae.W_dec.dtype))
+    return path if files.is_done(path, replace(pending.made[name], sae=sae)) else None
 
 
 class _Identities:

@@ -19,7 +19,7 @@ from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import HookError, ResultError, SAEMismatchError, UsageError, no_exit
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
 from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput
-from sae_bench.run.pending import find_pending
+from sae_bench.run.pending import find_pending, made_meanwhile
 from sae_bench.run.plan import EvalRequest, RunPlan, RunSummary
 from sae_bench.run.resampled import start_resampled
 from sae_bench.run.threads import side_by_side
@@ -132,8 +132,7 @@ class _Run:
     def _run_group(self, group: Sequence[Member]) -> None:
         """One pass for the SAEs of a group, then the scores that each of them lacks."""
         lacking = {
-            name: [m for m in group if (m.release, m.sae_id, name) in self.pending.keys and not self._refused(name, m)]
-            for name in self.jobs
+            name: [m for m in group if self._lacks(name, m) and not self._refused(name, m)] for name in self.jobs
         }  # not all alike when a run that was cut short is taken up again
         asked = {name: self._requests(name, members) for name, members in lacking.items()}
         requests = [request for of_job in asked.values() for request in of_job]
@@ -146,8 +145,24 @@ class _Run:
             of_job = list(islice(served, len(asked[name])))
             for member in [member for member in members if member.key in report.failed]:
                 self.writer.failed(member.release, member.sae_id, name, report.failed[member.key])
-            usable = [member for member in members if member.key not in report.failed]
+            usable = [member for member in members if member.key not in report.failed and self._lacks(name, member)]
             self._score_all(name, usable, of_job, report.seconds)
+
+    def _lacks(self, name: str, member: Member) -> bool:
+        """Whether a result is still to be made: another run on this folder may have made it by now."""
+        key = (member.release, member.sae_id, name)
+        if key not in self.pending.keys:
+            return False
+        try:
+            path = made_meanwhile(self.plan, self.pending, name, member)
+        except ResultError as error:
+            self.pending.keys.remove(key)
+            self.writer.failed(*key, error)
+            return False
+        if path is not None:
+            self.pending.keys.remove(key)
+            self.summary.skipped.append(path)
+        return path is None
 
     def _refused(self, name: str, member: Member) -> bool:
         """Whether an eval cannot take an SAE, which is then recorded."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,6 +77,27 @@ def test_a_result_without_provenance_counts_by_its_settings(tmp_path: Path):
     with pytest.raises(ResultError, match="context_size: 128 there, 64 asked for"):
         files.is_done(path, other)
     assert not files.is_done(tmp_path / "none.json", made)
+
+
+def test_thousands_of_results_of_wide_saes_are_looked_at_in_seconds(tmp_path: Path):
+    """300 SAEs and eleven evals, each with a megabyte of details; what is asked for is checked as in small ones."""
+    content = json.loads(output().to_json())
+    content["eval_result_details"] = [{"index": n, "feature_density": n / 7} for n in range(20_000)]
+    content["provenance"] = {"protocol": "core-1", "seeds": [42], "sae_hook": "h", "sae_fingerprint": "s"}
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(content, indent=2))
+    assert path.stat().st_size > 1e6
+    made = files.Made("core", "core-1", CoreEvalConfig(), (42,), "f", sae=files.SAEIdentity("s", "h", "float32"))
+    start = time.process_time()
+    assert all(files.is_done(path, made) for _ in range(3300))
+    assert time.process_time() - start < 5
+    with pytest.raises(ResultError, match="context_size: 128 there, 64 asked for"):
+        files.is_done(path, replace(made, config=CoreEvalConfig(context_size=64)))
+    with pytest.raises(ResultError, match=r"\(sae_fingerprint\): 's' there, 't' asked for"):
+        files.is_done(path, replace(made, sae=files.SAEIdentity("t", "h", "float32")))
+    path.write_text(path.read_text()[:-5000])
+    with pytest.raises(ResultError, match="is not a readable result"):
+        files.is_done(path, made)
 
 
 def test_a_batch_size_counts_where_the_numbers_follow_from_it(tmp_path: Path):

@@ -349,3 +349,32 @@ def test_longer_texts_than_in_training_are_a_warning(make_plan: Plan):
 def test_an_sae_whose_hook_only_loading_tells(make_plan: Plan):
     known_late = handle("a", load=lambda _context: tiny_sae("topk", hook_name=HOOK), hook=None)
     assert len(run(make_plan([known_late], evals=["core"])).written) == 1
+
+
+def test_what_another_run_makes_meanwhile_is_not_made_again(make_plan: Plan):
+    handles = [handle("a"), handle("b", "relu")]
+    before: dict[Path, bytes] = {}
+
+    def another_run(phase: str, _tokens: int) -> None:
+        if phase == "scoring core" and not before:
+            other = run(make_plan(handles[:1]))
+            before.update({path: path.read_bytes() for path in other.written})
+
+    plan = make_plan(handles, on_phase=another_run)
+    summary = run(plan)
+    assert len(before) == 2
+    assert sorted(summary.skipped) == sorted(before)
+    assert len(summary.written) == 2
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_another_result_that_comes_meanwhile_is_not_overwritten(make_plan: Plan):
+    def another_run(phase: str, _tokens: int) -> None:
+        if phase == "scoring core":
+            run(make_plan([handle("a")], evals=["core"], settings={"core": {"context_size": 8}}))
+
+    plan = make_plan([handle("a")], evals=["core"], on_phase=another_run)
+    summary = run(plan)
+    assert summary.written == []
+    assert "context_size" in summary.failures[0].message
+    assert read(next((plan.output_folder / "core").glob("*.json")))["eval_config"]["context_size"] == 8
