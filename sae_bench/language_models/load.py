@@ -100,7 +100,7 @@ def load_language_model(
     _check_complete(name, info)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
-    if getattr(model, "is_quantized", False):
+    if "device_map" in kwargs:  # quantised
         _check_dtype_of_quantised(name, model, target_dtype)
     else:
         model = model.to(device=target_device, dtype=target_dtype or model.dtype)
