@@ -37,8 +37,14 @@ _SHOWN_SKIPPED = 20
     help="Results to show beside them, those of the published package too; repeat for several.",
 )  # fmt: skip
 @click.option("--figures", type=FOLDER, help="Write the plots as PNG and SVG here too.")
+@click.option(
+    "--columns", type=click.Choice(["1", "2"]), default="2", show_default=True,
+    help="Columns of a paper that those figures are as wide as.",
+)  # fmt: skip
 @click.option("--no-details", is_flag=True, help="Leave the details of single SAEs out: a smaller file.")
-def report(results: str, output: Path | None, others: tuple[str, ...], figures: Path | None, no_details: bool) -> None:
+def report(
+    results: str, output: Path | None, others: tuple[str, ...], figures: Path | None, columns: str, no_details: bool
+) -> None:
     """Show RESULTS (the output folder of a run, a result file, or a hub data set of results) as one HTML page.
 
     The page opens without network. Files that cannot be used are named and left out; the rest is shown.
@@ -61,7 +67,7 @@ def report(results: str, output: Path | None, others: tuple[str, ...], figures: 
     if figures is not None:
         from sae_bench.report.figures import write_figures
 
-        written = write_figures(collected, figures)
+        written = write_figures(collected, figures, columns=1 if columns == "1" else 2)
         click.echo(f"{len(written)} figures in {figures}")
 
 

@@ -7,18 +7,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sae_bench.analysis.comparable import hook_of
+from sae_bench.analysis.comparable import hook_of, short_model
 from sae_bench.analysis.table import Record
 from sae_bench.custom_saes.architectures import ARCHITECTURES, NAMES, Architecture
 
 UNKNOWN = Architecture("unknown", "unknown", "#6f7f95", "circle-open", "8")
 _FURTHER_COLORS = ("#5c6ac4", "#b8860b", "#2f8f83", "#c2557a", "#6b8e23", "#8c564b")
-_FURTHER_SYMBOLS = (("triangle-left", "<"), ("triangle-right", ">"), ("star-square", "H"), ("hexagram", "1"),
-                    ("octagon", "8"), ("diamond-tall", "d"))  # fmt: skip
+_FURTHER_SYMBOLS = (
+    ("triangle-left", r"$\alpha$"), ("triangle-right", r"$\beta$"), ("triangle-nw", r"$\gamma$"),
+    ("triangle-se", r"$\delta$"), ("diamond-cross", r"$\epsilon$"), ("square-cross", r"$\zeta$"),
+)  # fmt: skip
 
 BASELINES = tuple(row.name for row in ARCHITECTURES.values() if row.is_baseline)
 """What SAEs are measured against: shown, but not ranked among them."""
 
+_NEURONPEDIA = re.compile(r"[\w.-]+/[\w.-]+")
 _WIDTH_IN_NAME = (
     (re.compile(r"2pow(\d+)"), lambda match: 2 ** int(match)),
     (re.compile(r"width[_-](\d+)m\b"), lambda match: int(match) * 2**20),
@@ -37,6 +40,9 @@ class SAEFacts:
     hook: str | None = None
     layer: int | None = None
     training_tokens: int | None = None
+    model: str | None = None
+    tags: tuple[str, ...] = ()
+    neuronpedia: str | None = None
 
 
 def facts_of(records: Iterable[Record]) -> SAEFacts:
@@ -49,6 +55,9 @@ def facts_of(records: Iterable[Record]) -> SAEFacts:
         hook=next((f.hook for f in facts if f.hook), None),
         layer=next((f.layer for f in facts if f.layer is not None), None),
         training_tokens=next((f.training_tokens for f in facts if f.training_tokens), None),
+        model=next((f.model for f in facts if f.model), None),
+        tags=tuple(dict.fromkeys(tag for f in facts for tag in f.tags)),
+        neuronpedia=next((f.neuronpedia for f in facts if f.neuronpedia), None),
     )
 
 
@@ -61,6 +70,9 @@ def _facts(record: Record) -> SAEFacts:
         hook=hook_of(record),
         layer=_layer(config, record.sae_id),
         training_tokens=_training_tokens(config, record),
+        model=short_model(record.model),
+        tags=_tags(config),
+        neuronpedia=_neuronpedia(config),
     )
 
 
@@ -123,6 +135,19 @@ def _training_tokens(config: Mapping[str, Any], record: Record) -> int | None:
     if step and batch and record.release.startswith("sae_bench"):
         return int(step[1]) * batch
     return None
+
+
+def _tags(config: Mapping[str, Any]) -> tuple[str, ...]:
+    tags = config.get("tags")
+    return tuple(tag for tag in tags if isinstance(tag, str) and tag) if isinstance(tags, list | tuple) else ()
+
+
+def _neuronpedia(config: Mapping[str, Any]) -> str | None:
+    """MODEL/SOURCE, as configurations of SAELens say it; anything else is no address."""
+    metadata = config.get("metadata")
+    places = (config, metadata if isinstance(metadata, Mapping) else {})
+    names = (_text(place.get("neuronpedia_id")) for place in places)
+    return next((name for name in names if name and _NEURONPEDIA.fullmatch(name)), None)
 
 
 def _whole(value: Any) -> int | None:

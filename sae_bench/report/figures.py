@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -25,19 +25,32 @@ _AXES = {L0: "L0", LOSS_RECOVERED: "loss recovered", WIDTH: "latents", TOKENS: "
 _FILE_NAMES = {L0: "l0", LOSS_RECOVERED: "loss_recovered", WIDTH: "width", TOKENS: "training_tokens"}
 _X_BETTER = {L0: -1, LOSS_RECOVERED: 1}
 _FEWEST_SAES = 4
-NEAR = 0.25
-"""A floor or ceiling is drawn where a point is so near."""
 """SAEs below which a correlation is not shown."""
 
+NEAR = 0.25
+"""A floor or ceiling is drawn where a point is so near."""
+
+Columns = Literal[1, 2]
+"""Columns of a paper that a figure is as wide as."""
+
+_WIDTHS: dict[Columns, float] = {1: 3.5, 2: 7.1}
+"""Inches: 89 and 180 mm."""
+
+_MOST_ROWS = 12
+"""Metrics up to which figures of all metrics show all; beyond, the main one of every eval."""
+
 _STYLE: Any = {
-    "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
-    "legend.frameon": False, "savefig.dpi": 200, "savefig.bbox": "tight", "svg.hashsalt": "sae-bench",
+    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
+    "legend.fontsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
+    "legend.frameon": False, "savefig.dpi": 300, "svg.hashsalt": "sae-bench",
 }  # fmt: skip
 
 
-def write_figures(collected: Collected, folder: Path) -> list[Path]:
+def write_figures(collected: Collected, folder: Path, *, columns: Columns = 2) -> list[Path]:
     """Write every plot of the headline metrics in all formats, and say where.
 
+    Args:
+        columns: how many columns of a paper they are as wide as; letters have 7 and 8 points in both.
     Raises:
         PrerequisiteError: matplotlib is not installed.
         UsageError: `folder` is a file.
@@ -51,21 +64,23 @@ def write_figures(collected: Collected, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     with mpl.rc_context(_STYLE):
-        for name, figure in _figures(collected):
+        for name, figure in _figures(collected, columns):
             written += _save(figure, folder, name)
     return written
 
 
-def _figures(collected: Collected) -> Iterator[tuple[str, Figure]]:
+def _figures(collected: Collected, columns: Columns) -> Iterator[tuple[str, Figure]]:
     headline = [metric for metric in collected.metrics if metric.headline]
     for metric in headline:
         for axis, name in _FILE_NAMES.items():
-            if axis != metric.key and (figure := scatter(collected, metric, axis)) is not None:
+            if axis != metric.key and (figure := scatter(collected, metric, axis, columns)) is not None:
                 yield f"{metric.eval}_{metric.path.split('.', 1)[-1]}_by_{name}", figure
     ranked = [metric for metric in headline if metric.better]
-    if (figure := correlation(collected, ranked)) is not None:
+    if len(ranked) > _MOST_ROWS:
+        ranked = [metric for metric in ranked if metric.main]
+    if (figure := correlation(collected, ranked, columns)) is not None:
         yield "correlation", figure
-    if (figure := parallel(collected, ranked)) is not None:
+    if (figure := parallel(collected, ranked, columns)) is not None:
         yield "parallel_coordinates", figure
 
 
@@ -82,19 +97,32 @@ def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure outside of pyplot's global state."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
-def scatter(collected: Collected, metric: MetricColumn, axis: str) -> Figure | None:
-    """A metric against L0, loss recovered, width or training tokens; None with fewer than two points on the axis."""
+def _legend(figure: Figure, columns: Columns) -> None:
+    """Below the axes of a narrow figure, beside those of a wide one."""
+    if columns == 1:
+        figure.legend(loc="outside lower center", ncols=2)
+    else:
+        figure.legend(loc="outside right upper")
+
+
+def scatter(collected: Collected, metric: MetricColumn, axis: str, columns: Columns = 2) -> Figure | None:
+    """A metric against L0, loss recovered, width or training tokens; None with fewer than two points on the axis.
+
+    Args:
+        axis: key of the metric on the horizontal axis.
+        columns: columns of a paper that it is as wide as.
+    """
     x, column = collected.values_of(axis), collected.values[metric.key]
     groups = collected.cohort_of(metric.eval)
     points = [(a, b, number) for number, (a, b) in enumerate(zip(x, column.value, strict=True))
               if a is not None and b is not None]  # fmt: skip
     if len({a for a, _, _ in points}) < 2:
         return None
-    figure, axes = _new_figure(6.4, 4.2)
+    figure, axes = _new_figure(_WIDTHS[columns], 3.6)
     architectures = architectures_of(sae.facts.architecture for sae in collected.saes)
     for name, architecture in architectures.items():
         for group in sorted(set(groups.values())):
@@ -110,7 +138,7 @@ def scatter(collected: Collected, metric: MetricColumn, axis: str) -> Figure | N
         axes.set_xscale("log")
     axes.set_xlabel(_AXES[axis])
     axes.set_ylabel(f"{metric.title} {_direction(metric)}".strip())
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    _legend(figure, columns)
     return figure
 
 
@@ -153,41 +181,41 @@ def _draw_front(axes: Axes, points: Sequence[tuple[float, float, int]], x_better
     axes.plot([a for a, _ in front], [b for _, b in front], color="0.45", linestyle="--", linewidth=1, zorder=1)
 
 
-def correlation(collected: Collected, metrics: Sequence[MetricColumn]) -> Figure | None:
+def correlation(collected: Collected, metrics: Sequence[MetricColumn], columns: Columns = 2) -> Figure | None:
     """Spearman rank correlations of the metrics over comparable results, turned so that better goes with better."""
-    columns = [(metric, _comparable(collected, metric)) for metric in metrics]
-    columns = [(metric, values) for metric, values in columns if len(set(values.values())) > 1]
-    if len(columns) < 2:
+    known = [(metric, _comparable(collected, metric)) for metric in metrics]
+    known = [(metric, values) for metric, values in known if len(set(values.values())) > 1]
+    if len(known) < 2:
         return None
-    n = len(columns)
+    n = len(known)
     matrix = np.full((n, n), np.nan)
-    for i, (_, a) in enumerate(columns):
-        for j, (_, b) in enumerate(columns):
+    for i, (_, a) in enumerate(known):
+        for j, (_, b) in enumerate(known):
             both = [sae for sae in a if sae in b]
             x, y = [a[p] for p in both], [b[p] for p in both]
             if len(both) >= _FEWEST_SAES and len(set(x)) > 1 and len(set(y)) > 1:
                 matrix[i, j] = stats.spearmanr(x, y).statistic
-    figure, axes = _new_figure(2.5 + 0.45 * n, 2.0 + 0.42 * n)
+    figure, axes = _new_figure(_WIDTHS[columns], 0.5 + 0.75 * _WIDTHS[columns])
     image = axes.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu")
     axes.grid(visible=False)
-    labels = [f"{metric.eval}: {metric.title}" for metric, _ in columns]
-    axes.set_xticks(range(n), labels, rotation=60, ha="right", fontsize=8)
-    axes.set_yticks(range(n), labels, fontsize=8)
+    labels = [f"{metric.eval}: {metric.title}" for metric, _ in known]
+    axes.set_xticks(range(n), labels, rotation=60, ha="right")
+    axes.set_yticks(range(n), labels)
     for i, j in np.argwhere(np.isfinite(matrix)) if n <= 20 else ():
         ink = "white" if abs(matrix[i, j]) > 0.6 else "black"
-        axes.text(j, i, f"{matrix[i, j]:.2f}", ha="center", va="center", fontsize=7, color=ink)
+        axes.text(j, i, f"{matrix[i, j]:.2f}", ha="center", va="center", fontsize=7 if columns == 2 else 5, color=ink)
     figure.colorbar(image, ax=axes, shrink=0.8, label="Spearman")
     return figure
 
 
-def parallel(collected: Collected, metrics: Sequence[MetricColumn]) -> Figure | None:
+def parallel(collected: Collected, metrics: Sequence[MetricColumn], columns: Columns = 2) -> Figure | None:
     """Every SAE over all metrics, each from its worst (0) to its best (1) value."""
-    columns = [(metric, _comparable(collected, metric)) for metric in metrics]
-    columns = [(metric, values) for metric, values in columns if len(values) > 1]
-    if len(columns) < 2:
+    known = [(metric, _comparable(collected, metric)) for metric in metrics]
+    known = [(metric, values) for metric, values in known if len(values) > 1]
+    if len(known) < 2:
         return None
-    scaled = [(metric, _scaled(values)) for metric, values in columns]
-    figure, axes = _new_figure(1.5 + 0.75 * len(columns), 4.6)
+    scaled = [(metric, _scaled(values)) for metric, values in known]
+    figure, axes = _new_figure(_WIDTHS[columns], 3.8)
     architectures = architectures_of(sae.facts.architecture for sae in collected.saes)
     named: set[str] = set()
     for sae in collected.saes:
@@ -199,11 +227,9 @@ def parallel(collected: Collected, metrics: Sequence[MetricColumn]) -> Figure | 
         named.add(architecture.name)
         axes.plot([i for i, _ in at], [v for _, v in at], color=architecture.color, marker=architecture.marker, ms=3,
                   linewidth=0.8, alpha=0.7, label=label)  # fmt: skip
-    axes.set_xticks(
-        range(len(columns)), [f"{m.eval}:\n{m.title}" for m, _ in columns], rotation=45, ha="right", fontsize=8
-    )
+    axes.set_xticks(range(len(known)), [f"{m.eval}:\n{m.title}" for m, _ in known], rotation=45, ha="right")
     axes.set_ylabel("worst to best")
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    _legend(figure, columns)
     return figure
 
 

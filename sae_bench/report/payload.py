@@ -118,6 +118,9 @@ def _saes(collected: Collected) -> list[dict[str, Any]]:
             "hook": sae.facts.hook,
             "layer": sae.facts.layer,
             "tokens": sae.facts.training_tokens,
+            "model": sae.facts.model,
+            "tags": list(sae.facts.tags),
+            "neuronpedia": sae.facts.neuronpedia,
             "l0": round6(l0[sae.number]),
             "loss": round6(loss[sae.number]),
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -369,4 +371,68 @@ def test_baselines_and_references_are_read_by_and_not_ranked(open_page: Open, tm
     assert row.locator(".best").count() == 0
     assert "llm.llm_test_accuracy" not in json.dumps(page.evaluate("Report.ranked().map(m => m.key)"))
     assert page.locator(f'#best tr[data-metric="{TOP_1}"] .chip.better').first.inner_text() == "above"
+    assert opened.complaints == []
+
+
+def test_an_address_shows_what_it_was_copied_from(open_page: Open, tmp_path: Path):
+    """Filters by model, layer and tag, metrics and page stand in the address; names are whole when copied."""
+    write_synthetic_results(tmp_path, 8, n_units=24, n_latents=5)
+    for number, path in enumerate(sorted(tmp_path.rglob("*_eval_results.json"))):
+        content = json.loads(path.read_text())
+        content["sae_cfg_dict"] |= {"hook_layer": number % 2, "tags": ["old"] if number % 4 == 0 else []}
+        content["sae_cfg_dict"]["neuronpedia_id"] = "synthetic-2b/12-res" if number % 8 == 1 else "javascript:alert(1)"
+        path.write_text(json.dumps(content))
+    write_report(tmp_path, tmp_path / "report.html")
+    opened = open_page(tmp_path / "report.html")
+    page = opened.page
+    page.locator('[data-facet="layer"] [data-value="0"]').click()
+    page.locator("#scatter-y").select_option("core|misc_metrics.frac_alive")
+    page.locator("#search").fill("width")
+    page.wait_for_function("location.hash.includes('q=width')")
+    shown = page.evaluate("Report.shown()")
+    assert 0 < len(shown) < 8
+    page.locator('nav a[data-page="plots"]').click()
+    page.wait_for_function("location.hash.startsWith('#plots?')")
+    page.locator("#plots-sae").select_option(str(shown[0]))
+    address = page.evaluate("location.hash")
+    other = open_page(tmp_path / "report.html", address=address).page
+    assert other.evaluate("Report.shown()") == shown
+    assert other.locator("#plots-sae").input_value() == str(shown[0])
+    assert other.locator("#search").input_value() == "width"
+    assert other.locator('[data-facet="layer"] [aria-pressed="true"]').inner_text() == "0"
+    other.locator('nav a[data-page="overview"]').click()
+    assert other.locator("#scatter-y").input_value() == "core|misc_metrics.frac_alive"
+    link = other.locator("#table a.sae-link").first
+    assert link.evaluate("a => a.textContent") == link.get_attribute("title")
+    links = page.evaluate("Report.data.saes.map(sae => Report.neuronpedia(sae, 3))")
+    assert sorted(links, key=str)[-1] == "https://www.neuronpedia.org/synthetic-2b/12-res/3"
+    assert links.count(None) == 7
+    assert opened.complaints == []
+
+
+def test_what_is_shown_can_be_taken_along(report_file: Path, open_page: Open):
+    """CSV, JSON and LaTeX hold the rows and metrics shown, with intervals and names that no other metric has."""
+    opened = open_page(report_file)
+    page = opened.page
+    page.locator('[data-value="gated"]').click()
+    page.wait_for_function("Report.table.getRows('active').length === 2")
+    header(page, "Top-1 accuracy").click()
+    taken = {}
+    for ending in ("csv", "json", "tex"):
+        page.locator("#table-tools .save-menu summary").click()
+        with page.expect_download() as download:
+            page.locator(f'[data-table="{ending}"]').click()
+        taken[ending] = Path(download.value.path()).read_text()
+    places = page.evaluate("Report.table.getRows('active').map(row => row.getData().id)")
+    bars = page.evaluate(
+        "([key, places]) => places.map(place => Report.bar(Report.metric(key), place).low)", [TOP_1, places]
+    )
+    rows = list(csv.DictReader(io.StringIO(taken["csv"])))
+    name = TOP_1.replace("|", ".")
+    assert [float(row[name]) for row in rows] == sorted(column(page, TOP_1), reverse=True)
+    assert [float(row[f"{name}:ci_low"]) for row in rows] == bars
+    assert [row["metrics"][name]["ci_low"] for row in json.loads(taken["json"])] == bars
+    assert taken["tex"].count("\\mathbf") >= 1
+    assert taken["tex"].count(" \\\\\n") == 3
+    assert r"\_width\_" in taken["tex"]
     assert opened.complaints == []

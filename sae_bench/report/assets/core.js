@@ -154,24 +154,18 @@ const Report = {};
     return bytes && JSON.parse(new TextDecoder().decode(bytes));
   };
 
-  Report.go = (page) => { location.hash = `#${page}`; };
+  const onPage = new Map();
+  Report.onPage = (name, listener) => onPage.set(name, listener);
+  Report.entered = (name) => onPage.get(name)?.();
   const listeners = [];
-  Report.state = { text: "", baselines: false, archs: new Set(), sources: new Set(), widths: new Set(), l0: [null, null] };
+  Report.state = { text: "", baselines: false, facets: new Map(), l0: [null, null] };
   Report.onChange = (listener) => listeners.push(listener);
   Report.changed = () => { shown = null; listeners.forEach((listener) => listener()); };
   let shown = null;
   /** Places of the SAEs that pass the filters. */
   Report.shown = () => {
     if (shown) return shown;
-    const { text, archs, sources, widths, l0 } = Report.state;
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    shown = data.saes.filter((sae) => {
-      const name = `${sae.name} ${Report.arch(sae).title} ${data.sources[sae.source].label}`.toLowerCase();
-      return words.every((word) => name.includes(word))
-        && (!archs.size || archs.has(sae.arch)) && (!sources.size || sources.has(sae.source))
-        && (!widths.size || widths.has(sae.width))
-        && (l0[0] === null || (sae.l0 !== null && sae.l0 >= l0[0])) && (l0[1] === null || (sae.l0 !== null && sae.l0 <= l0[1]));
-    }).map((sae) => sae.index);
+    shown = data.saes.filter(Report.passes).map((sae) => sae.index);
     return shown;
   };
 
@@ -179,7 +173,10 @@ const Report = {};
     circle: "M6 1.5a4.5 4.5 0 1 0 .01 0z", "circle-open": "M6 1.5a4.5 4.5 0 1 0 .01 0zM6 3.5a2.5 2.5 0 1 1-.01 0z", square: "M2 2h8v8H2z", diamond: "M6 .5 11.5 6 6 11.5.5 6z",
     "triangle-up": "M6 1 11.2 10.5H.8z", "triangle-down": "M6 11 .8 1.5h10.4z", "triangle-left": "M1 6 10.5.8v10.4z", "triangle-right": "M11 6 1.5.8v10.4z", cross: "M4.3 1h3.4v3.3H11v3.4H7.7V11H4.3V7.7H1V4.3h3.3z",
     x: "M3 .8 6 3.8l3-3L11.2 3l-3 3 3 3L9 11.2l-3-3-3 3L.8 9l3-3-3-3z", star: "M6 .3l1.6 3.9 4.2.3-3.2 2.7 1 4.1L6 9.1l-3.6 2.2 1-4.1L.2 4.5l4.2-.3z",
-    pentagon: "M6 .8 11.3 4.7 9.3 11H2.7L.7 4.7z", hexagon: "M3.2 1.2h5.6L11.6 6l-2.8 4.8H3.2L.4 6z", hourglass: "M1.5 1h9L6 6l4.5 5h-9L6 6z", bowtie: "M1 1.5 6 6l5-4.5v9L6 6l-5 4.5z",
+    pentagon: "M6 .8 11.3 4.7 9.3 11H2.7L.7 4.7z", hexagon: "M3.2 1.2h5.6L11.6 6l-2.8 4.8H3.2L.4 6z", hourglass: "M1.5 1h9L6 6l4.5 5h-9L6 6z", octagon: "M4 1h4l3 3v4l-3 3H4L1 8V4z", hexagon2: "M6 .4 10.9 3.2v5.6L6 11.6 1.1 8.8V3.2z",
+    "diamond-tall": "M6 0 9.5 6 6 12 2.5 6z", "diamond-wide": "M0 6l6-3.5L12 6l-6 3.5z", "triangle-ne": "M1 1h10v10z", "triangle-nw": "M1 1h10L1 11z", "triangle-se": "M11 1v10H1z", "triangle-sw": "M1 1l10 10H1z",
+    "arrow-right": "M1 1l10 5-10 5 3-5z", "star-square": "M1 1l5 2 5-2-2 5 2 5-5-2-5 2 2-5z", "star-diamond": "M6 0l1.6 4.4L12 6 7.6 7.6 6 12 4.4 7.6 0 6l4.4-1.6z",
+    "star-triangle-up": "M6 0l1.8 6.2L11.2 10.5 6 8.6.8 10.5 4.2 6.2z", "star-triangle-down": "M6 12 4.2 5.8.8 1.5 6 3.4l5.2-1.9-3.4 4.3z", hexagram: "M6 0l1.8 3h3.4L9.5 6l1.7 3H7.8L6 12 4.2 9H.8l1.7-3L.8 3h3.4z", bowtie: "M1 1.5 6 6l5-4.5v9L6 6l-5 4.5z",
   };
   /** The marker of an architecture, as large as text. */
   Report.swatch = (arch) => {
@@ -193,9 +190,16 @@ const Report = {};
     svg.append(path);
     return svg;
   };
-  Report.link = (place, text) => {
+  const { h } = Report, TAIL = 12;
+  /** A name that the page cuts in its middle where there is no room; copied, it is the whole name. */
+  Report.nameParts = (sae) => {
+    const from = sae.name.length - sae.short.length, hidden = sae.name.endsWith(sae.short) ? sae.name.slice(0, from) : "";
+    const cut = Math.max(sae.short.length - TAIL, 0);
+    return [h("span", { class: "name-hidden" }, hidden), h("span", { class: "name-head" }, sae.short.slice(0, cut)), h("span", { class: "name-tail" }, sae.short.slice(cut))];
+  };
+  Report.link = (place) => {
     const sae = data.saes[place];
-    return Report.h("a", { href: `#sae/${place}`, title: sae.name, class: "sae-link" }, Report.swatch(Report.arch(sae)), text || sae.short);
+    return h("a", { href: `#sae/${place}`, title: sae.name, class: "sae-link" }, Report.swatch(Report.arch(sae)), Report.nameParts(sae));
   };
   Report.caveatMark = (metric) => {
     if (!metric.caveats?.length) return null;

@@ -1,81 +1,90 @@
 /* The bar that says which SAEs are shown; everything on the page follows it. */
 (() => {
   const { h, data, state } = Report;
-  const BANDS = [16, 32, 64, 128, 256, 512];
-  let count, low, high, bandButtons = [];
+  const BANDS = [16, 32, 64, 128, 256, 512], MOST_BUTTONS = 12;
+  const number = (a, b) => a - b;
 
-  /** L0 values near a round one: within a factor of 1.4. */
-  const band = (middle) => [middle / 1.4, middle * 1.4];
+  /** What SAEs can be chosen by: the values that one has, as texts, and how a value is shown. */
+  const FACETS = [
+    { name: "arch", label: "Architecture", of: (sae) => [sae.arch], order: (a, b) => Object.keys(data.architectures).indexOf(a) - Object.keys(data.architectures).indexOf(b),
+      show: (name) => [Report.swatch(data.architectures[name]), data.architectures[name].title] },
+    { name: "source", label: "Source", of: (sae) => [sae.source], order: number, show: (i) => data.sources[i].label },
+    { name: "model", label: "Model", of: (sae) => [sae.model] },
+    { name: "layer", label: "Layer", of: (sae) => [sae.layer], order: number },
+    { name: "hook", label: "Hook", of: (sae) => [sae.hook] },
+    { name: "width", label: "Latents", of: (sae) => [sae.width], order: number, show: (v) => Report.num(Number(v)) },
+    { name: "tokens", label: "Training tokens", of: (sae) => [sae.tokens], order: number, show: (v) => Report.num(Number(v)) },
+    { name: "tag", label: "Tag", of: (sae) => sae.tags },
+  ];
+  for (const facet of FACETS) {
+    const values = data.saes.flatMap(facet.of).filter((value) => value !== null && value !== undefined && value !== "").map(String);
+    facet.values = [...new Set(values)].sort(facet.order);
+    state.facets.set(facet.name, new Set());
+  }
+  const inUse = FACETS.filter((facet) => facet.values.length > 1);
 
-  Report.renderFilters = () => {
-    const search = h("input", { type: "search", id: "search", placeholder: "Search SAEs…", "aria-label": "Search SAEs by name, architecture or source",
-      oninput: (e) => { state.text = e.target.value; Report.changed(); } });
-    count = h("output", { class: "small", for: "search", id: "count" });
-    const body = h("div", { class: "filter-body" }, archChips(), sourceChips(), l0Controls(), widthChips(),
-      h("button", { type: "button", class: "ghost", id: "reset", onclick: reset }, "Reset"));
-    const more = h("details", { class: "filter-more", open: innerWidth > 720 }, h("summary", {}, "Filters"), body);
-    Report.fill(document.getElementById("filters"), h("div", { class: "filter-row" }, search, count), more);
-    showCount();
-    Report.onChange(showCount);
+  Report.passes = (sae) => {
+    const { text, l0 } = state, name = `${sae.name} ${Report.arch(sae).title} ${data.sources[sae.source].label} ${sae.model || ""} ${sae.tags.join(" ")}`.toLowerCase();
+    return text.toLowerCase().split(/\s+/).filter(Boolean).every((word) => name.includes(word))
+      && inUse.every(({ name: facet, of }) => { const chosen = state.facets.get(facet); return !chosen.size || of(sae).some((value) => chosen.has(String(value))); })
+      && (l0[0] === null || (sae.l0 !== null && sae.l0 >= l0[0])) && (l0[1] === null || (sae.l0 !== null && sae.l0 <= l0[1]));
   };
 
-  function showCount() {
-    count.textContent = `${Report.shown().length} of ${data.saes.length} SAEs`;
-  }
+  /** L0 values near a round one: within a factor of 1.4. */
+  const band = (middle) => [Number((middle / 1.4).toPrecision(3)), Number((middle * 1.4).toPrecision(3))];
 
-  function toggles(label, entries, chosen, content) {
-    if (entries.length < 2) return null;
-    const buttons = entries.map((entry) => h("button", { type: "button", class: "toggle", "aria-pressed": "false", "data-value": String(entry),
-      onclick: (e) => {
-        if (chosen.has(entry)) chosen.delete(entry); else chosen.add(entry);
-        e.currentTarget.setAttribute("aria-pressed", String(chosen.has(entry)));
-        Report.changed();
-      } }, content(entry)));
-    return h("div", { class: "filter-group", role: "group", "aria-label": label }, h("span", { class: "label" }, label), buttons);
-  }
+  Report.renderFilters = () => {
+    const search = h("input", { type: "search", id: "search", value: state.text, placeholder: "Search SAEs…", "aria-label": "Search SAEs by name, architecture, model, tag or source",
+      oninput: (e) => { state.text = e.target.value; Report.changed(); } });
+    const count = h("output", { class: "small", for: "search", id: "count" });
+    const more = h("details", { class: "filter-more", open: innerWidth > 720 }, h("summary", {}, "Filters"),
+      h("div", { class: "filter-body" }, inUse.map(facetGroup), l0Group(), h("button", { type: "button", class: "ghost", id: "reset", onclick: reset }, "Reset")));
+    Report.fill(document.getElementById("filters"), h("div", { class: "filter-row" }, search, count), more);
+    Report.showCount = () => { count.textContent = `${Report.shown().length} of ${data.saes.length} SAEs`; };
+    Report.showCount();
+  };
 
-  const archChips = () => toggles("Architecture", Object.keys(data.architectures), state.archs, (name) => {
-    const arch = data.architectures[name];
-    return [Report.swatch(arch), arch.title];
-  });
-  const sourceChips = () => toggles("Source", data.sources.map((_, i) => i), state.sources, (i) => data.sources[i].label);
-  const widthChips = () => toggles("Latents", [...new Set(data.saes.map((s) => s.width).filter(Boolean))].sort((a, b) => a - b).slice(0, 12), state.widths, Report.num);
-
-  function l0Controls() {
-    const known = data.saes.map((s) => s.l0).filter((v) => v !== null);
-    if (!known.length) return null;
-    const input = (side, label) => h("input", { type: "number", min: "0", step: "any", class: "narrow", "aria-label": label, placeholder: label.split(" ")[0],
-      oninput: (e) => { state.l0[side] = e.target.value === "" ? null : Number(e.target.value); pressBands(); Report.changed(); } });
-    low = input(0, "from L0");
-    high = input(1, "to L0");
-    const useful = BANDS.filter((b) => known.some((v) => v >= band(b)[0] && v <= band(b)[1]));
-    bandButtons = useful.map((b) => h("button", { type: "button", class: "toggle", "aria-pressed": "false", "data-band": b,
-      title: `L0 from ${Report.num(band(b)[0])} to ${Report.num(band(b)[1])}`, onclick: () => setBand(b) }, `~${b}`));
-    return h("div", { class: "filter-group", role: "group", "aria-label": "L0" }, h("span", { class: "label" }, "L0"), bandButtons, low, high);
-  }
-
-  function setBand(b) {
-    const [from, to] = band(b), again = state.l0[0] === from && state.l0[1] === to;
-    state.l0 = again ? [null, null] : [from, to];
-    low.value = again ? "" : from.toFixed(1);
-    high.value = again ? "" : to.toFixed(1);
-    pressBands();
+  function choose(facet, value, on) {
+    const chosen = state.facets.get(facet.name);
+    if (on) chosen.add(value); else chosen.delete(value);
     Report.changed();
   }
 
-  function pressBands() {
-    for (const button of bandButtons) {
-      const [from, to] = band(Number(button.dataset.band));
-      button.setAttribute("aria-pressed", String(state.l0[0] === from && state.l0[1] === to));
-    }
+  /** Buttons of a few values, a menu of many. */
+  function facetGroup(facet) {
+    const chosen = state.facets.get(facet.name), show = facet.show || String;
+    const buttons = () => facet.values.map((value) => h("button", { type: "button", class: "toggle", "aria-pressed": String(chosen.has(value)), "data-value": value, onclick: (e) => {
+      const on = !chosen.has(value);
+      e.currentTarget.setAttribute("aria-pressed", String(on));
+      choose(facet, value, on);
+    } }, show(value)));
+    const boxes = () => facet.values.map((value) => h("label", {}, h("input", { type: "checkbox", value, checked: chosen.has(value), onchange: (e) => choose(facet, value, e.target.checked) }), " ", show(value)));
+    const choices = facet.values.length > MOST_BUTTONS ? Report.menu(`${facet.values.length} values`, h("fieldset", {}, boxes()), "facet-menu") : buttons();
+    return h("div", { class: "filter-group", role: "group", "aria-label": facet.label, "data-facet": facet.name }, h("span", { class: "label" }, facet.label), choices);
+  }
+
+  function l0Group() {
+    const known = data.saes.map((s) => s.l0).filter((v) => v !== null);
+    if (!known.length) return null;
+    const input = (side, label) => h("input", { type: "number", min: "0", step: "any", class: "narrow", "aria-label": label, placeholder: label.split(" ")[0], value: state.l0[side] ?? "",
+      oninput: (e) => { state.l0[side] = e.target.value === "" ? null : Number(e.target.value); press(); Report.changed(); } });
+    const ends = [input(0, "from L0"), input(1, "to L0")];
+    const is = (b) => band(b).every((end, side) => end === state.l0[side]);
+    const buttons = BANDS.filter((b) => known.some((v) => v >= band(b)[0] && v <= band(b)[1])).map((b) => h("button", { type: "button", class: "toggle", "aria-pressed": String(is(b)), "data-band": b,
+      title: `L0 from ${Report.num(band(b)[0])} to ${Report.num(band(b)[1])}`, onclick: () => {
+        state.l0 = is(b) ? [null, null] : band(b);
+        ends.forEach((end, side) => { end.value = state.l0[side] ?? ""; });
+        press();
+        Report.changed();
+      } }, `~${b}`));
+    const press = () => buttons.forEach((button) => button.setAttribute("aria-pressed", String(is(Number(button.dataset.band)))));
+    return h("div", { class: "filter-group", role: "group", "aria-label": "L0" }, h("span", { class: "label" }, "L0"), buttons, ends);
   }
 
   function reset() {
     Object.assign(state, { text: "", l0: [null, null] });
-    for (const set of [state.archs, state.sources, state.widths]) set.clear();
-    const bar = document.getElementById("filters");
-    bar.querySelectorAll("input").forEach((input) => { input.value = ""; });
-    bar.querySelectorAll("[aria-pressed]").forEach((button) => button.setAttribute("aria-pressed", "false"));
+    for (const chosen of state.facets.values()) chosen.clear();
+    Report.renderFilters();
     Report.changed();
   }
 })();

@@ -2,7 +2,7 @@
 (() => {
   const { h } = Report;
 
-  Report.latentBrowser = (entry, found) => {
+  Report.latentBrowser = (entry, found, sae) => {
     const entries = found.entries, detail = h("div", { class: "latent-detail", "aria-live": "polite" });
     const select = h("select", { class: "latent-select", "aria-label": "Latent", onchange: (e) => show(Number(e.target.value)) },
       entries.map((latent, i) => h("option", { value: String(i) }, `${latent.score.toFixed(2)} · latent ${latent.latent} · ${Report.shorten(latent.explanation, 60)}`)));
@@ -10,7 +10,7 @@
     const show = (i) => {
       at = Math.min(Math.max(i, 0), entries.length - 1);
       select.value = String(at);
-      Report.fill(detail, latentDetail(entries[at], `${at + 1} of ${entries.length}`));
+      Report.fill(detail, latentDetail(entries[at], `${at + 1} of ${entries.length}`, sae));
     };
     const button = (name, text, target) => h("button", { type: "button", class: "ghost", "data-latent": name, onclick: () => show(target()) }, text);
     show(0);
@@ -20,11 +20,11 @@
       detail);
   };
 
-  function latentDetail(latent, position) {
+  function latentDetail(latent, position, sae) {
     const texts = latent.texts?.length ? latent.texts : markedExamples(latent.logs || "");
     const kept = latent.logs !== undefined;
     return h("article", { class: "latent" },
-      h("h4", {}, `Latent ${latent.latent}`, h("span", { class: "small" }, ` · score ${latent.score.toFixed(3)} · ${position}`)),
+      h("h4", {}, `Latent ${latent.latent}`, h("span", { class: "small" }, ` · score ${latent.score.toFixed(3)} · ${position}`), sae.neuronpedia ? [" ", h("a", { class: "small", href: Report.neuronpedia(sae, latent.latent), rel: "noopener" }, "on Neuronpedia")] : null),
       h("blockquote", {}, latent.explanation || "no explanation"),
       latent.predictions ? h("p", { class: "small" }, `Judged active: ${latent.predictions.join(", ") || "none"}. Are active: ${(latent.correct || []).join(", ") || "none"}.`) : null,
       texts.length ? h("ol", { class: "texts" }, texts.map((text) => h("li", { class: text.active === false ? "off" : "" }, marked(text.text), text.activation === undefined ? null : h("span", { class: "small" }, ` ${Report.num(text.activation)}`)))) : null,

@@ -1,10 +1,9 @@
-/* Pages by address (#overview, #plots, #run, #sae/3), theme, start. */
+/* Pages by address (#overview, #plots, #run, #sae/3/core), theme, start. */
 (() => {
-  const pages = ["overview", "plots", "run", "sae"], onPage = new Map(), built = new Set();
-  Report.onPage = (name, listener) => onPage.set(name, listener);
+  const pages = ["overview", "plots", "run", "sae"], built = new Set();
 
   Report.route = () => {
-    const [name, argument, section] = location.hash.slice(1).split("/");
+    const [name, argument, section] = Report.address();
     const page = pages.includes(name) ? name : "overview";
     for (const other of pages) document.getElementById(`page-${other}`).hidden = other !== page;
     document.getElementById("filters").hidden = page === "run";
@@ -17,9 +16,10 @@
     built.add(page);
     document.querySelector(".filter-more").open = page !== "sae" && innerWidth > 720;
     if (page === "sae") Report.renderSae(Number(argument), section);
-    onPage.get(page)?.();
+    Report.entered(page);
     if (page !== "overview" && !section) scrollTo(0, 0);
     else if (Report.tableBuilt && Report.ready) Report.table.redraw();
+    Report.keepAddress();
   };
 
   const theme = document.getElementById("theme");
@@ -34,7 +34,10 @@
   const baselines = document.getElementById("best-baselines");
   baselines.parentElement.hidden = !Report.data.saes.some((sae) => sae.baseline);
   baselines.addEventListener("change", () => { Report.state.baselines = baselines.checked; Report.changed(); });
+  Report.readAddress();
+  baselines.checked = Report.state.baselines;
   Report.renderFilters();
+  Report.onChange(() => { Report.showCount(); Report.keepAddress(); });
   Report.renderTable();
   Report.renderScatter();
   Report.renderBest();
@@ -43,7 +46,16 @@
     Report.usableAfter = performance.now();
     requestAnimationFrame(() => setTimeout(Report.startPlots));
   });
-  addEventListener("hashchange", Report.route);
+  addEventListener("hashchange", () => {
+    if (Report.readAddress()) {  // an address with parameters was entered, or is gone back to
+      baselines.checked = Report.state.baselines;
+      Report.renderFilters();
+      Report.renderScatter();
+      built.delete("plots");
+      Report.changed();
+    }
+    Report.route();
+  });
   let width = innerWidth;
   addEventListener("resize", () => { if (Math.abs(innerWidth - width) > 40) { width = innerWidth; Report.redraw(); } });
 })();

@@ -1,9 +1,13 @@
 /* The chart of the overview: any metric against any other, with what has to be known to read it. */
 (() => {
   const { h, data } = Report;
-  const choice = { y: null, x: Report.L0, front: true, bars: true, log: true, trend: false };
+  const choice = { y: null, x: null, front: true, bars: true, log: true, trend: false };
   const byId = (id) => document.getElementById(id);
   Report.plotChoice = choice;
+  const firstMetric = Report.mainMetrics().find((m) => m.eval !== "core") || Report.ranked()[0] || data.metrics[0];
+  /** What the charts show before anything is chosen. */
+  Report.firstChoice = { y: firstMetric?.key, x: data.saes.some((sae) => sae.l0 !== null) ? Report.L0 : data.saes.some((sae) => sae.width) ? "sae|width" : data.metrics[0]?.key };
+  Object.assign(choice, Report.firstChoice);
 
   Report.plotMetric = (key) => {
     choice.y = key;
@@ -12,7 +16,7 @@
     byId("scatter-title").scrollIntoView({ behavior: "smooth", block: "start" });
   };
 
-  const choose = () => { draw(); Report.keepAddress?.(); };
+  const choose = () => { draw(); Report.keepAddress(); };
 
   function draw() {
     const x = Report.metric(choice.x), y = Report.metric(choice.y);
@@ -37,15 +41,12 @@
   }
 
   Report.renderScatter = () => {
-    const firstOther = Report.mainMetrics().find((m) => m.eval !== "core") || Report.ranked()[0] || data.metrics[0];
-    choice.y ??= firstOther?.key;
-    if (!data.saes.some((sae) => sae.l0 !== null) && choice.x === Report.L0) choice.x = data.saes.some((s) => s.width) ? "sae|width" : data.metrics[0]?.key;
     const axis = (name, label, withSpecials) => Report.metricOptions(h("select", { id: `scatter-${name}`, "aria-label": label, onchange: (e) => { choice[name] = e.target.value; choose(); } }), choice[name], withSpecials);
     const box = (name, label) => h("label", { class: "inline" }, h("input", { type: "checkbox", id: `scatter-${name}`, checked: choice[name], onchange: (e) => { choice[name] = e.target.checked; choose(); } }), ` ${label}`);
     Report.fill(byId("scatter-controls"), h("label", {}, "Metric ", axis("y", "Vertical axis", false)), h("label", {}, "against ", axis("x", "Horizontal axis", true)),
       box("front", "Pareto front"), box("trend", "trends"), box("bars", "error bars"), box("log", "log axis"), h("span", { class: "push" }, Report.saveMenu(byId("scatter"))));
-    byId("scatter").before(Report.legend());
-    Report.onChange(draw);
-    Report.onPage("overview", () => { if (!byId("scatter").dataset.plotted) draw(); });
   };
+  byId("scatter").before(Report.legend());
+  Report.onChange(draw);
+  Report.onPage("overview", () => { if (!byId("scatter").dataset.plotted) draw(); });
 })();

@@ -2,7 +2,8 @@
 (() => {
   const { h, data } = Report;
   const panels = [];
-  const pick = { metric: null, sae: null, all: false };
+  const pick = { metric: Report.firstChoice.y, sae: null, all: false };
+  Report.plotsChoice = pick;
 
   function panel(id, title, draw, { controls, note, wide } = {}) {
     const element = h("div", { class: "plot", id: `plot-${id}` }), status = h("p", { class: "small empty", hidden: true });
@@ -16,6 +17,8 @@
     if (!document.getElementById("page-plots").hidden) panels.forEach(drawPanel);
   }
 
+  const choose = () => { redraw(); Report.keepAddress(); };
+
   function drawPanel({ id, element, status, draw }) {
     const [traces] = draw();
     const empty = !traces.some((trace) => (trace.x?.length || 0) > 0);
@@ -27,15 +30,16 @@
 
   const against = (key) => (options) => {
     const x = Report.metric(key), y = Report.metric(pick.metric);
-    return x && y ? Report.scatterFigure(x, y, { front: [Report.LOSS, Report.L0].includes(key), bars: true, log: true, connect: key === "sae|training_tokens", ...options }) : [[], {}];
+    return x && y ? Report.scatterFigure(x, y, { front: [Report.LOSS, Report.L0].includes(key), bars: true, log: true, trend: key === Report.L0 && data.saes.length >= 20, connect: key === "sae|training_tokens", ...options }) : [[], {}];
   };
   const metrics = () => (pick.all ? Report.ranked() : Report.mainMetrics());
 
   Report.renderPlots = () => {
-    pick.metric = (Report.mainMetrics().find((m) => m.eval !== "core") || Report.ranked()[0] || data.metrics[0])?.key;
-    const metric = Report.metricOptions(h("select", { id: "plots-metric", "aria-label": "Metric of the plots", onchange: (e) => { pick.metric = e.target.value; redraw(); } }), pick.metric, false);
-    const saes = h("select", { id: "plots-sae", "aria-label": "SAE to highlight", onchange: (e) => { pick.sae = e.target.value === "" ? null : Number(e.target.value); redraw(); } },
+    panels.length = 0;
+    const metric = Report.metricOptions(h("select", { id: "plots-metric", "aria-label": "Metric of the plots", onchange: (e) => { pick.metric = e.target.value; choose(); } }), pick.metric, false);
+    const saes = h("select", { id: "plots-sae", "aria-label": "SAE to highlight", onchange: (e) => { pick.sae = e.target.value === "" ? null : Number(e.target.value); choose(); } },
       h("option", { value: "" }, "none"), data.saes.map((sae) => h("option", { value: String(sae.index) }, sae.short)));
+    saes.value = pick.sae === null ? "" : String(pick.sae);
     const all = h("label", { class: "inline", hidden: Report.mainMetrics().length === Report.ranked().length }, h("input", { type: "checkbox", id: "plots-all", onchange: (e) => { pick.all = e.target.checked; redraw(); } }), ` all ${Report.ranked().length} metrics`);
     Report.fill(document.getElementById("page-plots"),
       h("section", { class: "card controls" }, h("label", {}, "Metric ", metric), Report.legend()),
@@ -46,7 +50,7 @@
         panel("tokens", "By training tokens", against("sae|training_tokens"), { note: "Lines join the checkpoints of one training run." }),
         panel("strips", "One SAE against the rest", (options) => Report.stripFigure(pick.sae, metrics(), options), { wide: true, controls: [h("label", {}, "Highlight ", saes), all], note: "Every metric from its worst to its best value among the SAEs shown; lower-is-better metrics are turned. Baselines beyond the others are triangles at the edge." }),
         panel("agreement", "Do the metrics agree?", (options) => Report.agreementFigure(metrics(), options), { wide: true, note: "Spearman rank correlation over the SAEs shown, of comparable results; lower-is-better metrics are turned, so that 1 always means: they rank SAEs alike. Metrics that agree stand beside one another." })));
-    Report.onChange(redraw);
-    Report.onPage("plots", redraw);
   };
+  Report.onChange(redraw);
+  Report.onPage("plots", redraw);
 })();

@@ -14,7 +14,7 @@
     for (const note of found.moved) parts.push(h("p", { class: "small" }, Report.badge(false), ` ${note}`));
     if (found.charts.length) parts.push(Report.detailCharts(entry, found.charts, sae));
     if (found.histograms.length) parts.push(...Report.histograms(entry, found.histograms, found.histograms_first));
-    if (found.latents) parts.push(Report.latentBrowser(entry, found.latents));
+    if (found.latents) parts.push(Report.latentBrowser(entry, found.latents, sae));
     const told = found.charts.length || found.histograms.length || found.latents;
     found.tables.forEach((table, i) => parts.push(detailTable(table, i === 0 && !told, `${entry.name}-${i}`, !told)));
     if (found.seed_results.length > 1) parts.push(folded("Values per seed", seedTable(entry, found.seed_results)));

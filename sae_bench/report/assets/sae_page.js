@@ -39,10 +39,13 @@
     page().querySelector(`section[data-section="${CSS.escape(section || "")}"]`)?.scrollIntoView({ block: "start" });
   }
 
+  /** The page of an SAE, or of one of its latents, on Neuronpedia; null where its configuration does not name it. */
+  Report.neuronpedia = (sae, latent) => (sae.neuronpedia ? `https://www.neuronpedia.org/${sae.neuronpedia}${latent === undefined ? "" : `/${latent}`}` : null);
+
   function title(sae) {
     const facts = [Report.arch(sae).title, sae.width && `${Report.num(sae.width)} latents`, sae.hook || (sae.layer !== null && `layer ${sae.layer}`), sae.l0 !== null && `L0 ${Report.num(sae.l0)}`,
-      sae.tokens && `${Report.num(sae.tokens)} training tokens`, data.sources.length > 1 && data.sources[sae.source].label].filter(Boolean);
-    return h("section", { class: "card sae-head" }, h("a", { href: "#overview", class: "small" }, "← all SAEs"), h("h1", {}, Report.swatch(Report.arch(sae)), " ", sae.name), h("p", {}, facts.join(" · ")));
+      sae.tokens && `${Report.num(sae.tokens)} training tokens`, sae.model, sae.tags.length && sae.tags.join(", "), data.sources.length > 1 && data.sources[sae.source].label].filter(Boolean);
+    return h("section", { class: "card sae-head" }, h("a", { href: "#overview", class: "small" }, "← all SAEs"), h("h1", {}, Report.swatch(Report.arch(sae)), " ", sae.name), h("p", {}, facts.join(" · "), sae.neuronpedia ? [" · ", h("a", { href: Report.neuronpedia(sae), rel: "noopener" }, "Neuronpedia")] : null));
   }
 
   async function scoreTable(place) {

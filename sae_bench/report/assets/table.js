@@ -129,7 +129,7 @@
     const menu = Report.menu("Metrics", list, "columns-menu");
     menu.id = "columns";
     Report.fill(document.getElementById("table-tools"), menu,
-      h("button", { type: "button", class: "ghost", onclick: () => table.download("csv", "sae_bench.csv") }, "CSV"));
+      Report.tableMenu(() => table.getRows("active").map((row) => row.getData().id), () => data.metrics.filter((metric) => chosen.has(metric.key))));
   }
 
   function notes() {
@@ -148,6 +148,7 @@
         lines.push(h("li", {}, Report.badge(caveat.serious), ` ${Report.evalOf(metric).title}: ${caveat.text}`));
       }
     }
+    for (const source of data.run.sources) for (const note of source.moved) lines.push(h("li", {}, `${source.label}: ${note.value.join(": ")} (${note.n} results).`));
     for (const [reason, n] of barless()) lines.push(h("li", {}, `${n} scores without error bar: ${reason}.`));
     Report.fill(document.getElementById("table-notes"), h("p", { class: "small" }, "↑ higher is better, ↓ lower is better; ± is half the 95 % interval; bold is the best of those shown. Hover a number for its interval, click a name for the SAE's page."),
       lines.length ? h("ul", { class: "small" }, lines) : null);

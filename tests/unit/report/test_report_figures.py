@@ -35,7 +35,17 @@ def test_a_scatter_plot_shows_every_sae(collected: Collected):
     assert sum(len(container.lines[0].get_xdata()) for container in axes.containers) == 8
     assert axes.get_ylabel() == "Top-1 accuracy ↑"
     assert axes.get_xscale() == "log"
-    assert len(axes.get_legend().get_texts()) >= 7
+    assert len(figure.legends[0].get_texts()) >= 7
+
+
+@pytest.mark.parametrize(("columns", "inches"), [(1, 3.5), (2, 7.1)])
+def test_figures_are_as_wide_as_columns(collected: Collected, columns: figures.Columns, inches: float):
+    metric = collected.metric("sparse_probing|sae.sae_top_1_test_accuracy")
+    for figure in (
+        figures.scatter(collected, metric, L0, columns),
+        figures.correlation(collected, [metric, *collected.metrics[:2]], columns),
+    ):
+        assert figure.get_size_inches()[0] == inches
 
 
 def test_what_cannot_be_drawn(collected: Collected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
