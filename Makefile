@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 TEST_WORKERS ?= 2
 
-.PHONY: help browser demo test test-fast lint unit schemas parity bench docs wheel install install-dev clean
+.PHONY: help sae-lens browser demo test test-fast lint unit schemas parity bench docs wheel install install-dev clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -62,6 +62,17 @@ schemas: $(VENV)/installed-dev ## JSON Schemas and TypeScript types of result fi
 parity: $(VENV)/installed-dev ## compare with the published package (slow; writes docs/parity.md)
 	$(BIN)/python tests/parity/run_parity.py
 
+# The newest of each, every time: that is what the job is for. It sees the packages of .venv behind its own.
+sae-lens: $(VENV)/installed-dev ## the tests of SAELens' SAEs, with the newest SAELens itself
+	$(PYTHON) -m venv .venv-sae-lens
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> "$$(.venv-sae-lens/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/shared.pth"
+	.venv-sae-lens/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps \
+		-r requirements-sae-lens.txt
+	.venv-sae-lens/bin/python -c "import sae_lens; print('SAELens', sae_lens.__version__)"
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 .venv-sae-lens/bin/python -m pytest -p no:cacheprovider \
+		tests/unit/custom_saes/test_sae_lens*.py tests/unit/custom_saes/test_temporal.py
+
 bench: $(VENV)/installed-dev ## measure against the published package (slow; writes docs/benchmarks.md)
 	$(BIN)/python benchmarks/run_benchmarks.py
 
@@ -72,4 +83,4 @@ wheel: $(VENV)/installed-dev ## build the wheel and try the README's example wit
 	$(BIN)/python scripts/try_wheel.py
 
 clean: ## remove the environment and caches
-	rm -rf $(VENV) .venv-parity .mypy_cache .pytest_cache .ruff_cache build
+	rm -rf $(VENV) .venv-parity .venv-sae-lens .mypy_cache .pytest_cache .ruff_cache build

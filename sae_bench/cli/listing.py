@@ -97,22 +97,22 @@ def _evals() -> Listing:
 def _saes() -> Listing:
     from sae_bench.custom_saes.listing import BASELINES, DERIVED_BASELINES, SPEC_FORMS, embedded_saes
 
-    rows = [(f"baseline:{name}", "", "") for name in (*BASELINES, *DERIVED_BASELINES.values())]
-    rows += [(f"embedded:{sae.name}", sae.hook, sae.model) for sae in embedded_saes()]
+    rows = [(f"baseline:{name}", "", "", "") for name in (*BASELINES, *DERIVED_BASELINES.values())]
+    rows += [(f"embedded:{sae.name}", sae.hook, sae.model, "") for sae in embedded_saes()]
     rows += _sae_lens() if importlib.util.find_spec("sae_lens") else []
-    rows += [(form, "", "") for scheme, form in SPEC_FORMS.items() if scheme not in ("embedded", "baseline")]
-    return ("SAE spec", "hook", "model"), rows
+    rows += [(form, "", "", "") for scheme, form in SPEC_FORMS.items() if scheme not in ("embedded", "baseline")]
+    return ("SAE spec", "hook", "model", "limits"), rows
 
 
-def _sae_lens() -> list[tuple[str, str, str]]:
+def _sae_lens() -> list[tuple[str, str, str, str]]:
     """The pretrained SAEs that an installed SAELens knows; importing it takes seconds."""
     from sae_bench.custom_saes.spec import resolve_spec
 
     try:
         handles = resolve_spec("sae_lens:.*:.*")
-    except PrerequisiteError:  # one that cannot be used: the rest can still be listed
-        return []
-    return [(f"sae_lens:{h.release}:{h.sae_id}", h.hook_name or "", h.model_name or "") for h in handles]
+    except PrerequisiteError as error:  # one that cannot be used: the rest can still be listed
+        return [("sae_lens:...", "", "", str(error))]
+    return [(f"sae_lens:{h.release}:{h.sae_id}", h.hook_name or "", h.model_name or "", h.limits) for h in handles]
 
 
 def _models() -> Listing:

@@ -87,6 +87,8 @@ class SAEHandle:
     rung: Rung | None = None
     format: str = ""
     """Whose layout its files have, for lists."""
+    limits: str = ""
+    """What it cannot be evaluated for, as far as that is known without loading it, for lists."""
 
     @property
     def placed_by_run(self) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
+from packaging.requirements import Requirement
 
 from sae_bench.custom_saes.architectures import SAE_LENS
 from sae_bench.custom_saes.files import hub_failed
@@ -26,6 +28,13 @@ UNKNOWN_SCALE = (
 _ACTIVATIONS = ("", "relu", "topk", "batchtopk", "jumprelu", "identity")
 """Activation functions that SAELens' architectures have in themselves."""
 REQUIREMENT = "sae-lens>=6.0"
+_FORMATS = (
+    "sae_lens", "connor_rob_hook_z", "gemma_2", "gemma_3", "llama_scope", "llama_scope_r1_distill",
+    "dictionary_learning_1", "deepseek_r1", "qwen_scope", "sparsify", "gemma_2_transcoder", "mwhanna_transcoder",
+    "mntss_clt_layer_transcoder", "temporal", "goodfire",
+)  # fmt: skip
+"""SAELens' formats of pretrained SAEs, all of whose kinds are read."""
+CODES_ONLY = "a layer of a cross-layer transcoder: for its codes"
 _HOOK_IN_ID = re.compile(
     r"blocks\.\d+\.(?:attn\.hook_z|mlp\.hook_post|hook_(?:resid_(?:pre|mid|post)|attn_out|mlp_out))"
 )
@@ -108,7 +117,17 @@ def _handle(release: str, sae_id: str, record: Any) -> SAEHandle:
             sae.codes_only = CROSS_LAYER
         return sae
 
-    return SAEHandle(release, sae_id, _hook(release, sae_id), record.model or None, load)
+    return SAEHandle(
+        release, sae_id, _hook(release, sae_id), record.model or None, load, limits=_limits(record, sae_id)
+    )
+
+
+def _limits(record: Any, sae_id: str) -> str:
+    """What an entry of the list cannot be evaluated for, as far as its format says."""
+    name = getattr(record, "conversion_func", None) or "sae_lens"
+    if name not in _FORMATS:
+        return f"not known: the format {name}"
+    return CODES_ONLY if is_cross_layer(record, sae_id) else ""
 
 
 def _hook(release: str, sae_id: str) -> str | None:
@@ -159,6 +178,23 @@ def _sae_lens() -> ModuleType:
         import sae_lens
     except ImportError as error:
         raise PrerequisiteError(
-            f"SAELens is needed for this SAE and cannot be imported ({error}): pip install '{REQUIREMENT}'"
+            f"SAELens is needed for this SAE and cannot be imported ({error}): pip install {_to_install()}"
         ) from error
     return sae_lens
+
+
+def _to_install() -> str:
+    """What pip has to be given: SAELens, or what an installed one wants and lacks in a version that it takes."""
+    try:
+        wanted = [Requirement(line) for line in metadata.requires("sae-lens") or ()]
+    except metadata.PackageNotFoundError:
+        return f"'{REQUIREMENT}'"
+    lacking = [f"'{one.name}{one.specifier}'" for one in wanted if one.marker is None and not _is_installed(one)]
+    return " ".join(lacking) or f"'{REQUIREMENT}'"
+
+
+def _is_installed(requirement: Requirement) -> bool:
+    try:
+        return requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
+    except metadata.PackageNotFoundError:
+        return False

@@ -1,4 +1,4 @@
-"""SAELens: folders it saved, its objects behind the adapter (a stand-in, and the real thing where installed)."""
+"""SAELens: folders it saved, and its objects behind the adapter, by a stand-in."""
 
 from __future__ import annotations
 
@@ -11,86 +11,16 @@ from typing import Any
 
 import pytest
 import torch
+from sae_lens_folders import D, F, K, lens_config, lens_formula, lens_input, lens_weights, save_lens
 from safetensors.torch import save_file
 
 from sae_bench.custom_saes.folding import fold_decoder_norm
-from sae_bench.custom_saes.interface import decode_tokens, decoder_is_linear, encode_tokens, encoder_bias, output_hook
+from sae_bench.custom_saes.interface import decode_tokens, decoder_is_linear, encode_tokens, encoder_bias
 from sae_bench.custom_saes.loaders import sae_lens
 from sae_bench.custom_saes.sae_lens_adapter import SAELensAdapter
 from sae_bench.custom_saes.spec import LoadContext, resolve_spec
 from sae_bench.errors import PrerequisiteError, SAELoadError, UnknownNameError, UsageError
 from sae_bench.testing import check_sae
-
-D, F, K = 12, 20, 4
-needs_sae_lens = pytest.mark.skipif(importlib.util.find_spec("sae_lens") is None, reason="sae-lens is not installed")
-
-
-def _weights(architecture: str) -> dict[str, torch.Tensor]:
-    g = torch.Generator().manual_seed(0)
-    weights = {
-        "W_enc": torch.randn(D, F, generator=g) / D**0.5,
-        "W_dec": torch.randn(F, D, generator=g),
-        "b_dec": 0.3 * torch.randn(D, generator=g),
-    }
-    small_F = 0.1 * torch.randn(F, generator=g)
-    if architecture == "gated":
-        return {**weights, "b_gate": small_F, "r_mag": small_F.flip(0), "b_mag": 2 * small_F}
-    if architecture == "jumprelu":
-        return {**weights, "b_enc": small_F, "threshold": small_F.abs() + 0.2}
-    return {**weights, "b_enc": small_F}
-
-
-def _config(architecture: str, **changes: Any) -> dict[str, Any]:
-    config = {
-        "d_in": D,
-        "d_sae": F,
-        "dtype": "float32",
-        "device": "cpu",
-        "apply_b_dec_to_input": True,
-        "normalize_activations": "none",
-        "reshape_activations": "none",
-        "architecture": architecture,
-        "metadata": {
-            "sae_lens_version": "6.54.12",
-            "model_name": "gpt2-small",
-            "hook_name": "blocks.8.hook_resid_pre",
-            "context_size": 128,
-            "prepend_bos": False,
-        },
-    }
-    if architecture == "topk":
-        config["k"] = K
-        config["rescale_acts_by_decoder_norm"] = True
-    return {**config, **changes}
-
-
-def _save(folder: Path, architecture: str, **changes: Any) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(_weights(architecture), folder / "sae_weights.safetensors")
-    (folder / "cfg.json").write_text(json.dumps(_config(architecture, **changes)))
-    return folder
-
-
-def _formula(w: dict[str, torch.Tensor], config: dict[str, Any], x: torch.Tensor) -> torch.Tensor:
-    """Reconstruction as SAELens defines it for these four architectures."""
-    x_in = x - w["b_dec"] * config["apply_b_dec_to_input"]
-    if config["architecture"] == "gated":
-        gate = x_in @ w["W_enc"] + w["b_gate"] > 0
-        codes = gate * torch.relu(x_in @ (w["W_enc"] * w["r_mag"].exp()) + w["b_mag"])
-    else:
-        pre = x_in @ w["W_enc"] + w["b_enc"]
-        codes = torch.relu(pre)
-        if config["architecture"] == "jumprelu":
-            codes = codes * (pre > w["threshold"])
-        if config["architecture"] == "topk":
-            norm = w["W_dec"].norm(dim=1) if config["rescale_acts_by_decoder_norm"] else torch.ones(F)
-            ranked = pre * norm
-            codes = torch.relu(ranked) * (ranked >= ranked.topk(K).values[:, -1:]) / norm
-    return codes @ w["W_dec"] + w["b_dec"]
-
-
-def _x() -> torch.Tensor:
-    return torch.randn(30, D, generator=torch.Generator().manual_seed(2))
 
 
 @pytest.mark.parametrize("apply_b_dec", [True, False])
@@ -98,12 +28,14 @@ def _x() -> torch.Tensor:
 def test_saved_folders_read_without_sae_lens(
     architecture: str, apply_b_dec: bool, tmp_path: Path, context: LoadContext
 ) -> None:
-    folder = _save(tmp_path / "mine", architecture, apply_b_dec_to_input=apply_b_dec)
+    folder = save_lens(tmp_path / "mine", architecture, apply_b_dec_to_input=apply_b_dec)
     (handle,) = resolve_spec(f"path:{folder}")
     assert (handle.name, handle.model_name) == ("mine_custom_sae", "gpt2-small")
     sae = handle.load(context)
-    expected = _formula(_weights(architecture), _config(architecture, apply_b_dec_to_input=apply_b_dec), _x())
-    torch.testing.assert_close(sae.decode(sae.encode(_x())), expected, rtol=1e-4, atol=1e-4)
+    expected = lens_formula(
+        lens_weights(architecture), lens_config(architecture, apply_b_dec_to_input=apply_b_dec), lens_input()
+    )
+    torch.testing.assert_close(sae.decode(sae.encode(lens_input())), expected, rtol=1e-4, atol=1e-4)
     assert sae.check_decoder_norms()  # type: ignore[attr-defined]
     assert (sae.cfg.hook_name, sae.cfg.hook_layer) == ("blocks.8.hook_resid_pre", 8)
     assert (sae.cfg.context_size, sae.cfg.prepend_bos) == (128, False)
@@ -112,13 +44,13 @@ def test_saved_folders_read_without_sae_lens(
 def test_configurations_from_before_version_6(tmp_path: Path, context: LoadContext) -> None:
     folder = tmp_path / "old"
     folder.mkdir()
-    save_file(_weights("standard"), folder / "sae_weights.safetensors")
+    save_file(lens_weights("standard"), folder / "sae_weights.safetensors")
     old = {"d_in": D, "d_sae": F, "hook_point": "blocks.3.hook_mlp_out", "model_name": "gpt2", "hook_point_layer": 3}
     topk = {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": K}, "normalize_activations": False}
     (folder / "cfg.json").write_text(json.dumps({**old, **topk}))
     (handle,) = resolve_spec(f"path:{folder}")
     assert handle.hook_name == "blocks.3.hook_mlp_out"
-    codes = handle.load(context).encode(_x())
+    codes = handle.load(context).encode(lens_input())
     assert ((codes > 0).sum(1) <= K).all()
 
 
@@ -129,7 +61,7 @@ def test_configurations_from_before_version_6(tmp_path: Path, context: LoadConte
 def test_unusable_configurations(
     architecture: str, changes: dict[str, Any], message: str, tmp_path: Path, context: LoadContext
 ) -> None:
-    folder = _save(tmp_path, architecture, **changes)
+    folder = save_lens(tmp_path, architecture, **changes)
     with pytest.raises(SAELoadError, match=message):
         resolve_spec(f"path:{folder}")[0].load(context)
 
@@ -138,7 +70,7 @@ def test_unusable_configurations(
 def test_without_sae_lens_the_error_says_how_to_get_it(tmp_path: Path, context: LoadContext) -> None:
     with pytest.raises(PrerequisiteError, match=r"pip install 'sae-lens>=6\.0'"):
         resolve_spec("sae_lens:.*:.*")
-    folder = _save(tmp_path, "standard", normalize_activations="layer_norm")
+    folder = save_lens(tmp_path, "standard", normalize_activations="layer_norm")
     with pytest.raises(PrerequisiteError, match="pip install"):
         resolve_spec(f"path:{folder}")[0].load(context)
 
@@ -206,7 +138,7 @@ class _Inner(torch.nn.Module):
 
     def __init__(self, *, normalize: str = "none", reshape: str = "none", architecture: str = "standard") -> None:
         super().__init__()
-        for name, value in _weights(architecture).items():
+        for name, value in lens_weights(architecture).items():
             setattr(self, name, torch.nn.Parameter(value))
         metadata = SimpleNamespace(model_name="gpt2-small", hook_name="blocks.4.attn.hook_z", context_size=64)
         self.cfg = SimpleNamespace(
@@ -248,22 +180,22 @@ def test_the_adapter_keeps_the_contract(normalize: str, reshape: str, architectu
     check_sae(adapter)
     assert decoder_is_linear(adapter) == (normalize == "none")
     plain = _Inner(normalize=normalize, architecture=architecture)
-    torch.testing.assert_close(adapter(_x()), plain.decode(plain.encode(_x())))
-    codes = encode_tokens(adapter, _x())
-    torch.testing.assert_close(decode_tokens(adapter, codes), plain.decode(plain.encode(_x())))
+    torch.testing.assert_close(adapter(lens_input()), plain.decode(plain.encode(lens_input())))
+    codes = encode_tokens(adapter, lens_input())
+    torch.testing.assert_close(decode_tokens(adapter, codes), plain.decode(plain.encode(lens_input())))
 
 
 def test_heads_are_flat_even_if_the_object_has_seen_real_ones() -> None:
     inner = _Inner(reshape="hook_z")
-    inner.encode(_x().unflatten(-1, (3, 4)))
+    inner.encode(lens_input().unflatten(-1, (3, 4)))
     adapter = SAELensAdapter(inner)
     plain = _Inner()
-    torch.testing.assert_close(adapter.decode(adapter.encode(_x())), plain.decode(plain.encode(_x())))
+    torch.testing.assert_close(adapter.decode(adapter.encode(lens_input())), plain.decode(plain.encode(lens_input())))
 
 
 def test_normalised_tokens_can_be_decoded_again_but_not_others() -> None:
     adapter = SAELensAdapter(_Inner(normalize="layer_norm"))
-    codes = adapter.encode(_x())
+    codes = adapter.encode(lens_input())
     assert torch.equal(adapter.decode(codes), adapter.decode(codes))
     with pytest.raises(UsageError, match="the tokens it encoded last"):
         adapter.decode(codes[:7])
@@ -273,10 +205,10 @@ def test_the_adapter_presents_our_configuration_and_folds() -> None:
     adapter = SAELensAdapter(_Inner())
     assert (adapter.cfg.architecture, adapter.cfg.context_size, adapter.cfg.hook_layer) == ("standard", 64, 4)
     assert encoder_bias(adapter) is adapter.inner.b_enc
-    expected = adapter(_x())
+    expected = adapter(lens_input())
     assert fold_decoder_norm(adapter) == []
     torch.testing.assert_close(adapter.W_dec.norm(dim=1), torch.ones(F))
-    torch.testing.assert_close(adapter(_x()), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(adapter(lens_input()), expected, rtol=1e-4, atol=1e-5)
     before = adapter.cfg
     assert adapter.to(dtype=torch.bfloat16).cfg.dtype == "bfloat16"
     assert before.dtype == "float32"
@@ -305,56 +237,11 @@ def test_what_cannot_be_evaluated_and_broken_weights_are_refused(monkeypatch: py
         sae_lens.load_release("r", "i", **arguments)
 
 
-# ---- the real thing
-
-
-@needs_sae_lens
-@pytest.mark.parametrize("normalize", ["none", "layer_norm", "constant_norm_rescale"])
-@pytest.mark.parametrize("architecture", ["standard", "topk", "gated", "jumprelu"])
-def test_folders_saved_by_sae_lens_give_its_numbers(
-    architecture: str, normalize: str, tmp_path: Path, context: LoadContext
-) -> None:
-    from sae_lens import SAE
-
-    config = _config(architecture, normalize_activations=normalize)
-    saved = SAE.from_dict(config)
-    saved.load_state_dict(_weights(architecture))
-    saved.save_model(tmp_path / "real")
-    sae = resolve_spec(f"path:{tmp_path}/real")[0].load(context)
-    assert isinstance(sae, SAELensAdapter) == (normalize != "none")
-    torch.testing.assert_close(sae.decode(sae.encode(_x())), saved.decode(saved.encode(_x())), rtol=1e-4, atol=1e-4)
-    check_sae(sae)
-    assert (sae.W_dec.norm(dim=1) - 1).abs().max() < 1e-5
-
-
-@needs_sae_lens
-def test_heads_of_a_real_object() -> None:
-    from sae_lens import SAE
-
-    metadata = {**_config("standard")["metadata"], "hook_name": "blocks.4.attn.hook_z"}
-    config = _config("standard", reshape_activations="hook_z", metadata=metadata)
-    real = SAE.from_dict(config)
-    real.load_state_dict(_weights("standard"))
-    adapter = SAELensAdapter(real)
-    expected = _formula(_weights("standard"), config, _x())
-    torch.testing.assert_close(adapter(_x()), expected, rtol=1e-4, atol=1e-4)
-
-
-@needs_sae_lens
-def test_the_real_list_of_releases() -> None:
-    unknown = {h.release for h in resolve_spec("sae_lens:.*:.*") if h.hook_name is None}
-    assert {name for name in unknown if "transcoder" not in name and "-clt-" not in name} == set()
-    handles = resolve_spec(r"sae_lens:gemma-scope-2b-pt-res:layer_12/width_16k/.*")
-    assert handles
-    assert {h.hook_name for h in handles} == {"blocks.12.hook_resid_post"}
-    assert {h.model_name for h in handles} == {"gemma-2-2b"}
-
-
 # ---- scales and functions that a folder states
 
 
 def _scaled(folder: Path, architecture: str, factor: object, **changes: Any) -> Path:
-    _save(folder, architecture, **{"normalize_activations": "expected_average_only_in", **changes})
+    save_lens(folder, architecture, **{"normalize_activations": "expected_average_only_in", **changes})
     if factor is not None:
         (folder / "activation_scaler.json").write_text(json.dumps({"scaling_factor": factor}))
     return folder
@@ -363,8 +250,8 @@ def _scaled(folder: Path, architecture: str, factor: object, **changes: Any) -> 
 @pytest.mark.parametrize("architecture", ["standard", "topk", "gated", "jumprelu"])
 def test_the_scale_beside_a_checkpoint_is_honoured(architecture: str, tmp_path: Path, context: LoadContext) -> None:
     sae = resolve_spec(f"path:{_scaled(tmp_path, architecture, 0.25)}")[0].load(context)
-    expected = _formula(_weights(architecture), _config(architecture), 0.25 * _x()) / 0.25
-    torch.testing.assert_close(sae.decode(sae.encode(_x())), expected, rtol=1e-4, atol=1e-4)
+    expected = lens_formula(lens_weights(architecture), lens_config(architecture), 0.25 * lens_input()) / 0.25
+    torch.testing.assert_close(sae.decode(sae.encode(lens_input())), expected, rtol=1e-4, atol=1e-4)
     assert sae.caveats == ("the SAE reads 0.25 times the activations (activation_scaler.json)",)
 
 
@@ -392,35 +279,23 @@ def test_what_cannot_be_honoured_is_refused(
 
 
 def test_the_scale_of_finetuning_is_honoured_or_refused(tmp_path: Path, context: LoadContext) -> None:
-    weights = _weights("standard")
+    weights = lens_weights("standard")
     scale_F = torch.linspace(0.5, 2.0, F)
     for name, flag in (("with", True), ("without", False)):
-        folder = _save(tmp_path / name, "standard", finetuning_scaling_factor=flag)
+        folder = save_lens(tmp_path / name, "standard", finetuning_scaling_factor=flag)
         save_file({**weights, "scaling_factor": scale_F}, folder / "sae_weights.safetensors")
     sae = resolve_spec(f"path:{tmp_path}/with")[0].load(context)
-    expected = _formula({**weights, "W_dec": scale_F[:, None] * weights["W_dec"]}, _config("standard"), _x())
-    torch.testing.assert_close(sae.decode(sae.encode(_x())), expected, rtol=1e-4, atol=1e-4)
+    expected = lens_formula(
+        {**weights, "W_dec": scale_F[:, None] * weights["W_dec"]}, lens_config("standard"), lens_input()
+    )
+    torch.testing.assert_close(sae.decode(sae.encode(lens_input())), expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(SAELoadError, match="holds a scaling_factor"):
         resolve_spec(f"path:{tmp_path}/without")[0].load(context)
 
 
-@needs_sae_lens
-@pytest.mark.parametrize("architecture", ["transcoder", "skip_transcoder", "jumprelu_transcoder"])
-def test_transcoders_of_sae_lens_behind_the_adapter(architecture: str) -> None:
-    from sae_lens.registry import get_sae_class
-
-    sae_class, config_class = get_sae_class(architecture)
-    metadata = {"hook_name": "blocks.3.mlp.hook_in", "hook_name_out": "blocks.3.hook_mlp_out", "model_name": "gpt2"}
-    config = {"architecture": architecture, "d_in": D, "d_out": D + 2, "d_sae": F, "apply_b_dec_to_input": False}
-    inner = sae_class(config_class.from_dict({**config, "dtype": "float32", "device": "cpu", "metadata": metadata}))
-    with torch.no_grad():
-        for value in inner.parameters():
-            value.normal_(generator=torch.Generator().manual_seed(0))
-    adapter = SAELensAdapter(inner)
-    codes, y = inner.encode(_x()), inner(_x())
-    norm_F = inner.W_dec.norm(dim=1)
-    fold_decoder_norm(adapter)
-    torch.testing.assert_close(adapter.encode(_x()), codes * norm_F, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(adapter(_x()), y, rtol=1e-4, atol=1e-4)
-    assert (adapter.cfg.hook_name, output_hook(adapter)) == ("blocks.3.mlp.hook_in", "blocks.3.hook_mlp_out")
-    check_sae(adapter.to(dtype=torch.float64))
+def test_what_to_install_where_sae_lens_does_not_find_a_version_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sae_lens", None)  # importing it raises
+    monkeypatch.setattr(sae_lens.metadata, "requires", lambda _: ["transformer-lens<4,>=2", "babe", "x; extra == 'x'"])
+    monkeypatch.setattr(sae_lens.metadata, "version", {"transformer-lens": "4.3.0", "babe": "0.0.7"}.__getitem__)
+    with pytest.raises(PrerequisiteError, match=r"pip install 'transformer-lens<4,>=2'$"):
+        sae_lens.load_release("r", "i", device="cpu", dtype=torch.float32)
