@@ -234,7 +234,7 @@ class EvalSpec:
         if SINGLE_TOKENS in self.needs and getattr(member.sae, "reads_rows", False):
             return (
                 f"{self.name} encodes tokens without the texts that they stand in, and this SAE encodes a token by the "
-                "tokens before it. Next: choose evals that read whole texts (sparse_probing, "
+                "tokens before it. Next: choose evals that read whole texts (core, sparse_probing, "
                 "sparse_probing_sae_probes, autointerp, meta_structure, scr, tpp)."
             )
         if not self.needs & {RECONSTRUCTION, PREDICTION, INTERVENTION}:

@@ -11,10 +11,13 @@ from sae_bench.activations.batches import ActivationBatch
 from sae_bench.custom_saes.interface import (
     SparseCodes,
     compute_dtype,
+    decode_tokens,
     decoder_is_linear,
+    encode_rows,
     encode_tokens,
     has_skip_path,
     predict_tokens,
+    reads_rows,
     skip_path,
 )
 from sae_bench.custom_saes.loading import Member
@@ -71,6 +74,7 @@ class CoreConsumer:
         self.constant_ablations = self._constant_ablations()
         self.projections: dict[str, float] = {}
         self._branch_hidden: dict[str, Tensor] = {}
+        self._beside: dict[str, Tensor] = {}
 
     @property
     def n_loss_rows(self) -> int:
@@ -103,7 +107,7 @@ class CoreConsumer:
         return tuple(dict.fromkeys([*streams, *self.hooks]))
 
     def on_activations(self, batch: ActivationBatch) -> None:
-        self._branch_hidden = {}
+        self._branch_hidden, self._beside = {}, {}
         if batch.rows[0] < self.n_statistics_rows:
             self.statistics_rows += rows_of_blocks(batch)
             for hook, statistics in self.targets.items():
@@ -122,7 +126,7 @@ class CoreConsumer:
     def _add(self, name: str, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor) -> None:
         """Add a batch to the sums of that name, as what these codes of an SAE make of it."""
         hook = member.hook_name_out
-        reconstruction_ND = predict_tokens(member.sae, codes, batch.tokens(member.hook_name))
+        reconstruction_ND = self._predict(batch, member, codes, batch.valid_BL)
         if batch.rows[0] < self.n_statistics_rows:
             self.statistics[name].update(
                 self.targets[hook], batch.tokens(hook), reconstruction_ND, codes, batch.text_of_token_N, len(batch.rows)
@@ -137,7 +141,10 @@ class CoreConsumer:
         if not decoder_is_linear(member.sae):
             return float("nan")
         target_ND = batch.tokens(member.hook_name_out)
-        skipped_ND = skip_path(member.sae, batch.tokens(member.hook_name).to(compute_dtype(member.sae)))
+        if reads_rows(member.sae):
+            skipped_ND: Tensor | None = self._beside_latents(batch, member)[batch.valid_BL]
+        else:
+            skipped_ND = skip_path(member.sae, batch.tokens(member.hook_name).to(compute_dtype(member.sae)))
         return nth_decoder_projection(member.sae, target_ND if skipped_ND is None else target_ND - skipped_ND)
 
     def on_batch_end(self, batch: ActivationBatch) -> None:
@@ -206,10 +213,29 @@ class CoreConsumer:
         value[batch.valid_BL] = reconstruction_ND.to(value.dtype)
         special = self._changed(batch) & ~batch.valid_BL
         if bool(special.any()):
-            x = batch.x_BLD[member.hook_name][special].to(compute_dtype(member.sae))
-            codes = encode_tokens(member.sae, x)
-            value[special] = predict_tokens(member.sae, no_latents(codes) if silent else codes, x).to(value.dtype)
+            x_BLD = batch.x_BLD[member.hook_name]
+            if reads_rows(member.sae):
+                codes: SparseCodes | Tensor = encode_rows(member.sae, x_BLD)[special]
+            else:
+                codes = encode_tokens(member.sae, x_BLD[special])
+            value[special] = self._predict(batch, member, no_latents(codes) if silent else codes, special).to(
+                value.dtype
+            )
         return value
+
+    def _predict(self, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor, where_BL: Tensor) -> Tensor:
+        """What is to stand at the output hook at the tokens of `where_BL`, whose codes are given."""
+        if reads_rows(member.sae):
+            return decode_tokens(member.sae, codes) + self._beside_latents(batch, member)[where_BL]
+        return predict_tokens(member.sae, codes, batch.x_BLD[member.hook_name][where_BL])
+
+    def _beside_latents(self, batch: ActivationBatch, member: Member) -> Tensor:
+        """What an SAE of whole texts reconstructs without its codes, (B, L, D); once per batch."""
+        if member.key not in self._beside:
+            x_BLD = batch.x_BLD[member.hook_name].to(compute_dtype(member.sae))
+            beside_BLD = skip_path(member.sae, x_BLD)
+            self._beside[member.key] = torch.zeros_like(x_BLD) if beside_BLD is None else beside_BLD
+        return self._beside[member.key]
 
     def _changed(self, batch: ActivationBatch) -> Tensor:
         """Where a reconstruction takes the place of the activation, (B, L)."""

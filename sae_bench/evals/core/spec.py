@@ -1,6 +1,6 @@
 """What Core is: the declaration, which loads nothing that computes."""
 
-from sae_bench.evals.base import INTERVENTION, SHARE, SINGLE_TOKENS, Caveat, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.base import INTERVENTION, SHARE, Caveat, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.eval_output import CoreEvalOutput
 
@@ -22,7 +22,7 @@ SPEC = EvalSpec(
     ),
     cost="one pass over the rows; for the loss rows, the layers after the hook once more per SAE",
     start=Lazy("sae_bench.evals.core.evaluate:CoreJob"),
-    needs=frozenset({INTERVENTION, SINGLE_TOKENS}),
+    needs=frozenset({INTERVENTION}),
     presets={
         "paper": {
             "n_eval_reconstruction_batches": 200,

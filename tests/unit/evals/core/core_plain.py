@@ -68,18 +68,19 @@ def plain_core(
         batches, beside = [], []
         for ids in other_rows.split(size):
             captured, keep = lm.capture(ids, [hook, hook_out]), valid_tokens(lm, ids)
-            x, y = captured[hook][keep], captured[hook_out][keep]
-            batches.append((y, sae.encode(x), keep.nonzero()[:, 0]))
-            beside.append(skipped(sae, x))
+            batches.append((captured[hook_out][keep], sae.encode(captured[hook])[keep], keep.nonzero()[:, 0]))
+            beside.append(skipped(sae, captured[hook])[keep])
         found |= plain_statistics(sae, batches, beside)
         found["nth_decoder_projection"] = plain_projection(sae, batches[0][0] - beside[0])
     return found
 
 
 def skipped(sae: Any, x: Tensor) -> Tensor:
-    """What a skip transcoder predicts beside its latents; zeros (that broadcast) for anything else."""
+    """What a skip transcoder or a temporal SAE gives beside its latents; zeros (that broadcast) for anything else."""
+    if hasattr(sae, "beside_latents"):
+        return sae.beside_latents(x)
     W_skip = getattr(sae, "W_skip", None)
-    return torch.zeros(1) if W_skip is None else x @ W_skip.T
+    return torch.zeros(*x.shape[:-1], 1) if W_skip is None else x @ W_skip.T
 
 
 def plain_losses(

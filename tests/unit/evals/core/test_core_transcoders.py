@@ -15,7 +15,7 @@ from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.hooks import parse_hook_name
 from sae_bench.results.model import MetricValidity
 from sae_bench.results.references import describe_references
-from sae_bench.testing import tiny_model, tiny_sae, tiny_transcoder
+from sae_bench.testing import tiny_model, tiny_sae, tiny_temporal_sae, tiny_transcoder
 
 LOSS, KL = "model_performance_preservation.ce_loss_score", "model_behavior_preservation.kl_div_score"
 EXPLAINED, COSINE = "reconstruction_quality.explained_variance", "reconstruction_quality.cossim"
@@ -68,6 +68,19 @@ def test_all_scalars_equal_the_slow_way(hooks: tuple[str, str], skip: bool, keep
     assert {k: found[k] for k in expected} == {k: pytest.approx(v, **BOUND) for k, v in expected.items()}
     for member, of_sae in zip(company, of_saes, strict=True):
         assert of_sae.metrics == run_core(lm, config, rows, [member])[0].metrics
+
+
+@pytest.mark.parametrize("keep_special", [False, True])
+def test_a_temporal_sae_equals_the_slow_way_and_its_floor_is_what_it_predicts(keep_special: bool):
+    lm, hook = tiny_model("gpt2"), "blocks.1.hook_resid_post"
+    config, rows = settings(exclude_special_tokens_from_reconstruction=keep_special), corpus_rows(lm, 4)
+    sae, company = tiny_temporal_sae(), Member("tiny", "topk", tiny_sae("topk", hook_name=hook), hook)
+    scores, of_company = run_core(lm, config, rows, [member_of(sae), company])
+    expected = plain_core(lm, config, rows, sae, hook)
+    found = flat(scores)
+    assert {k: found[k] for k in expected} == {k: pytest.approx(v, **BOUND) for k, v in expected.items()}
+    assert beside(scores, EXPLAINED).floor.name == "the skip path alone, no latent active"
+    assert of_company.metrics == run_core(lm, config, rows, [company])[0].metrics
 
 
 def test_a_transcoder_may_be_wider_where_it_writes():
