@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
@@ -236,6 +237,7 @@ def ladder_evidence(panel: MetricPanel) -> LadderEvidence:
     gains = [panel.sign * one.effect for one in compared]
     by_ladder = {name: fmean(_concordant(rungs)) for name, rungs in seen.items()}
     pairs = [value for rungs in seen.values() for value in _concordant(rungs)]
+    lengths = [len(rungs) for rungs in seen.values()]
     return LadderEvidence(
         n_ladders=len(seen),
         n_blind=n_blind,
@@ -245,6 +247,8 @@ def ladder_evidence(panel: MetricPanel) -> LadderEvidence:
         n_wrong=sum(is_sure and gain < 0 for is_sure, gain in zip(significant, gains, strict=True)),
         n_pairs=len(pairs),
         concordance=fmean(pairs),
+        p_right=chance_of_order(lengths, sum(pairs)),
+        p_wrong=chance_of_order(lengths, len(pairs) - sum(pairs)),
         by_ladder=by_ladder,
     )
 
@@ -260,6 +264,20 @@ def _concordant(rungs: Sequence[Entry]) -> Iterator[float]:
     for worse, better in combinations(rungs, 2):
         gain = better.quality - worse.quality
         yield 0.5 if abs(gain) <= _EQUAL else float(gain > 0)
+
+
+def chance_of_order(lengths: Sequence[int], n_right: float) -> float:
+    """The chance that at least so many pairs of ladders stand in one order, if every order were as likely (Mann 1945).
+
+    Args:
+        lengths: rungs of each ladder.
+        n_right: pairs in that order; a half for equal scores.
+    """
+    ways = np.ones(1)
+    for length in lengths:
+        for n in range(2, length + 1):
+            ways = np.convolve(ways, np.full(n, 1.0 / n))  # the n-th rung has 0 to n - 1 of the others below it
+    return float(ways[math.floor(n_right) :].sum())
 
 
 # ---- floors and cost

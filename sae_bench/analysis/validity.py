@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sae_bench.analysis.comparable import Group, groups_of
 from sae_bench.analysis.panel_evidence import (
+    ALPHA,
     NO_NULL,
     MetricPanel,
     costs,
@@ -134,6 +135,9 @@ class MetricVerdict(BaseModel):
     sentence: str = Field(description="Why, in words.")
     noise: NoiseEvidence = Field(description="How much of a score is noise.")
     detectable: float | None = Field(description="Smallest true difference that 80 % of such runs tell apart.")
+    scale: float | None = Field(
+        default=None, description="Distance between the least and the greatest value; null where there is no such."
+    )
     nulls: NullEvidence = Field(description="Trained SAEs against null baselines.")
     ladders: LadderEvidence = Field(description="SAEs whose order is known.")
     floor: FloorEvidence = Field(description="Trained SAEs between measured floor and ceiling.")
@@ -223,6 +227,7 @@ def _verdict(panel: MetricPanel, group: Group, known: ResultTable, *, halves: bo
         eval=records[0].eval_name, metric=metric.path, title=metric.title,
         higher_is_better=bool(metric.higher_is_better), group=group.title, n_trained=len(panel.trained),
         verdict=verdict, sentence=why, noise=noise_evidence(panel), detectable=smallest_difference(panel),
+        scale=evidence.scale,
         nulls=evidence.nulls, ladders=evidence.ladders, floor=evidence.floor, truth=evidence.truth,
         agreement=Agreement(), seconds_per_sae=per_sae, seconds_shared=shared,
         same_in_halves=same,
@@ -248,18 +253,33 @@ def decide(evidence: Evidence) -> tuple[Verdict, str]:
     if beats is False:
         if evidence.shows_failure:
             return "not valid here", good
-        seen = "" if nulls.detectable is None else f", and only differences above {nulls.detectable:.2g} would show"
-        return "too little evidence", f"{good}{seen}"
+        return "too little evidence", f"{good}{_would_show(nulls.detectable, evidence.scale)}"
     if ladders.n_pairs < LEAST_PAIRS:
         return "separates good from bad only", f"{good}; {ladders.reason or 'no ladder shows whether it orders SAEs'}"
     concordance = ladders.concordance or 0.0
-    if concordance <= REVERSED:
+    if concordance <= REVERSED and not _is_chance(ladders.p_wrong):
         return "not valid here", f"it stands on its head: {ladders.said}"
     if beats is None:
         return "too little evidence", f"{ladders.said}, but {good}"
     if concordance < ORDERED:
         return "separates good from bad only", f"{good}, but {ladders.said}"
+    if _is_chance(ladders.p_right):
+        return "separates good from bad only", f"{good}; {ladders.said}, which so few rungs do by chance"
     return "ranks SAEs here", f"{good}; {ladders.said}"
+
+
+def _would_show(detectable: float | None, scale: float | None) -> str:
+    """Which differences a run like this one finds."""
+    if detectable is None:
+        return ""
+    if scale is not None and detectable >= scale:
+        return ", and no difference within the metric's range would show"
+    return f", and only differences above {detectable:.2g} would show"
+
+
+def _is_chance(p_value: float | None) -> bool:
+    """Whether rungs without any order would stand so in more than one case of twenty."""
+    return p_value is not None and p_value > ALPHA
 
 
 def _beats(evidence: Evidence) -> tuple[bool | None, str]:

@@ -71,7 +71,11 @@ class LadderEvidence(_Evidence):
     n_wrong: int = Field(default=0, description="In the wrong order significantly.")
     n_pairs: int = Field(default=0, description="All pairs of rungs, neighbours or not.")
     concordance: float | None = Field(default=None, description="Share of all pairs in the right order, ties half.")
-    by_ladder: dict[str, float] = Field(default_factory=dict, description="The same of each ladder.")
+    p_right: float | None = Field(
+        default=None, description="Chance that so many pairs stand in the right order if the metric knew no order."
+    )
+    p_wrong: float | None = Field(default=None, description="The same of the wrong order.")
+    by_ladder: dict[str, float] = Field(default_factory=dict, description="Concordance of each ladder.")
     reason: str | None = Field(default=None, description="Why there is nothing to order.")
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sae_bench.analysis.validity import MetricVerdict, Validation
+from sae_bench.analysis.validity_model import FURTHEST
 from sae_bench.analysis.verdicts import number
 from sae_bench.atomic import write_text_atomically
 from sae_bench.errors import UsageError
@@ -58,13 +59,24 @@ def _model(validation: Validation) -> str:
 def cells(one: MetricVerdict) -> list[str]:
     """The numbers of one metric, in the order of `COLUMNS`."""
     nulls, ladders = one.nulls, one.ladders
-    z = "" if nulls.median_z is None else f" ({nulls.median_z:.1f})"
+    z = "" if nulls.median_z is None else f" ({_errors(nulls.median_z)})"
     return [
-        "-" if one.noise.cv is None else f"{one.noise.cv:.1%}",
-        "-" if one.detectable is None else number(one.detectable),
+        "-" if one.noise.cv is None else ">100%" if one.noise.cv > 1 else f"{one.noise.cv:.1%}",
+        _apart(one),
         f"{nulls.n_better}/{nulls.n_pairs}{z}" if nulls.n_pairs else "-",
         f"{ladders.n_right}/{ladders.n_neighbours} ({ladders.n_significant})" if ladders.n_neighbours else "-",
         "-" if one.floor.median is None else number(one.floor.median),
         "-" if one.truth.mcc is None else f"{one.truth.mcc:+.2f}",
         "-" if one.seconds_per_sae is None else f"{one.seconds_per_sae:.1f}",
     ]
+
+
+def _errors(z: float) -> str:
+    return f">{FURTHEST:.0f}" if z >= FURTHEST else f"{z:.1f}"
+
+
+def _apart(one: MetricVerdict) -> str:
+    """The difference that such runs tell apart; none, where it would have to be larger than the metric can be."""
+    if one.detectable is None:
+        return "-"
+    return "nothing" if one.scale is not None and one.detectable >= one.scale else number(one.detectable)

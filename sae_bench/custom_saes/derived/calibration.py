@@ -23,6 +23,7 @@ _RIDGE = 0.1
 _MAX_STEPS = 300
 _SOLVED = 1e-4
 _FEWEST_TOKENS = 2
+_COUNTED_TOKENS = 2048
 
 
 class RememberedActivations:
@@ -79,11 +80,9 @@ class Sample:
 
 @torch.no_grad()
 def mean_l0(sae: SAE, sample: Sample) -> float:
-    """Active latents per token of an SAE; active is what is not 0."""
-    active = 0
-    for codes in _codes(sae, sample):
-        active += int((_values(codes) != 0).sum())
-    return active / sample.n_tokens
+    """Active latents per token of an SAE on the first tokens of the sample; active is what is not 0."""
+    x_ND = next(sample.blocks(int(sae.cfg.d_sae)))[:_COUNTED_TOKENS]
+    return int((_values(encode_tokens(sae, x_ND)) != 0).sum()) / len(x_ND)
 
 
 @torch.no_grad()

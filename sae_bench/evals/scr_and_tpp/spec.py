@@ -8,6 +8,7 @@ from sae_bench.evals.shows import NumbersChart
 
 HEADLINE_N = (10, 20, 2, 50, 500)
 AUDIT_SAYS = "An independent audit (arXiv 2605.18229) found"
+NEXT = "`sae-bench validate RESULTS --save` says what holds here."
 PRESETS = {"paper": {}, "quick": {"train_set_size": 1000, "test_set_size": 400}}
 
 
@@ -39,8 +40,7 @@ SCR_SPEC = EvalSpec(
     demo={"train_set_size": 300},
     caveats=(
         Caveat(
-            f"{AUDIT_SAYS} SCR not valid at its usual settings: it turns against ground truth when many latents are "
-            "ablated.",
+            f"{AUDIT_SAYS} that SCR turns against ground truth when many latents are ablated; {NEXT}",
             serious=True,
             elsewhere=True,
         ),
@@ -78,8 +78,7 @@ TPP_SPEC = EvalSpec(
     },
     caveats=(
         Caveat(
-            f"{AUDIT_SAYS} TPP not valid at its usual settings: it falls as SAEs train longer. Do not choose an SAE by "
-            "it alone.",
+            f"{AUDIT_SAYS} that TPP falls as SAEs train longer; {NEXT}",
             serious=True,
             elsewhere=True,
         ),

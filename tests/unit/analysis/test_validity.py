@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations, permutations
 from pathlib import Path
 
 import pytest
 
+from sae_bench.analysis.panel_evidence import chance_of_order
 from sae_bench.analysis.table import load_results
 from sae_bench.analysis.validity import Evidence as VerdictEvidence
 from sae_bench.analysis.validity import MetricVerdict, Validation, decide, read_validity, validate
@@ -134,7 +136,7 @@ def test_a_run_without_power_refutes_nothing(tmp_path: Path):
     write_panel(tmp_path, [follows(0.05)], design=Design(n_seeds=2, n_units=8, seed=0.3, text=0.3), seeds=(1, 2))
     (found,) = validate(tmp_path).metrics
     assert found.verdict == TOO_LITTLE
-    assert "only differences above" in found.sentence
+    assert "no difference within the metric's range would show" in found.sentence
     assert found.same_in_halves is None
 
 
@@ -143,6 +145,33 @@ def test_one_seed_has_no_error_bar_and_no_verdict(tmp_path: Path):
     (found,) = validate(tmp_path).metrics
     assert found.verdict == TOO_LITTLE
     assert "one seed" in found.sentence
+
+
+def test_the_chance_of_an_order_is_that_of_all_orders():
+    def right(order: tuple[int, ...]) -> int:
+        return sum(a < b for a, b in combinations(order, 2))
+
+    both = [right(a) + right(b) for a in permutations(range(4)) for b in permutations(range(3))]
+    for n in range(10):
+        assert chance_of_order([4, 3], float(n)) == pytest.approx(sum(total >= n for total in both) / len(both))
+    assert chance_of_order([3], 2.5) == chance_of_order([3], 2.0)  # a tie is not in order
+
+
+@pytest.mark.parametrize(("lengths", "verdict"), [([3], SEPARATES), ([3, 3], RANKS), ([5], RANKS)])
+def test_a_few_rungs_that_may_stand_in_order_by_chance_do_not_rank_saes(lengths: list[int], verdict: str):
+    nulls = NullEvidence(n_pairs=10, n_better=10, n_significant=10, median_z=9.0)
+    n = sum(length * (length - 1) // 2 for length in lengths)
+    in_order = LadderEvidence(n_pairs=n, concordance=1.0, p_right=chance_of_order(lengths, float(n)), p_wrong=1.0)
+    assert decide(VerdictEvidence(nulls, in_order))[0] == verdict
+    head_first = LadderEvidence(n_pairs=n, concordance=0.0, p_right=1.0, p_wrong=chance_of_order(lengths, float(n)))
+    expected = SEPARATES if verdict == SEPARATES else INVALID
+    assert decide(VerdictEvidence(nulls, head_first))[0] == expected
+
+
+def test_a_difference_that_a_metric_cannot_have_is_not_named():
+    nulls = NullEvidence(n_pairs=9, n_better=4, median_z=0.3, detectable=1.2)
+    assert "no difference within the metric's range" in decide(VerdictEvidence(nulls, LadderEvidence(), scale=1.0))[1]
+    assert "only differences above 1.2" in decide(VerdictEvidence(nulls, LadderEvidence(), scale=2.0))[1]
 
 
 def test_floors_stand_in_for_nulls():
