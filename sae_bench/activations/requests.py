@@ -29,12 +29,14 @@ class PooledTexts:
         tokens: what the vector of a text is: the mean over `all` of its tokens but special ones, or the values at its
             `last` token, whatever that is; of a text that is only wanted at its last token, no other is encoded.
         max_texts: the model reads so many of these texts at once; None leaves it to the pass.
+        extra_hooks: hooks whose activations are wanted besides those that the SAEs read.
     """
 
     token_ids: Sequence[Sequence[int]]
     sae_keys: frozenset[str] | None = None
     tokens: Tokens = "all"
     max_texts: int | None = None
+    extra_hooks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

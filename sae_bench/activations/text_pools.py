@@ -33,7 +33,7 @@ class TextPool:
         self.tokens = tokens
         self.requests = list(requests)
         self.members = list(members)
-        self.hooks = sorted({member.hook_name for member in members})
+        self.hooks = sorted({m.hook_name for m in members} | {h for r in requests for h in r.extra_hooks})
         self.reads_rows = any(reads_rows(member.sae) for member in members)
         self.texts = TokenTexts()
         self.row_of: dict[bytes, int] = {}

@@ -1,6 +1,7 @@
 """Which results may be compared: the one definition that comparisons, rankings and reports share.
 
-Two results of an eval compare if they have the same definition, settings, model and hook, as far as both know them.
+Two results of an eval compare if they have the same definition, settings and model, and their SAEs reconstruct the same
+hook, as far as both know them. A transcoder compares with SAEs of the hook that it predicts, not of the one it reads.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Group:
 
     Attributes:
         differs: in what it differs from the first group of the eval; None for that one.
+        hook: what its SAEs reconstruct.
     """
 
     records: list[Record]
@@ -56,7 +58,7 @@ def groups_of(records: Sequence[Record]) -> list[Group]:
             home = Group([])
             groups.append(home)
         home.records.append(record)
-        home.hook = home.hook or hook_of(record)
+        home.hook = home.hook or target_of(record)
     groups.sort(key=lambda group: (not group.first.provenance, -len(group.records)))
     for group in groups[1:]:
         pairs = ((one, other) for one in groups[0].records for other in group.records)
@@ -65,13 +67,26 @@ def groups_of(records: Sequence[Record]) -> list[Group]:
 
 
 def hook_of(record: Record) -> str | None:
-    """Where in the model its SAE reads, from its configuration or its name; None where neither says it."""
-    config = record.content.get("sae_cfg_dict")
-    hook = config.get("hook_name") if isinstance(config, Mapping) else None
-    if isinstance(hook, str) and hook:
+    """Where in the model its SAE reads, from its configuration or its name; None where neither says it.
+
+    Of a transcoder both hooks, `X -> Y`.
+    """
+    hook, target = _hook_in_config(record, "hook_name"), target_of(record)
+    return f"{hook} -> {target}" if hook and target and hook != target else hook or target
+
+
+def target_of(record: Record) -> str | None:
+    """The hook that its SAE reconstructs, from its configuration or its name; None where neither says it."""
+    if hook := _hook_in_config(record, "hook_name_out") or _hook_in_config(record, "hook_name"):
         return hook
     in_name = _HOOK_IN_NAME.search(record.sae_id)
     return in_name[0] if in_name else None
+
+
+def _hook_in_config(record: Record, key: str) -> str | None:
+    config = record.content.get("sae_cfg_dict")
+    hook = config.get(key) if isinstance(config, Mapping) else None
+    return hook if isinstance(hook, str) and hook else None
 
 
 def short_model(name: str | None) -> str | None:
@@ -102,5 +117,5 @@ def _other_settings(a: Record, b: Record) -> str | None:
 
 
 def _other_hook(a: Record, b: Record) -> str | None:
-    one, other = hook_of(a), hook_of(b)
-    return f"different hooks ({one}, {other})" if one and other and one != other else None
+    one, other = target_of(a), target_of(b)
+    return f"different hooks ({hook_of(a)}, {hook_of(b)})" if one and other and one != other else None

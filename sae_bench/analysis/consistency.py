@@ -134,7 +134,7 @@ def consistency_of(
     ]
     low, high, reason = _interval(members, places, [pair.calibrated for pair in pairs])
     return Consistency(
-        model=model, hook=members[0].hook_name, saes=names, n_tokens=n_tokens, corpus=corpus, pairs=pairs, ci_low=low,
+        model=model, hook=members[0].place, saes=names, n_tokens=n_tokens, corpus=corpus, pairs=pairs, ci_low=low,
         ci_high=high, reason=reason, sentence=_sentence(pairs, low, high),
         **{name: _mean([getattr(pair, name) for pair in pairs]) for name in _AVERAGED},
     )  # fmt: skip

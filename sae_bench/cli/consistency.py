@@ -71,7 +71,7 @@ def measure(asked: Asked) -> Consistencies:
     for handle in handles:
         member = load_member(handle, context, lm)
         _check_same(member, fingerprints)
-        by_hook.setdefault(member.hook_name, []).append(member)
+        by_hook.setdefault(member.place, []).append(member)
     groups = {hook: members for hook, members in by_hook.items() if len(members) > 1}
     if not groups:
         where = "; ".join(f"{hook}: {len(members)}" for hook, members in by_hook.items())
@@ -82,8 +82,8 @@ def measure(asked: Asked) -> Consistencies:
 
     return Consistencies(
         hooks=[
-            consistency_of(members, tokens(hook), model=lm.name, corpus=asked.corpus)
-            for hook, members in groups.items()
+            consistency_of(members, tokens(members[0].hook_name), model=lm.name, corpus=asked.corpus)
+            for members in groups.values()
         ]
     )
 

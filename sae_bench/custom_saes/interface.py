@@ -239,7 +239,7 @@ def weights(sae: SAE) -> Iterator[tuple[str, Tensor]]:
     if isinstance(module, torch.nn.Module):
         yield from module.state_dict().items()
         return
-    for name in ("W_enc", "W_dec", "b_enc", "b_dec", "b_mag", "gate_bias", "r_mag", "threshold"):
+    for name in ("W_enc", "W_dec", "b_enc", "b_dec", "b_mag", "gate_bias", "r_mag", "threshold", "W_skip"):
         value = getattr(sae, name, None)
         if isinstance(value, Tensor):
             yield name, value

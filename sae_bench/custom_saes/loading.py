@@ -63,6 +63,12 @@ class Member:
         return output_hook(self.sae) if writes_elsewhere(self.sae) else self.hook_name
 
     @property
+    def place(self) -> str:
+        """The hook that it reads; of a transcoder that and the one it predicts, `X -> Y`."""
+        same = self.hook_name_out == self.hook_name
+        return self.hook_name if same else f"{self.hook_name} -> {self.hook_name_out}"
+
+    @property
     def weights(self) -> Any:
         """`W_dec`, `W_enc` and biases in the precision of the file, for what reads weights alone."""
         if self.file_weights is None:
@@ -171,7 +177,7 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
     if writes_elsewhere(sae):
         warnings.append(
             f"a transcoder: its codes are of what it reads ('{hook}'), its decoder rows of what it predicts "
-            f"('{output_hook(sae)}'); absorption compares the one with the other"
+            f"('{output_hook(sae)}'): scores of reconstruction and interventions are of the latter"
         )
     if handle.hook_name and handle.hook_name != hook:
         warnings.append(f"the SAE is listed at '{handle.hook_name}'; its configuration says '{hook}', where it is read")

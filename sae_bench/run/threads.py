@@ -20,8 +20,9 @@ def side_by_side(work: Callable[[Member], T], members: Sequence[Member]) -> Iter
     """What `work` returns for each SAE, as soon as it and those before it are done.
 
     The threads that torch has are shared out; all SAEs get equally many, so that none is computed otherwise than the
-    others. The first SAE of each hook goes ahead: what the SAEs of a hook share is made there. An SAE whose decoder is
-    not linear waits for the end: it may have to run the model, which is done by one at a time.
+    others. The first SAE of each hook (transcoders: of each pair of hooks) goes ahead: what the SAEs of a hook share is
+    made there. An SAE whose decoder is not linear waits for the end: it may have to run the model, which is done by one
+    at a time.
 
     Args:
         work: must not raise, nor change what it reads for another SAE of the same hook, once it was done for one.
@@ -34,9 +35,9 @@ def side_by_side(work: Callable[[Member], T], members: Sequence[Member]) -> Iter
     if at_once < 2:
         yield from ((member, work(member)) for member in members)
         return
-    first_of = {member.hook_name: member for member in reversed(linear)}
-    ahead = [member for member in linear if first_of[member.hook_name] is member]
-    behind = [member for member in linear if first_of[member.hook_name] is not member]
+    first_of = {member.place: member for member in reversed(linear)}
+    ahead = [member for member in linear if first_of[member.place] is member]
+    behind = [member for member in linear if first_of[member.place] is not member]
     pool = ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(n_threads // at_once,))
     try:
         for member in ahead:

@@ -18,7 +18,15 @@ from sae_bench.language_models import LanguageModel
 from sae_bench.results.model import config_fields
 from sae_bench.run.planning import make_config, refuse_run_fields
 from sae_bench.testing.checks import Check, declared
-from sae_bench.testing.eval_trial import RELEASE, EvalTrial, check_saes, comparable, differences
+from sae_bench.testing.eval_trial import (
+    BETWEEN_NAMES,
+    RELEASE,
+    TO_ITSELF,
+    EvalTrial,
+    check_saes,
+    comparable,
+    differences,
+)
 from sae_bench.testing.tiny_models import tiny_model
 
 TOLERANCE = 1e-4
@@ -29,6 +37,7 @@ RANK_TOLERANCE = 0.05
 """So much a control may be better than the identity on the few texts of a check."""
 CONTROLS = ("zero", "random", "permuted")
 NOT_COMPUTED = ("eval_result_metrics.", "eval_result_details.", "eval_result_unstructured.")
+SCORES = ("eval_result_metrics", "seed_results", "validity")
 HALF_WRITTEN = '{"eval_type_id": '
 
 
@@ -60,7 +69,7 @@ def check_eval(
     model = tiny_model() if lm is None else lm
     hook = hook_name or f"blocks.{model.n_layers // 2}.hook_resid_post"
     mirror = None if data_dir is None else Path(data_dir)
-    all_saes = {**(saes or {}), **check_saes(model.d_model, hook)}
+    all_saes = {**(saes or {}), **check_saes(model.d_model, hook, model.n_layers)}
     trial = EvalTrial(spec, model, all_saes, settings or {}, hook, seeds, mirror)
     yield from declared(_checks(trial), expected_failures or {})
 
@@ -80,6 +89,8 @@ def _checks(trial: EvalTrial) -> Iterator[Check]:
         yield Check(name, partial(check, trial))
     for name in CONTROLS:
         yield Check(f"ranks[{name}]", partial(_ranks, trial, name))
+    for name in (TO_ITSELF, BETWEEN_NAMES):
+        yield Check(f"as_sae[{name}]", partial(_as_sae, trial, name))
     for name in trial.saes:
         yield Check(f"result[{name}]", partial(_result, trial, name))
 
@@ -194,6 +205,11 @@ def _resume(trial: EvalTrial) -> Iterator[str]:
 
 def _result(trial: EvalTrial, name: str) -> Iterator[str]:
     """The result is there, is what its schema says, has every declared metric, and a reason for each that is null."""
+    sae = trial.saes[name]
+    if trial.spec.refusal(Member(RELEASE, name, sae, sae.cfg.hook_name)):
+        if name in trial.whole.results:
+            yield "the eval refuses it, and there is a result."
+        return
     for failure in trial.whole.summary.failures:
         if failure.sae == f"{RELEASE}_{name}":
             yield f"failed: {failure.message}\n{failure.traceback_file.read_text(encoding='utf-8')}"
@@ -272,6 +288,17 @@ def _dead_sae(trial: EvalTrial) -> Iterator[str]:
         yield "an SAE of which no latent is active ends in a failure."
     elif not result["provenance"]["warnings"] and _values(trial, "dead"):
         yield "no latent of this SAE is active, and neither a warning nor a null says so."
+
+
+def _as_sae(trial: EvalTrial, name: str) -> Iterator[str]:
+    """A transcoder that writes what it reads has the numbers of the SAE that it is, bit for bit."""
+    one, other = trial.whole.results.get("topk"), trial.whole.results.get(name)
+    if one is None or other is None:  # an eval may not take it: that it says so is checked elsewhere
+        return
+    for part in SCORES:
+        paths = differences(comparable(one[part]), comparable(other[part]), part)
+        if paths:
+            yield f"{name} differs from the SAE that it is in {_some(paths)}."
 
 
 def _references(trial: EvalTrial) -> Iterator[str]:

@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
+from sae_bench.custom_saes.custom_sae_config import TranscoderConfig
 from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.evals.base import EvalSpec
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.hooks import parse_hook_name
 from sae_bench.language_models.numbers import dtype_name
 from sae_bench.results.files import result_path
 from sae_bench.results.model import BaseEvalConfig
@@ -25,16 +27,21 @@ from sae_bench.run.runner import RunSummary
 from sae_bench.testing.tiny_models import tiny_sae
 
 RELEASE = "check"
+TO_ITSELF, BETWEEN_NAMES = "transcoder_to_itself", "transcoder_between_names"
 OF_THE_RUN = ("eval_id", "datetime_epoch_millis")
 """Keys of a result in which two runs of the same work differ; so do `provenance.seconds` and fields named *_seconds."""
 
 
-def check_saes(d_model: int, hook_name: str) -> dict[str, Any]:
-    """The SAEs that the checks compare: the identity, the controls, one that is dead, and one in two orders.
+def check_saes(d_model: int, hook_name: str, n_layers: int | None = None) -> dict[str, Any]:
+    """The SAEs that the checks compare: the identity, the controls, one that is dead, one in two orders, transcoders.
+
+    The transcoders are one of the SAEs: from its hook to itself, and, where the stream after its layer is the one
+    before the next, from the one name to the other.
 
     Args:
         d_model: width of the hook.
         hook_name: where they sit.
+        n_layers: of the model; None or the last layer leaves out the transcoder between two names.
     """
     saes = {
         name: tiny_sae(name, d_in=d_model, d_sae=2 * d_model, hook_name=hook_name)
@@ -47,9 +54,20 @@ def check_saes(d_model: int, hook_name: str) -> dict[str, Any]:
             value = getattr(sae, weight).data
             value.copy_(value[:, order_F] if weight == "W_enc" else value[order_F])
         saes[name] = sae
+    for name, hook_out in {TO_ITSELF: hook_name, BETWEEN_NAMES: _other_name(hook_name, n_layers)}.items():
+        if hook_out:
+            saes[name] = sae = tiny_sae("topk", d_in=d_model, d_sae=2 * d_model, hook_name=hook_name)
+            sae.cfg = TranscoderConfig(**vars(sae.cfg), hook_name_out=hook_out, d_out=d_model)
     dead = tiny_sae("relu", d_in=d_model, d_sae=2 * d_model, hook_name=hook_name)
     dead.b_enc.data.fill_(-1e6)
     return {**saes, "dead": dead}
+
+
+def _other_name(hook_name: str, n_layers: int | None) -> str:
+    """The name that the stream after a layer has as the stream before the next; empty if it has none."""
+    point = parse_hook_name(hook_name)
+    follows = point.kind == "hook_resid_post" and n_layers is not None and point.layer + 1 < n_layers
+    return f"blocks.{point.layer + 1}.hook_resid_pre" if follows else ""
 
 
 @dataclass(frozen=True)

@@ -254,7 +254,7 @@ def one_sae(ours: OurSide, member: Any, served: Sequence[Any], theirs: Mapping[s
     forget, retain = served
     forget_F, retain_F = forget.sparsity(member), retain.sparsity(member)
     clamps = [Clamp(tuple(sorted(s["latents"])), float(s["multiplier"])) for s in theirs["settings"]]
-    states = job.states_at(member.hook_name)
+    states = job.states_at(member)
     scores_of, correct_GQ = states_scores(states, member, clamps)
     places, start = {}, 0
     for of_set in job.known:

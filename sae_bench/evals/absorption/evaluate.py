@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sae_bench.activations.requests import Request, Served
 from sae_bench.custom_saes.loading import Member
-from sae_bench.errors import SAEMismatchError, UsageError
+from sae_bench.errors import UsageError
 from sae_bench.evals.absorption.eval_config import AbsorptionEvalConfig
 from sae_bench.evals.absorption.eval_output import (
     AbsorptionMeanMetrics,
@@ -79,19 +79,15 @@ class AbsorptionJob:
         return []
 
     def score(self, member: Member, served: Sequence[Served] = ()) -> Scores:  # noqa: ARG002 (nothing was asked)
-        prepared = self.prepared_at(member.hook_name)
-        if member.sae.W_dec.shape[-1] != prepared.x_WD.shape[-1]:
-            raise SAEMismatchError(
-                f"absorption compares decoder rows with probes at '{member.hook_name}', which has vectors of "
-                f"{prepared.x_WD.shape[-1]} numbers; the rows of this transcoder have {member.sae.W_dec.shape[-1]}."
-            )
-        codes = encode_words(member.sae, prepared.x_WD)
+        self.read_prompts([member.hook_name, member.hook_name_out])
+        prepared = self.prepared_at(member.hook_name_out)
+        codes = encode_words(member.sae, self._activations[member.hook_name])
         scores = score_letters(prepared, codes, member.sae.W_dec, self.config)
         return _scores(prepared, scores, self.config)
 
     def read_prompts(self, hooks: Sequence[str]) -> None:
         """Activations of all words at hooks; those that are there already are not read again."""
-        missing = [hook for hook in hooks if hook not in self._activations]
+        missing = [hook for hook in dict.fromkeys(hooks) if hook not in self._activations]
         if missing:
             self._activations |= word_activations(self.lm, self.prompts, missing, batch_size=self.config.llm_batch_size)
 

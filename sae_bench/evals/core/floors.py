@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sae_bench.evals.core.row_samples import COSINE, EXPLAINED_VARIANCE, KL_SCORE, LOSS_SCORE
+from sae_bench.evals.families.controls import SKIP_ONLY
 from sae_bench.results.references import Reference, References
 from sae_bench.results.samples import Samples
 
@@ -14,7 +15,6 @@ IDENTITY = Reference("the activation itself", 1.0)
 ZEROS = Reference("zeros in the place of every activation", 0.0)
 
 
-SKIP_ONLY = "the skip path alone, no latent active"
 NOT_READ = "its rows were not read"
 
 

@@ -16,6 +16,8 @@ from torch import Tensor
 NEIGHBOURS = 20
 """Among how many latents that are nearest to a picked one its match is drawn."""
 
+SKIP_ONLY = "the skip path alone, no latent active"
+"""The floor of what a skip transcoder predicts: its latents get no credit for what the skip path explains."""
 CONTROL = "random latents that are as active"
 """What a control is called in results."""
 

@@ -39,10 +39,13 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
 
     Attributes:
         tokens: what the vector of a text is made of.
+        at_output: whether the activations are those of the hook that an SAE writes, and not of the one that it reads:
+            the two differ for transcoders.
         token_ids: all texts of the request, in the order of the rows that `place` gave them.
     """
 
     tokens: Tokens = "all"
+    at_output: bool = False
 
     def __init__(self, context: EvalContext, config: ConfigT) -> None:
         if not context.seeds or len(set(context.seeds)) < len(context.seeds):
@@ -58,7 +61,7 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
 
     @abstractmethod
     def prepare(self, activations_TD: Float[Tensor, "T D"]) -> PreparedT:
-        """What all SAEs at a hook share: probes and scores of its activations."""
+        """What all SAEs that write at a hook (or read it) share: probes and scores of its activations."""
 
     @abstractmethod
     def score_codes(self, member: Member, codes: CodeMatrix, prepared: PreparedT) -> Scores:
@@ -72,11 +75,13 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
         keys = frozenset(member.key for member in members)
-        return [PooledTexts(self.token_ids, keys, self.tokens, self.config.llm_batch_size)]
+        written = {member.hook_name_out for member in members} if self.at_output else set[str]()
+        extra = tuple(sorted(written - {member.hook_name for member in members}))
+        return [PooledTexts(self.token_ids, keys, self.tokens, self.config.llm_batch_size, extra)]
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
         pooled = only(served, PooledValues)
-        prepared = self.prepared_at(member.hook_name, pooled)
+        prepared = self.prepared_at(member.hook_name_out if self.at_output else member.hook_name, pooled)
         codes = pooled.codes[member.key]
         scores = self.score_codes(member, codes, prepared)
         if is_silent(codes):

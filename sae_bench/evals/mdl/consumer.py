@@ -2,9 +2,9 @@
 
 Ranges are known at the end of the pass only, histograms and reconstructions need them: so the active codes stay in main
 memory between the two, and the model runs once. What is kept, for N tokens of D coordinates: the activations, once for
-all SAEs at a hook (N D numbers in the model's dtype), and 12 bytes per active code (16 if k is limited) of every SAE of
-the group, up to `max_code_bytes` in all. Beyond that, codes are not kept but made again from the activations when the
-SAE is scored: the same numbers for a second encode.
+all SAEs at a hook (N D numbers in the model's dtype; of a transcoder those of both hooks), and 12 bytes per active code
+(16 if k is limited) of every SAE of the group, up to `max_code_bytes` in all. Beyond that, codes are not kept but made
+again from the activations when the SAE is scored: the same numbers for a second encode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch
 from sae_bench.activations.one_pass import encode_with_halving
-from sae_bench.custom_saes.interface import SparseCodes
+from sae_bench.custom_saes.interface import SparseCodes, has_skip_path, skip_path
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.mdl.bins import Ranges
 from sae_bench.evals.mdl.codes import ActiveCodes
@@ -33,9 +33,16 @@ ROWS_PER_BLOCK = 4
 
 @dataclass(frozen=True)
 class KeptBatch:
-    """One batch as the sweep reads it."""
+    """One batch as the sweep reads it.
 
-    x_ND: Float[Tensor, "N D"]
+    Attributes:
+        target_ND: what the latents have to reconstruct: activations at the hook that the SAE writes, less what goes by
+            no latent (a skip path).
+        active: its codes.
+        block_N: the block of rows that each token is of.
+    """
+
+    target_ND: Float[Tensor, "N D"]
     active: ActiveCodes
     block_N: Int[Tensor, " N"]
 
@@ -50,7 +57,7 @@ class MDLConsumer:
         self._limits = [k for k in k_values if k is not None]
         self._widest = None if None in k_values else max(self._limits)
         self._bytes_left = max_code_bytes
-        self._x: dict[str, list[Tensor]] = {m.hook_name: [] for m in members}
+        self._x: dict[str, list[Tensor]] = {hook: [] for m in members for hook in (m.hook_name, m.hook_name_out)}
         self._blocks: list[Tensor] = []
         self._codes: dict[str, list[ActiveCodes | None]] = {m.key: [] for m in members}
         self._ranges: dict[str, dict[int | None, Ranges]] = {}
@@ -96,11 +103,17 @@ class MDLConsumer:
         """All batches on the SAE's device; codes that were not kept are made again."""
         device = member.sae.W_dec.device
         codes = self._codes[member.key]
-        for x_ND, active, block_N in zip(self._x[member.hook_name], codes, self._blocks, strict=True):
+        read, written = self._x[member.hook_name], self._x[member.hook_name_out]
+        for x_ND, y_ND, active, block_N in zip(read, written, codes, self._blocks, strict=True):
             x = x_ND.to(device)
             if active is None:
                 active = self._active(encode_with_halving(member.sae, x))
-            yield KeptBatch(x, active.to(device), block_N)
+            target_ND = x if y_ND is x_ND else y_ND.to(device)
+            if has_skip_path(member.sae):
+                skipped_ND = skip_path(member.sae, x.to(member.sae.W_dec.dtype))
+                assert skipped_ND is not None
+                target_ND = target_ND.float() - skipped_ND.float()
+            yield KeptBatch(target_ND, active.to(device), block_N)
 
     def spread_U(self, hook: str) -> Float[Tensor, " U"]:
         """Per block the sum over its tokens of the squared distance to the mean of all tokens, float64."""

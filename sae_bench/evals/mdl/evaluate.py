@@ -37,6 +37,7 @@ class MDLJob:
                 self.corpus.rows_NL,
                 self.config.sae_batch_size,
                 consumer,
+                tuple(sorted({member.hook_name_out for member in members})),
                 sae_keys=keys,
                 max_rows=self.config.llm_batch_size,
             )

@@ -10,14 +10,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sae_bench.custom_saes.interface import has_skip_path
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import Scores
+from sae_bench.evals.families.controls import SKIP_ONLY
 from sae_bench.evals.families.reported import finite, linearised, report
 from sae_bench.evals.families.rows import block_unit
 from sae_bench.evals.mdl.consumer import ROWS_PER_BLOCK, MDLConsumer
 from sae_bench.evals.mdl.eval_config import MDLEvalConfig
 from sae_bench.evals.mdl.eval_output import MDLMetricCategories, MDLMetrics, MDLResultDetail
-from sae_bench.evals.mdl.sweep import Setting, bits_per_block, choose, sweep
+from sae_bench.evals.mdl.sweep import Setting, bits_per_block, choose, error_without_latents, sweep
 from sae_bench.results.references import Reference, References
 from sae_bench.results.samples import Samples, units_key
 
@@ -38,11 +40,12 @@ ALL_KEPT = "the chosen setting keeps all codes"
 CONSTANT = "the activations do not vary"
 NO_WORST = "there is no greatest number of bits"
 NOT_ALONE = "an SAE that codes nothing takes no bits: fewer are better only among SAEs that reconstruct equally well"
+EXPLAINED_VARIANCE = "mdl.explained_variance"
 REFERENCES = {
     "mdl.description_length": References(
         floor=Reference("the longest code", None, NO_WORST), ceiling=Reference("the shortest code", None, NOT_ALONE)
     ),
-    "mdl.explained_variance": References(
+    EXPLAINED_VARIANCE: References(
         floor=Reference("the mean activation in the place of every activation", 0.0),
         ceiling=Reference("the activation itself", 1.0),
     ),
@@ -67,12 +70,13 @@ def score_sae(
     """
     settings = sweep(consumer, member, config)
     chosen = choose(settings)
+    key = units_key("mdl", (units,))
     of_chosen = {} if chosen is None else _detail(chosen).model_dump()
     return report(
         MDLMetricCategories,
-        samples={} if chosen is None else _samples(consumer, member, chosen, units_key("mdl", (units,)), clusters_U),
+        samples={} if chosen is None else _samples(consumer, member, chosen, key, clusters_U),
         values={f"mdl.{name}": of_chosen.get(name) for name in MDLMetrics.model_fields},
-        references={} if chosen is None else REFERENCES,
+        references={} if chosen is None else _references(consumer, member, key, clusters_U),
         reasons=_reasons(chosen, settings, config),
         details=[_detail(setting) for setting in settings],
         unstructured={},
@@ -82,6 +86,23 @@ def score_sae(
             *([NOTHING_RANDOM] if len(seeds) > 1 else []),
         ],
     )
+
+
+def _references(
+    consumer: MDLConsumer, member: Member, key: str, clusters_U: Int[Tensor, " U"] | None
+) -> dict[str, References]:
+    """Floors and ceilings; the explained variance of a skip transcoder has its skip path alone as floor."""
+    if not has_skip_path(member.sae):
+        return REFERENCES
+    counts_U = consumer.tokens_U > 0
+    error_U = error_without_latents(consumer, member)[counts_U]
+    spread_U = consumer.spread_U(member.hook_name_out)[counts_U]
+    of_definition = REFERENCES[EXPLAINED_VARIANCE]
+    explained_U = linearised(1 - float(error_U.sum() / spread_U.sum()), spread_U - error_U, spread_U)
+    samples = replace(_of_blocks(explained_U, torch.ones_like(spread_U), key), clusters_U=clusters_U)
+    assert of_definition.floor is not None
+    beside = References(Reference(SKIP_ONLY, samples), of_definition.ceiling, others=(of_definition.floor,))
+    return {**REFERENCES, EXPLAINED_VARIANCE: beside}
 
 
 def _detail(setting: Setting) -> MDLResultDetail:
@@ -127,7 +148,7 @@ def _samples(
     counts_U = tokens_U > 0
     tokens_U = tokens_U[counts_U]
     bits_U = bits_per_block(consumer, member, chosen)[counts_U]
-    error_U, spread_U = chosen.binned.error_U[counts_U], consumer.spread_U(member.hook_name)[counts_U]
+    error_U, spread_U = chosen.binned.error_U[counts_U], consumer.spread_U(member.hook_name_out)[counts_U]
     values = {"description_length": (bits_U / tokens_U, tokens_U)}
     if float(error_U.sum()) > 0:
         relative_U = (error_U / tokens_U) / (error_U.sum() / tokens_U.sum())

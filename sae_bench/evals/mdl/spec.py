@@ -1,6 +1,6 @@
 """What MDL is: the declaration, which loads nothing that computes."""
 
-from sae_bench.evals.base import RECONSTRUCTION, SINGLE_TOKENS, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.base import PREDICTION, SINGLE_TOKENS, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.mdl.eval_config import PUBLISHED_RUN, MDLEvalConfig
 from sae_bench.evals.mdl.eval_output import MDLEvalOutput
 from sae_bench.evals.shows import PlaneChart
@@ -20,7 +20,7 @@ SPEC = EvalSpec(
     cost="one pass over the rows; then one decode of the codes per number of bins and SAE",
     start=Lazy("sae_bench.evals.mdl.evaluate:MDLJob"),
     side_by_side=True,
-    needs=frozenset({RECONSTRUCTION, SINGLE_TOKENS}),
+    needs=frozenset({PREDICTION, SINGLE_TOKENS}),
     presets={"paper": dict(PUBLISHED_RUN), "quick": {**PUBLISHED_RUN, "n_rows": 256}},
     embedded={"dataset_name": "embedded"},
     demo={"n_rows": 48},

@@ -23,13 +23,13 @@ class Reconstruction:
 
     error_U: Float[Tensor, " U"]
     n_tokens: int
-    d_in: int
+    d_out: int
     spread: float
 
     @property
     def mse_loss(self) -> float:
         """The published measure: root mean squared error of a coordinate, over the number of coordinates."""
-        return math.sqrt(float(self.error_U.sum()) / (self.n_tokens * self.d_in)) / self.d_in
+        return math.sqrt(float(self.error_U.sum()) / (self.n_tokens * self.d_out)) / self.d_out
 
     @property
     def explained_variance(self) -> float:
@@ -96,20 +96,31 @@ def _of_k(consumer: MDLConsumer, member: Member, config: MDLEvalConfig, k: int |
             counts[n] += histograms(active.latent_A, bin_A, d_sae, n)
             middle_A = middle_of(ranges, active.latent_A, bin_A, n)
             binned_U[n] += _error_by_block(decode, batch, active, middle_A, n_blocks)
-    spread = float(consumer.spread_U(member.hook_name).sum())
+    spread = float(consumer.spread_U(member.hook_name_out).sum())
 
     def reconstruction(error_U: Tensor) -> Reconstruction:
-        return Reconstruction(error_U, consumer.n_tokens, int(member.sae.cfg.d_in), spread)
+        return Reconstruction(error_U, consumer.n_tokens, int(member.sae.W_dec.shape[-1]), spread)
 
     unbinned = reconstruction(unbinned_U)
     return {n: _setting(config, k, n, counts[n], reconstruction(binned_U[n]), unbinned) for n in config.num_bins_values}
+
+
+@torch.no_grad()
+def error_without_latents(consumer: MDLConsumer, member: Member) -> Float[Tensor, " U"]:
+    """Squared error of every block's tokens when no latent is active: what a skip path alone leaves over."""
+    constant_1D = member.sae.decode(member.sae.W_dec.new_zeros(1, int(member.sae.cfg.d_sae))).float()
+    total_U = torch.zeros(len(consumer.tokens_U), dtype=torch.float64)
+    for batch in consumer.batches(member):
+        error_N = (batch.target_ND.float() - constant_1D).pow(2).sum(dim=1)
+        total_U += sum_by_block(error_N, batch.block_N, len(total_U))
+    return total_U
 
 
 def _error_by_block(
     decode: Decoder, batch: KeptBatch, active: ActiveCodes, value_A: Tensor, n_blocks: int
 ) -> Float[Tensor, " U"]:
     """Squared error of the tokens when `value_A` stands in the place of their active codes."""
-    error_N = (batch.x_ND.float() - decode(active, value_A)).pow(2).sum(dim=1)
+    error_N = (batch.target_ND.float() - decode(active, value_A)).pow(2).sum(dim=1)
     return sum_by_block(error_N, batch.block_N, n_blocks)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.evals.ravel.completions import decode
@@ -22,8 +21,8 @@ from sae_bench.language_models import LanguageModel
 PAIRS_AT_ONCE = 512
 """Pairs whose codes are mixed together."""
 
-MakeSwap = Callable[[Float[Tensor, "N W"]], Callable[[], Swap]]
-"""From the activations of all prompts' entities to a maker of untrained swaps."""
+MakeSwap = Callable[[PromptStates], Callable[[], Swap]]
+"""From the prompts, with the activations at their entities, to a maker of untrained swaps."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,17 @@ class KnownClass:
         """Places of prompts that are a base in training."""
         return sorted({pair.base for split in self.splits for pair in split.train})
 
-    def states(self, lm: LanguageModel, hook: str, *, n_tokens: int) -> PromptStates:
-        """The prompts read up to a hook."""
+    def states(self, lm: LanguageModel, hook: str, *, n_tokens: int, reads: str | None = None) -> PromptStates:
+        """The prompts read up to a hook.
+
+        Args:
+            lm: the model.
+            hook: where values are replaced.
+            n_tokens: how many will be generated at most.
+            reads: a hook before it whose values are wanted as well.
+        """
         prompts = [answer.prompt for answer in self.known]
-        return PromptStates(lm, hook, prompts, used=self.used, trained=self.trained, n_tokens=n_tokens)
+        return PromptStates(lm, hook, prompts, used=self.used, trained=self.trained, n_tokens=n_tokens, reads=reads)
 
 
 def train_masks(
@@ -64,7 +70,7 @@ def train_masks(
     """Train a swap per attribute and seed for every maker, all of them in one pass over the model."""
     swaps_of = []
     for make in makes:
-        maker = make(states.value_NW)
+        maker = make(states)
         swaps_of.append([maker() for _ in known.splits])
     pairs = [train_pairs(known, states, split) for split in known.splits]
     train([swap for swaps in swaps_of for swap in swaps], pairs * len(makes), states, schedule)

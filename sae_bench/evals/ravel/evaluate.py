@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor
-
 from sae_bench.activations.requests import Request as PassRequest
 from sae_bench.activations.requests import Served
 from sae_bench.custom_saes.loading import Member
@@ -77,7 +75,7 @@ class RAVELJob:
         self._has_controls = context.controls
         self._provenance: dict[str, dict[str, str]] = {}
         self.known = list(known) if known is not None else self._find_known(context)
-        self._hook: str | None = None
+        self._hooks: tuple[str, str] | None = None
         self._prepared: list[_AtHook] = []
         self._waiting: list[Member] = []
         self._masked: dict[str, _Masked] = {}
@@ -96,7 +94,7 @@ class RAVELJob:
             self._masked |= self._mask_with_others(member)
         masked = self._masked.pop(member.key)
         unchosen = Unchosen([], [], [])
-        for prepared in self._at(member.hook_name):
+        for prepared in self._at(hooks_of(member)):
             unchosen.patched.extend(prepared.unchosen.patched)
             unchosen.mean.extend(prepared.unchosen.mean)
             unchosen.untouched.extend(prepared.unchosen.untouched)
@@ -111,7 +109,7 @@ class RAVELJob:
 
         Where that fails, the SAE is alone, and so is each of the others later: a fault is that of its own SAE.
         """
-        others = [m for m in self._waiting if m.hook_name == first.hook_name and m.key != first.key]
+        others = [m for m in self._waiting if hooks_of(m) == hooks_of(first) and m.key != first.key]
         together = [first, *others][: self._n_together([first, *others])]
         keys = [member.key for member in together]
         self._waiting = [member for member in self._waiting if member.key not in keys]
@@ -127,7 +125,7 @@ class RAVELJob:
         """Train the masks of SAEs at one hook, draw their controls, and complete all test prompts in one go."""
         makes = [rotations] if self.config.train_mdas else [latent_masks(member) for member in members]
         masked = [_Masked() for _ in makes]
-        for prepared in self._at(members[0].hook_name):
+        for prepared in self._at(hooks_of(members[0])):
             known, states = prepared.known, prepared.states
             swaps_of = train_masks(known, states, makes, self.schedule)
             controls: list[tuple[_Masked, Sequence[Swap]]] = []
@@ -159,15 +157,15 @@ class RAVELJob:
         """How masks are trained."""
         return Schedule(self.config.pairs_per_step, self.config.num_epochs, self.config.learning_rate)
 
-    def _at(self, hook: str) -> list[_AtHook]:
-        """The known prompts at a hook; those of the last hook are kept, for the SAEs that follow there."""
-        if self._hook != hook:
+    def _at(self, hooks: tuple[str, str]) -> list[_AtHook]:
+        """The known prompts at the hooks that are read and written; kept for the SAEs that follow there."""
+        if self._hooks != hooks:
             self._prepared = []
             for known in self.known:
-                states = known.states(self.lm, hook, n_tokens=self.config.n_generated_tokens)
+                states = known.states(self.lm, hooks[1], n_tokens=self.config.n_generated_tokens, reads=hooks[0])
                 unchosen = Unchosen(*score_whole_and_mean(known, states), score_untouched(known))
                 self._prepared.append(_AtHook(known, states, unchosen))
-            self._hook = hook
+            self._hooks = hooks
         return self._prepared
 
     def _find_known(self, context: EvalContext) -> list[KnownClass]:
@@ -197,16 +195,22 @@ class RAVELJob:
         return classes
 
 
+def hooks_of(member: Member) -> tuple[str, str]:
+    """The hook that an SAE reads and the one that it writes."""
+    return member.hook_name, member.hook_name_out
+
+
 def latent_masks(member: Member) -> MakeSwap:
     """Masks over the latents of an SAE; its codes of the prompts are computed once for all of them."""
 
-    def make(value_NW: Tensor):
-        latents = encode_entities(member.sae, value_NW)
-        return lambda: LatentMask(latents, value_NW.device)
+    def make(states: PromptStates):
+        written_NW = None if member.hook_name_out == member.hook_name else states.value_NW
+        latents = encode_entities(member.sae, states.read_ND, written_NW)
+        return lambda: LatentMask(latents, states.value_NW.device)
 
     return make
 
 
-def rotations(value_NW: Tensor):
+def rotations(states: PromptStates):
     """Rotations with masks over the axes."""
-    return lambda: RotatedMask(value_NW)
+    return lambda: RotatedMask(states.value_NW)

@@ -1,6 +1,6 @@
 """What RAVEL is: the declaration, which loads nothing that computes."""
 
-from sae_bench.evals.base import RECONSTRUCTION, SHARE, SINGLE_TOKENS, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.base import INTERVENTION, SHARE, SINGLE_TOKENS, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.ravel.eval_config import RAVELEvalConfig
 from sae_bench.evals.ravel.eval_output import RAVELEvalOutput
 from sae_bench.evals.shows import RowsChart
@@ -22,7 +22,7 @@ SPEC = EvalSpec(
     given="these training prompts",
     fixed_tokens="the last token of each entity",
     start=Lazy("sae_bench.evals.ravel.evaluate:RAVELJob"),
-    needs=frozenset({RECONSTRUCTION, SINGLE_TOKENS}),
+    needs=frozenset({INTERVENTION, SINGLE_TOKENS}),
     presets={
         "paper": {},
         "quick": {

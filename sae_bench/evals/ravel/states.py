@@ -37,6 +37,8 @@ class PromptStates:
     """Prompts at one hook.
 
     Args:
+        hook: where values are replaced.
+        reads: a hook before it whose values at the entities are wanted as well; None if there is no such hook.
         prompts: all that pairs refer to, by place.
         used: places of prompts that are a base or a source.
         trained: places of those that are a base in training.
@@ -52,14 +54,16 @@ class PromptStates:
         used: Sequence[int],
         trained: Sequence[int],
         n_tokens: int,
+        reads: str | None = None,
     ) -> None:
         self.lm = lm
         self.hook = parse_hook_name(hook)
+        self.reads = reads or hook
         self.n_tokens = n_tokens
         self.row_of_prompt = {number: row for row, number in enumerate(sorted(used))}
         self.tails = Tails.of(lm, [prompts[number] for number in self.row_of_prompt], n_more=n_tokens)
         self.past = self.tails.read_beginnings(lm, range(len(self.tails.beginnings)))
-        self.value_NW, self._streams = self._read({self.row_of_prompt[number] for number in trained})
+        self.value_NW, self.read_ND, self._streams = self._read({self.row_of_prompt[number] for number in trained})
 
     def rows(self, numbers: Sequence[int]) -> Int[Tensor, " B"]:
         """Rows of `value_NW` that belong to prompts."""
@@ -68,31 +72,34 @@ class PromptStates:
     # ---- before the change
 
     @torch.no_grad()
-    def _read(self, trained: set[int]) -> tuple[Float[Tensor, "N W"], _Streams | None]:
+    def _read(self, trained: set[int]) -> tuple[Float[Tensor, "N W"], Float[Tensor, "N D"], _Streams | None]:
         start = self._start_hook()
         values: dict[int, Tensor] = {}
+        reads: dict[int, Tensor] = {}
         streams: list[Tensor] = []
         first_of: dict[int, int] = {}
         n_tokens = 0
 
-        def run(rows: list[int]) -> list[tuple[Tensor, Tensor]]:
+        def run(rows: list[int]) -> list[tuple[Tensor, Tensor, Tensor]]:
             ids_BL, real_BL = self.tails.padded(rows, left=False)
-            names = [self.hook.name] if start is None else [self.hook.name, start]
+            names = [self.hook.name, self.reads, *([] if start is None else [start])]
             captured = self.lm.capture(ids_BL, names, attention_mask_BL=real_BL.long(), cache=self._cache(rows))
-            entity_BW = captured[self.hook.name][range(len(rows)), [self.tails.position(row) for row in rows]]
+            at = range(len(rows)), [self.tails.position(row) for row in rows]
+            entity_BW, read_BD = captured[self.hook.name][at], captured[self.reads][at]
             stream_BLD = captured[start or self.hook.name]
-            return [(entity_BW[b], stream_BLD[b, : len(self.tails.ids(row))]) for b, row in enumerate(rows)]
+            return [(entity_BW[b], read_BD[b], stream_BLD[b, : len(self.tails.ids(row))]) for b, row in enumerate(rows)]
 
         for batch in self.tails.batches(self.lm, n_more=0):
-            for row, (value_W, stream_LD) in zip(batch, with_halving(run, batch), strict=True):
-                values[row] = value_W
+            for row, (value_W, read_D, stream_LD) in zip(batch, with_halving(run, batch), strict=True):
+                values[row], reads[row] = value_W, read_D
                 if row in trained:
                     first_of[row] = n_tokens
                     n_tokens += len(stream_LD)
                     streams.append(stream_LD.cpu())
         value_NW = torch.stack([values[row] for row in range(len(values))])
-        check_finite(self.lm.name, self.lm.dtype, {self.hook.name: value_NW})
-        return value_NW, _Streams(torch.cat(streams), first_of) if streams else None
+        read_ND = value_NW if self.reads == self.hook.name else torch.stack([reads[row] for row in range(len(reads))])
+        check_finite(self.lm.name, self.lm.dtype, {self.hook.name: value_NW, self.reads: read_ND})
+        return value_NW, read_ND, _Streams(torch.cat(streams), first_of) if streams else None
 
     def _start_hook(self) -> str | None:
         """The residual stream that a changed pass starts from, None if it is the value at the hook itself."""

@@ -1,8 +1,9 @@
 """What is put in the place of the entity's activation: base and source mixed latent by latent, or axis by axis.
 
 A weight m per latent mixes codes: f' = (1 - m) f_base + m f_source, and decode(f') takes the activation's place (no
-error term). While it is trained, m = sigmoid(a / T) with a temperature T that falls to nearly zero; afterwards m = 1
-where a > 0. MDBM (multi-task differential binary mask) learns a; MDAS learns a rotation of the activation space too.
+error term). A transcoder keeps its error and its skip path: what it writes, y, becomes y + decode(f') - decode(f_base).
+While a mask is trained, m = sigmoid(a / T) with a temperature T that falls to nearly zero; afterwards m = 1 where
+a > 0. MDBM (multi-task differential binary mask) learns a; MDAS learns a rotation of the activation space too.
 
 Shapes: N prompts, B pairs, D width of the hook, F latents.
 """
@@ -64,9 +65,15 @@ class Latents(Protocol):
         """Dense codes of all prompts, some at a time."""
 
 
-def encode_entities(sae: SAE, x_ND: Float[Tensor, "N D"]) -> Latents:
-    """Codes of the activations at the entities: computed once if the decoder is linear."""
-    return _Encoded(sae, x_ND) if decoder_is_linear(sae) else _Reencoded(sae, x_ND)
+def encode_entities(sae: SAE, x_ND: Float[Tensor, "N D"], written_ND: Float[Tensor, "N O"] | None = None) -> Latents:
+    """Codes of the activations at the entities: computed once if the decoder is linear.
+
+    Args:
+        x_ND: what the SAE reads.
+        written_ND: what the model has at the hook that a transcoder predicts; None for an SAE.
+    """
+    latents: Latents = _Encoded(sae, x_ND) if decoder_is_linear(sae) else _Reencoded(sae, x_ND)
+    return latents if written_ND is None else _Added(latents, written_ND)
 
 
 class _Encoded:
@@ -126,6 +133,23 @@ class _Reencoded:
             base_BF = self.sae.encode(self.x_ND[base_B])
         mixed_BF = (1 - weights_F) * base_BF + weights_F * source_BF
         return self.sae.decode(mixed_BF.to(compute_dtype(self.sae)))
+
+
+class _Added:
+    """The change of what the codes decode to, added to what the model writes."""
+
+    def __init__(self, latents: Latents, written_ND: Float[Tensor, "N O"]) -> None:
+        self.sae = latents.sae
+        self.n_latents = latents.n_latents
+        self.parts = latents.parts
+        self._latents = latents
+        self._written_ND = written_ND.to(latents.sae.W_dec.dtype)
+
+    def mixed(self, base_B: Tensor, source_B: Tensor, weights_F: Tensor) -> Tensor:
+        mixed_BO = self._latents.mixed(base_B, source_B, weights_F)
+        with torch.no_grad():
+            base_BO = self._latents.mixed(base_B, source_B, torch.zeros_like(weights_F))
+        return self._written_ND[base_B] + (mixed_BO - base_BO)
 
 
 def _sparse(codes_NF: Tensor) -> SparseCodes:

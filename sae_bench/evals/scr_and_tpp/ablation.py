@@ -62,7 +62,7 @@ class Ablation:
 
 @dataclass(frozen=True)
 class TokenSource:
-    """Where tokens can be had again: the model, the hook, and the token ids of every text."""
+    """Where tokens can be had again: the model, the hook that the SAE reads, and the token ids of every text."""
 
     lm: LanguageModel
     hook_name: str
@@ -214,7 +214,7 @@ def decoded_shifts(
             for number in together:
                 weights_DJ = weights_PD[list(ablations[number].evaluated)].T.to(x_BLD.device)
                 for n, ablated_TD in enumerate(_decodings(sae, codes_TF, latents[number], sizes)):
-                    moved_BD = torch.zeros(len(batch), x_TD.shape[1], device=x_BLD.device)
+                    moved_BD = torch.zeros(len(batch), decoded_TD.shape[1], device=x_BLD.device)
                     moved_BD.index_add_(0, token_text_T, ablated_TD.float() - decoded_TD)
                     shifts[number][n][:, batch] = (moved_BD / count_B1 @ weights_DJ).T.cpu()
     return shifts

@@ -69,7 +69,12 @@ class AtHook(Generic[PreparedT]):
 
 
 class _AblationJob(TextsJob[ConfigT, AtHook[PreparedT]]):
-    """What scr and tpp do alike: probes are trained once per hook, then the latents of every SAE are ablated."""
+    """What scr and tpp do alike: probes are trained once per hook, then the latents of every SAE are ablated.
+
+    Probes read what the SAE reconstructs: for a transcoder the hook that it predicts, where its latents write.
+    """
+
+    at_output = True
 
     def __init__(self, context: EvalContext, config: ConfigT) -> None:
         super().__init__(context, config)

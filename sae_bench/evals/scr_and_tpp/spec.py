@@ -1,6 +1,6 @@
 """What SCR and TPP are: the declarations, which load nothing that computes."""
 
-from sae_bench.evals.base import RECONSTRUCTION, Caveat, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.base import PREDICTION, Caveat, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.scr_and_tpp import eval_output as output
 from sae_bench.evals.scr_and_tpp.eval_config import ScrEvalConfig, TppEvalConfig
 from sae_bench.evals.scr_and_tpp.eval_output import scr_key, tpp_key
@@ -31,7 +31,7 @@ SCR_SPEC = EvalSpec(
     given="these training texts",
     start=Lazy("sae_bench.evals.scr_and_tpp.evaluate:ScrJob"),
     side_by_side=True,
-    needs=frozenset({RECONSTRUCTION}),
+    needs=frozenset({PREDICTION}),
     presets=PRESETS,
     resampled={"text_choice": "drawn"},
     models=frozenset({"language", "synthetic"}),
@@ -65,7 +65,7 @@ TPP_SPEC = EvalSpec(
     given="these training texts",
     start=Lazy("sae_bench.evals.scr_and_tpp.evaluate:TppJob"),
     side_by_side=True,
-    needs=frozenset({RECONSTRUCTION}),
+    needs=frozenset({PREDICTION}),
     presets=PRESETS,
     models=frozenset({"language", "synthetic"}),
     synthetic={"dataset_names": ["synthetic/siblings"]},

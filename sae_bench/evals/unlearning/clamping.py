@@ -2,7 +2,8 @@
 
 With codes f, the value x of a token becomes x - decode(f) + decode(f'), f'_s = -m where s is in the selection S and
 f_s > 0, else f_s. For a linear decoder that is x - sum_{s in S, f_s > 0} (f_s + m) d_s: codes of the selected latents
-are enough. Position 0 (BOS, or the first token) is never changed. After Farrell et al. 2024, section 3.
+are enough. What a transcoder writes changes by the same sum, its skip path not at all. Position 0 (BOS, or the first
+token) is never changed. After Farrell et al. 2024, section 3.
 """
 
 from __future__ import annotations
@@ -37,15 +38,23 @@ class ClampedTokens(Protocol):
     def active(self, clamp: Clamp) -> Bool[Tensor, " N"]:
         """Tokens that the clamp changes."""
 
-    def clamped(self, clamp: Clamp) -> Float[Tensor, "N D"]:
+    def clamped(self, clamp: Clamp) -> Float[Tensor, "N O"]:
         """The tokens' values under the clamp, in float32 or wider."""
 
 
-def encode_for_clamping(sae: SAE, x_ND: Float[Tensor, "N D"], latents: Sequence[int]) -> ClampedTokens:
-    """Encode tokens for clamps of some of `latents` (ascending)."""
+def encode_for_clamping(
+    sae: SAE, x_ND: Float[Tensor, "N D"], latents: Sequence[int], written_NO: Float[Tensor, "N O"] | None = None
+) -> ClampedTokens:
+    """Encode tokens for clamps of some of `latents` (ascending).
+
+    Args:
+        x_ND: what the SAE reads.
+        written_NO: the values that change, where those are not what it reads: of the hook that a transcoder predicts.
+    """
+    written_NO = x_ND if written_NO is None else written_NO
     if decoder_is_linear(sae):
-        return _Linear(sae, x_ND, latents)
-    return _Decoded(sae, x_ND)
+        return _Linear(sae, x_ND, latents, written_NO)
+    return _Decoded(sae, x_ND, written_NO)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -65,12 +74,12 @@ def _columns(codes: SparseCodes | Tensor, index_K: Int[Tensor, " K"]) -> Float[T
 class _Linear:
     """Clamps as sums of decoder rows; of the codes, only those of latents that a clamp may name are kept."""
 
-    def __init__(self, sae: SAE, x_ND: Tensor, latents: Sequence[int]) -> None:
+    def __init__(self, sae: SAE, x_ND: Tensor, latents: Sequence[int], written_NO: Tensor) -> None:
         self.index_K = torch.tensor(latents, dtype=torch.long, device=x_ND.device)
-        self.x_ND = _wide(x_ND)
+        self.written_NO = _wide(written_NO)
         parts = x_ND.split(max(1, CODE_BYTES // (4 * int(sae.cfg.d_sae))))
         self.codes_NK = torch.cat([_columns(encode_with_halving(sae, part), self.index_K) for part in parts])
-        self.W_dec_KD = _wide(sae.W_dec[self.index_K])
+        self.W_dec_KO = _wide(sae.W_dec[self.index_K])
 
     def active(self, clamp: Clamp) -> Tensor:
         return (self.codes_NK[:, self._places(clamp)] > 0).any(dim=1)
@@ -79,7 +88,7 @@ class _Linear:
         index_J = self._places(clamp)
         codes_NK = self.codes_NK[:, index_J]
         change_NK = torch.where(codes_NK > 0, -clamp.multiplier - codes_NK, 0.0)
-        return self.x_ND + change_NK @ self.W_dec_KD[index_J]
+        return self.written_NO + change_NK @ self.W_dec_KO[index_J]
 
     def _places(self, clamp: Clamp) -> Int[Tensor, " K"]:
         return torch.searchsorted(self.index_K, torch.tensor(clamp.latents, device=self.index_K.device))
@@ -92,11 +101,11 @@ class _Decoded:
     tokens are decoded together and before any other tokens are encoded.
     """
 
-    def __init__(self, sae: SAE, x_ND: Tensor) -> None:
+    def __init__(self, sae: SAE, x_ND: Tensor, written_NO: Tensor) -> None:
         codes = encode_tokens(sae, x_ND)
         self.sae = sae
         self.codes_NF = codes_NF = codes.to_dense() if isinstance(codes, SparseCodes) else codes
-        self.error_ND = _wide(x_ND) - _wide(sae.decode(codes_NF))
+        self.error_NO = _wide(written_NO) - _wide(sae.decode(codes_NF))
 
     def active(self, clamp: Clamp) -> Tensor:
         return (self.codes_NF[:, list(clamp.latents)] > 0).any(dim=1)
@@ -105,4 +114,4 @@ class _Decoded:
         codes_NF = self.codes_NF.clone()
         chosen_NK = codes_NF[:, list(clamp.latents)]
         codes_NF[:, list(clamp.latents)] = chosen_NK.masked_fill(chosen_NK > 0, -clamp.multiplier)
-        return self.error_ND + _wide(self.sae.decode(codes_NF))
+        return self.error_NO + _wide(self.sae.decode(codes_NF))

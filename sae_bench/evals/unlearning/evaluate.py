@@ -64,15 +64,15 @@ class UnlearningJob:
         self.known = list(data.known)
         self.forget_NL, self.retain_NL = data.forget_NL, data.retain_NL
         self._asks = [ask for of_set in self.known for ask in of_set.asks]
-        self._states: dict[str, QuestionStates] = {}
+        self._states: dict[tuple[str, str], QuestionStates] = {}
 
     @property
     def datasets(self) -> dict[str, dict[str, str]]:
         return self._provenance
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        hooks = {member.hook_name for member in members}
-        self._states = {hook: states for hook, states in self._states.items() if hook in hooks}
+        hooks = {(member.hook_name, member.hook_name_out) for member in members}
+        self._states = {key: states for key, states in self._states.items() if key in hooks}
         rows = self.config.rows_at_once
         return [
             TokenRows(rows_NL, rows, ActiveCounter(members), max_rows=self.config.llm_batch_size)
@@ -87,7 +87,7 @@ class UnlearningJob:
             for n in self.config.n_features_list
             for multiplier in self.config.multipliers
         ]
-        states = self.states_at(member.hook_name)
+        states = self.states_at(member)
         clamps = [Clamp(tuple(sorted(setting.latents)), float(setting.multiplier)) for setting in settings]
         correct_GQ = states.answer(member, clamps)
         selection = Selection(forget_F, retain_F, settings)
@@ -114,11 +114,17 @@ class UnlearningJob:
         clamps = [Clamp(tuple(sorted(setting.latents)), float(setting.multiplier)) for setting in control.settings]
         return control, states.answer(member, clamps) if clamps else None
 
-    def states_at(self, hook: str) -> QuestionStates:
-        """The known questions up to a hook, run once for the SAEs of a group and of those after it at the same hook."""
-        if hook not in self._states:
-            self._states[hook] = QuestionStates(self.lm, hook, self.reader, self._asks, max_texts=self._max_texts)
-        return self._states[hook]
+    def states_at(self, member: Member) -> QuestionStates:
+        """The known questions up to the hook that an SAE writes, where values are changed.
+
+        They are run once for the SAEs of a group, and of those after it, that read and write the same hooks.
+        """
+        read, written = hooks = (member.hook_name, member.hook_name_out)
+        if hooks not in self._states:
+            self._states[hooks] = QuestionStates(
+                self.lm, written, self.reader, self._asks, max_texts=self._max_texts, reads=read
+            )
+        return self._states[hooks]
 
     def _load_questions(self, context: EvalContext) -> list[QuestionSet]:
         config = self.config

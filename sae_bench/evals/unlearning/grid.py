@@ -33,12 +33,14 @@ class Captured:
     """A batch with what the model made of it up to the hook.
 
     Attributes:
-        value_BLD: value at the hook.
+        value_BLD: value at the hook where it is changed.
+        read_BLD: value at the hook that SAEs read; the same but for transcoders.
         start_BLD: residual stream that the passes start from, where it is not the value itself.
     """
 
     batch: TreeBatch
     value_BLD: Float[Tensor, "B L _"]
+    read_BLD: Float[Tensor, "B L _"]
     start_BLD: Float[Tensor, "B L D"] | None
 
 
@@ -56,14 +58,31 @@ def answer_plainly(
 
 
 class QuestionStates:
-    """The asks of all data sets, run up to one hook and kept on the CPU for every SAE there."""
+    """The asks of all data sets, run up to one hook and kept on the CPU for every SAE there.
+
+    Args:
+        lm: the model.
+        hook: where values are changed.
+        reader: how answers are read.
+        asks: what is asked.
+        max_texts: at most so many texts at once.
+        reads: the hook that the SAEs read; None where it is the same.
+    """
 
     @torch.no_grad()
     def __init__(
-        self, lm: LanguageModel, hook: str, reader: AnswerReader, asks: Sequence[Ask], *, max_texts: int | None = None
+        self,
+        lm: LanguageModel,
+        hook: str,
+        reader: AnswerReader,
+        asks: Sequence[Ask],
+        *,
+        max_texts: int | None = None,
+        reads: str | None = None,
     ) -> None:
         self.lm = lm
         self.hook = parse_hook_name(hook)
+        self.reads = reads or hook
         self.reader = reader
         self.asks = list(asks)
         self.max_texts = max_texts
@@ -84,8 +103,10 @@ class QuestionStates:
         latents = sorted({latent for clamp in distinct for latent in clamp.latents})
         for captured in self.captured if distinct else ():
             text_BL = captured.batch.text_BL
-            x_ND = captured.value_BLD[text_BL].to(self.lm.device)
-            tokens = encode_for_clamping(member.sae, x_ND, latents)
+            x_ND = captured.read_BLD[text_BL].to(self.lm.device)
+            same = self.reads == self.hook.name
+            written_NO = x_ND if same else captured.value_BLD[text_BL].to(self.lm.device)
+            tokens = encode_for_clamping(member.sae, x_ND, latents, written_NO)
             self._run_clamps(captured, tokens, distinct, scores_GRW)
         correct_of = {
             clamp: _correct(self.reader, scores_RW, self.asks)
@@ -157,10 +178,10 @@ class QuestionStates:
 
     def _capture(self, batch: TreeBatch) -> Captured:
         before = _stream_to_start_from(self.hook)
-        names = [self.hook.name] if before is None else [self.hook.name, before]
+        names = [self.hook.name, self.reads, *([] if before is None else [before])]
         values = {n: v.cpu() for n, v in self.lm.capture(batch.ids_BL, names, layout=batch.layout).items()}
         check_finite(self.lm.name, self.lm.dtype, values, batch.text_BL)
-        return Captured(batch, values[self.hook.name], None if before is None else values[before])
+        return Captured(batch, values[self.hook.name], values[self.reads], None if before is None else values[before])
 
     def _untouched(self, captured: Captured) -> ReadStates:
         """What is read without a clamp, through the same layers as with one."""

@@ -1,6 +1,6 @@
 """What Unlearning is: the declaration, which loads nothing that computes."""
 
-from sae_bench.evals.base import RECONSTRUCTION, SHARE, SINGLE_TOKENS, Caveat, EvalSpec, Lazy, Metric, Shows
+from sae_bench.evals.base import INTERVENTION, SHARE, SINGLE_TOKENS, Caveat, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.shows import PlaneChart
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.eval_output import UnlearningEvalOutput
@@ -21,7 +21,7 @@ SPEC = EvalSpec(
     given="these corpora",
     fixed_tokens="every token of the questions, where latents are clamped",
     start=Lazy("sae_bench.evals.unlearning.evaluate:UnlearningJob"),
-    needs=frozenset({RECONSTRUCTION, SINGLE_TOKENS}),
+    needs=frozenset({INTERVENTION, SINGLE_TOKENS}),
     presets={
         "paper": {},
         "quick": {

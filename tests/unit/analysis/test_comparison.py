@@ -181,6 +181,27 @@ def test_one_definition_of_comparable_for_pairs_and_ranks(tmp_path: Path):
         compare(tmp_path, a="a0", b="b0")
 
 
+def test_a_transcoder_compares_with_saes_of_what_it_predicts(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    text_U = rng.standard_normal(DESIGN.n_units)
+    read, predicted = "blocks.3.mlp.hook_in", "blocks.3.hook_mlp_out"
+    configs = {
+        "a": {"hook_name": predicted},
+        "b": {"hook_name": read, "hook_name_out": predicted},
+        "c": {"hook_name": read},
+        "d": {"hook_name": read, "hook_name_out": read},
+    }
+    for sae, config in configs.items():
+        write(tmp_path, sae, simulate(DESIGN, rng, text_U, mean=0.8), sae_cfg_dict=config)
+    rankings = rank(tmp_path).rankings
+    assert [{row.sae for row in ranking.saes} for ranking in rankings] == [
+        {"tiny:a", "tiny:b"}, {"tiny:c", "tiny:d"}
+    ]  # fmt: skip
+    assert {predicted in ranking.group for ranking in rankings} == {True, False}
+    with pytest.raises(UsageError, match=f"different hooks .*{read} -> {predicted}"):
+        compare(tmp_path, a="b", b="c")
+
+
 def test_verdicts_say_what_they_take_as_given(folder: Path):
     (pair,) = compare(folder, a="best", b="bad").pairs
     assert pair.given == "these training texts"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ import torch
 from tiny_run_fixtures import data, lm, make_plan, one_thread, own_registry, words  # noqa: F401
 from tiny_runs import handle
 
+from sae_bench.analysis.comparable import hook_of
+from sae_bench.analysis.table import load_results
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import output_hook, writes_elsewhere
 from sae_bench.custom_saes.loaders.native import save_sae
@@ -90,20 +93,18 @@ def transcoder_handle(name: str = "t", load: Callable[..., Any] | None = None, *
     return handle(name, hook=READS, load=load or (lambda _context: tiny_transcoder(**kwargs)))
 
 
-def test_evals_of_codes_run_and_evals_of_reconstructions_refuse(make_plan: Callable[..., RunPlan]) -> None:  # noqa: F811
+def test_transcoders_and_saes_share_a_run(make_plan: Callable[..., RunPlan]) -> None:  # noqa: F811
     summary = run(make_plan([transcoder_handle(skip=True), handle("sae")]))
+    assert not summary.failures
     assert {path.parent.name + "/" + path.name for path in summary.written} == {
-        "core/tiny_sae_eval_results.json",
-        "sparse_probing/tiny_t_eval_results.json",
-        "sparse_probing/tiny_sae_eval_results.json",
+        f"{name}/tiny_{sae}_eval_results.json" for name in ("core", "sparse_probing") for sae in ("t", "sae")
     }
-    (failure,) = summary.failures
-    assert (failure.sae, failure.eval_name) == ("tiny_t", "core")
-    assert READS in failure.message
-    assert WRITES in failure.message
-    assert "sparse_probing" in failure.message
-    result = next(path for path in summary.written if path.name.startswith("tiny_t_")).read_text()
-    assert "a transcoder: its codes are of what it reads" in result
+    result = json.loads(next(path for path in summary.written if path.match("core/tiny_t_*")).read_text())
+    assert f"a transcoder: its codes are of what it reads ('{READS}')" in " ".join(result["provenance"]["warnings"])
+    floor = result["validity"]["reconstruction_quality.explained_variance"]["floor"]
+    assert floor["name"] == "the skip path alone, no latent active"
+    records = load_results(summary.written[0].parent.parent).records
+    assert {hook_of(record) for record in records if record.sae_id == "t"} == {f"{READS} -> {WRITES}"}
 
 
 def test_a_reader_of_codes_alone_gives_its_own_reason(make_plan: Callable[..., RunPlan]) -> None:  # noqa: F811
