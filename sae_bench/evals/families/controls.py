@@ -7,6 +7,8 @@ in how much of the activation they write.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +20,10 @@ NEIGHBOURS = 20
 
 SKIP_ONLY = "the skip path alone, no latent active"
 """The floor of what a skip transcoder predicts: its latents get no credit for what the skip path explains."""
+
+MOST_KEPT = 2000
+"""Longer lists of neighbours are not kept."""
+
 CONTROL = "random latents that are as active"
 """What a control is called in results."""
 
@@ -38,6 +44,7 @@ class LatentMatcher:
         self._live_L = is_live_F.nonzero()[:, 0].numpy()
         self._ranks_FP = torch.stack([_ranks(of_F.cpu().double(), is_live_F) for of_F in properties_F], dim=1).numpy()
         self._tree = KDTree(self._ranks_FP[self._live_L]) if len(self._live_L) else None
+        self._found: dict[int, dict[int, Int[np.ndarray, " N"]]] = {}
 
     def draw(
         self, picked_K: Int[Tensor, " K"], *, generator: torch.Generator, neighbours: int = NEIGHBOURS
@@ -52,26 +59,37 @@ class LatentMatcher:
         Returns:
             As many latents, in the order of the picked ones; fewer if there are not enough that are alive.
         """
-        taken, matches = set(picked_K.tolist()), []
-        at_once = self._nearest(picked_K.numpy(force=True), 4 * neighbours)
-        for latent, nearest_N in zip(picked_K.tolist(), at_once, strict=True):
-            left = [other for other in nearest_N if other not in taken][:neighbours]
-            while len(left) < neighbours and len(nearest_N) < len(self._live_L):
-                (nearest_N,) = self._nearest(np.array([latent]), 4 * len(nearest_N))
-                left = [other for other in nearest_N if other not in taken][:neighbours]
-            if not left:
+        matches: list[int] = []
+        free_F = np.ones(len(self._ranks_FP), dtype=bool)
+        free_F[picked_K.numpy(force=True)] = False
+        n_live = len(self._live_L)
+        for latent, nearest_N in zip(picked_K.tolist(), self._nearest(picked_K.tolist(), 4 * neighbours), strict=True):
+            left_N = nearest_N[free_F[nearest_N]][:neighbours]
+            while len(left_N) < neighbours and len(nearest_N) < n_live:
+                (nearest_N,) = self._nearest([latent], 4 * len(nearest_N))
+                left_N = nearest_N[free_F[nearest_N]][:neighbours]
+            if not len(left_N):
                 break
-            matches.append(left[int(torch.randint(len(left), (1,), generator=generator))])
-            taken.add(matches[-1])
+            matches.append(int(left_N[int(torch.randint(len(left_N), (1,), generator=generator))]))
+            free_F[matches[-1]] = False
         return torch.tensor(matches, dtype=torch.long)
 
-    def _nearest(self, latents_K: Int[np.ndarray, " K"], n: int) -> list[list[int]]:
-        """The n nearest live latents of each, the nearest first; all of them if there are fewer."""
+    def _nearest(self, latents: Sequence[int], n: int) -> list[Int[np.ndarray, " N"]]:
+        """The n nearest live latents of each, the nearest first; all of them if there are fewer.
+
+        What was found is kept: the draws of an SAE pick the same latents again and again.
+        """
         if self._tree is None:
-            return [[] for _ in latents_K]
-        places = range(1, min(n, len(self._live_L)) + 1)
-        _, found_KN = self._tree.query(self._ranks_FP[latents_K], k=places, p=np.inf)
-        nearest: list[list[int]] = self._live_L[found_KN].tolist()
+            return [self._live_L for _ in latents]
+        found = self._found.setdefault(n, {})
+        new = [latent for latent in dict.fromkeys(latents) if latent not in found]
+        if new:
+            places = range(1, min(n, len(self._live_L)) + 1)
+            _, found_KN = self._tree.query(self._ranks_FP[new], k=places, p=np.inf)
+            found |= zip(new, self._live_L[found_KN], strict=True)
+        nearest = [found[latent] for latent in latents]
+        if n > MOST_KEPT:
+            found.clear()
         return nearest
 
 
