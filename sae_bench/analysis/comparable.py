@@ -14,6 +14,9 @@ from sae_bench.analysis.table import Record
 
 _HOOK_IN_NAME = re.compile(r"blocks\.\d+\.(?:attn\.|mlp\.)?hook_(?:resid_(?:pre|mid|post)|attn_out|mlp_out|post|pre|z)")
 
+_HOW_IT_IS_READ = ("llm_dtype", "prepend_bos", "exclude_tokens", "seqpos_slice")
+"""Entries of the provenance in which results of the same weights may differ."""
+
 
 def why_not_comparable(a: Record, b: Record) -> str | None:
     """What forbids to compare two results of one eval; None if nothing does."""
@@ -105,8 +108,16 @@ def _other_model(a: Record, b: Record) -> str | None:
     one, other = (record.provenance.get("model_fingerprint") for record in (a, b))
     if one is None or other is None:
         one, other = short_model(a.model), short_model(b.model)
-    differ = one is not None and other is not None and one != other
-    return f"different models ({one}, {other})" if differ else None
+    if one is None or other is None or one == other:
+        return None
+    read = [
+        f"{key}: {a.provenance.get(key)!r}, {b.provenance.get(key)!r}"
+        for key in _HOW_IT_IS_READ
+        if (a.provenance.get(key) or None) != (b.provenance.get(key) or None)  # files from before lack some
+    ]
+    if read and short_model(a.model) == short_model(b.model):
+        return f"the model is read in different ways ({', '.join(read)})"
+    return f"different models ({one}, {other})"
 
 
 def _other_settings(a: Record, b: Record) -> str | None:

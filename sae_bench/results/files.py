@@ -36,7 +36,10 @@ def changes_no_number(config: type[BaseEvalConfig]) -> frozenset[str]:
     return (CHANGES_NO_NUMBER | ({batch} if batch else set())) - config.counted
 
 
-_IN_WORDS = {"sae_fingerprint": "weights or configuration of the SAE (sae_fingerprint)"}
+_IN_WORDS = {
+    "sae_fingerprint": "weights or configuration of the SAE (sae_fingerprint)",
+    "model_fingerprint": "model, its dtype, BOS or which tokens are read (model_fingerprint)",
+}
 """What messages call an entry of the provenance whose name says too little."""
 
 

@@ -164,6 +164,15 @@ def test_other_settings_models_and_definitions_are_not_compared(folder: Path):
     assert all(any(sae in note for note in apart.notes) for sae in ("tiny:settings", "tiny:model", "tiny:protocol"))
 
 
+def test_results_of_other_tokens_of_one_model_are_not_compared(folder: Path):
+    rng = np.random.default_rng(3)
+    samples = simulate(DESIGN, rng, rng.standard_normal(DESIGN.n_units), mean=0.8)
+    read = {"seeds": [42, 43, 44], "model": "tiny", "model_fingerprint": "another", "seqpos_slice": [1, None, 1]}
+    write(folder, "positions", samples, provenance=read)
+    with pytest.raises(UsageError, match=r"read in different ways \(seqpos_slice: None, \[1, None, 1\]\)"):
+        compare(folder, a="good", b="positions")
+
+
 def test_one_definition_of_comparable_for_pairs_and_ranks(tmp_path: Path):
     """SAEs of other hooks are ranked apart, and which result comes first makes no difference."""
     rng = np.random.default_rng(0)
