@@ -1,7 +1,8 @@
 """Which results may be compared: the one definition that comparisons, rankings and reports share.
 
 Two results of an eval compare if they have the same definition, settings and model, and their SAEs reconstruct the same
-hook, as far as both know them. A transcoder compares with SAEs of the hook that it predicts, not of the one it reads.
+hook, as far as both know them. A transcoder compares with SAEs of the hook that it predicts, not of the one it reads,
+unless the eval's declaration says that the two are apart.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ def why_not_comparable(a: Record, b: Record) -> str | None:
     """What forbids to compare two results of one eval; None if nothing does."""
     if bool(a.provenance) != bool(b.provenance):
         return f"the definition is recorded for one only ({a.protocol}, {b.protocol})"
-    return _other_definition(a, b) or _other_model(a, b) or _other_settings(a, b) or _other_hook(a, b)
+    return (
+        _other_definition(a, b)
+        or _other_model(a, b)
+        or _other_settings(a, b)
+        or _other_hook(a, b)
+        or _one_transcoder(a, b)
+    )
 
 
 @dataclass
@@ -61,7 +68,7 @@ def groups_of(records: Sequence[Record]) -> list[Group]:
             home = Group([])
             groups.append(home)
         home.records.append(record)
-        home.hook = home.hook or target_of(record)
+        home.hook = home.hook or (hook_of(record) if _apart(record) else target_of(record))
     groups.sort(key=lambda group: (not group.first.provenance, -len(group.records)))
     for group in groups[1:]:
         pairs = ((one, other) for one in groups[0].records for other in group.records)
@@ -125,6 +132,16 @@ def _other_settings(a: Record, b: Record) -> str | None:
     differing = [key for key in one.keys() & other.keys() if one[key] != other[key]]
     shown = ", ".join(f"{key}: {one[key]!r}, {other[key]!r}" for key in sorted(differing)[:3])
     return f"different settings ({shown})" if differing else None
+
+
+def _apart(record: Record) -> str:
+    """Why transcoders and SAEs do not compare in its eval; empty where they do."""
+    return record.spec.transcoders_apart if record.spec is not None else ""
+
+
+def _one_transcoder(a: Record, b: Record) -> str | None:
+    one, other = (hook_of(record) != target_of(record) for record in (a, b))
+    return f"an SAE and a transcoder: {_apart(a)}" if one != other and _apart(a) else None
 
 
 def _other_hook(a: Record, b: Record) -> str | None:

@@ -190,6 +190,7 @@ class EvalSpec:
         weights_suffice: whether it reads weights alone, at least for some metrics, and so takes a decoder without an
             encoder.
         fixed_tokens: which tokens it reads or changes whatever positions and ids a run leaves out; empty if none.
+        transcoders_apart: why scores of transcoders and of SAEs of one hook do not compare; empty where they do.
         given: what all seeds share and error bars therefore take as given ("these training texts"), unless
             `--resample-data` draws it anew.
         resampled: settings besides `random_seed` that make every seed draw texts of its own (`--resample-data`), for
@@ -217,6 +218,7 @@ class EvalSpec:
     needs: frozenset[Need] = frozenset()
     weights_suffice: bool = False
     fixed_tokens: str = ""
+    transcoders_apart: str = ""
     given: str = ""
     resampled: Mapping[str, Any] = field(default_factory=dict)
     side_by_side: bool = False

@@ -21,6 +21,7 @@ SPEC = EvalSpec(
     "after the hook, and one completion per test pair",
     given="these training prompts",
     fixed_tokens="the last token of each entity",
+    transcoders_apart="decoded codes replace all that an SAE writes, and are added to what a transcoder's hook has",
     start=Lazy("sae_bench.evals.ravel.evaluate:RAVELJob"),
     needs=frozenset({INTERVENTION, SINGLE_TOKENS}),
     presets={

@@ -49,6 +49,8 @@ def test_facts_come_from_the_configuration_or_else_from_names():
     )
     assert (trained.training_tokens, trained.hook) == (4882 * 4096, "blocks.4.hook_resid_post")
     assert facts_of([record("r", "x_width-2pow14", {})]).width == 16384
+    both = {"hook_name": "blocks.8.mlp.hook_in", "hook_name_out": "blocks.8.hook_mlp_out"}
+    assert facts_of([record("r", "x", both)]).hook == "blocks.8.mlp.hook_in -> blocks.8.hook_mlp_out"
 
 
 def test_every_architecture_has_its_own_colour_and_marker():
