@@ -211,6 +211,10 @@ _ROWS = (
         sae_class="transcoder:TopKTranscoder", arguments=(*_OF_TRANSCODERS, "k"), saved=True,
     ),
     Architecture(
+        "cross_layer_transcoder", "Cross-layer transcoder", "#8a5a00", "octagon-open", "$C$",
+        sae_class="transcoder:CrossLayerTranscoder", arguments=(*_OF_TRANSCODERS, "n_layers"),
+    ),
+    Architecture(
         "decoder", "Decoder alone", "#4f5d75", "diamond-tall", "<",
         sae_class="decoder_sae:DecoderSAE",
     ),

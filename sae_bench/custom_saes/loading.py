@@ -157,7 +157,7 @@ def load_member(handle: SAEHandle, context: LoadContext, lm: LanguageModel) -> M
             f"'{handle.release}:{handle.sae_id}' does not say where it sits (its cfg.hook_name is empty); add --hook, "
             f"e.g. --hook blocks.{lm.n_layers // 3}.hook_resid_post."
         )
-    lm.hook_site(hook)
+    lm.check_readable(hook)
     check_finite(sae)
     d_hook = hook_width(lm, hook)
     if int(sae.cfg.d_in) != d_hook:

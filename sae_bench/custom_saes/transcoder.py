@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sae_bench.custom_saes.base_sae import ALL, BaseSAE, at_least_float32, frozen_zeros
+from sae_bench.custom_saes.base_sae import ALL, BaseSAE, affine, at_least_float32, frozen_zeros
 from sae_bench.custom_saes.batch_topk_sae import register_k
 from sae_bench.custom_saes.codes import SparseCodes, is_wide, largest, largest_by_blocks
 from sae_bench.custom_saes.custom_sae_config import TranscoderConfig
@@ -101,6 +101,52 @@ class JumpReluTranscoder(Transcoder):
         """Codes of some latents."""
         pre = self._pre_activations(x, latents)
         return torch.where(pre > self.threshold[latents], torch.relu(pre), 0)
+
+
+class CrossLayerTranscoder(Transcoder):
+    """What a cross-layer transcoder writes at one layer: the latents of I layers, each read at its own.
+
+    It reads those layers' values side by side (I * D numbers) and has all their latents (I * F), with a threshold each,
+    which is 0 for a ReLU.
+    """
+
+    architecture = "cross_layer_transcoder"
+    keeps_float32 = ("threshold",)
+
+    def __init__(
+        self,
+        d_in: int,
+        d_sae: int,
+        model_name: str,
+        hook_layer: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        hook_name: str | None = None,
+        *,
+        d_out: int | None = None,
+        hook_name_out: str | None = None,
+        skip: bool = False,
+        n_layers: int = 1,
+    ) -> None:
+        # on no device: one matrix for all layers would be I times as large as theirs together
+        super().__init__(
+            d_in, d_sae, model_name, hook_layer, "meta", dtype, hook_name,
+            d_out=d_out, hook_name_out=hook_name_out, skip=skip,
+        )  # fmt: skip
+        del self.W_enc
+        self.encoders_IDF = frozen_zeros(n_layers, d_in // n_layers, d_sae // n_layers, device=device, dtype=dtype)
+        for name in ("b_enc", "W_dec", "b_dec", *(["W_skip"] if skip else [])):
+            setattr(self, name, frozen_zeros(*getattr(self, name).shape, device=device, dtype=dtype))
+        self.threshold = frozen_zeros(d_sae, device=device, dtype=at_least_float32(dtype))
+        self.cfg.device = str(device)
+
+    def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
+        n_layers = len(self.encoders_IDF)
+        of_layers = zip(
+            x.unflatten(-1, (n_layers, -1)).unbind(-2), self.encoders_IDF, self.b_enc.chunk(n_layers), strict=True
+        )
+        pre = torch.cat([affine(x_i, W_DF, b_F) for x_i, W_DF, b_F in of_layers], dim=-1)
+        return torch.where(pre > self.threshold, torch.relu(pre), 0)
 
 
 class TopKTranscoder(Transcoder):

@@ -229,7 +229,7 @@ class EvalSpec:
 
     def refusal(self, member: Member) -> str:
         """Why this eval cannot take an SAE, as far as what the eval needs tells; empty if it can."""
-        from sae_bench.language_models.hooks import parse_hook_name
+        from sae_bench.language_models.hooks import hooks_side_by_side, parse_hook_name
 
         if not self.weights_suffice and (reason := getattr(member.sae, "weights_only", "")):
             return f"{self.name} needs codes, and {reason}."
@@ -243,6 +243,10 @@ class EvalSpec:
             return ""
         if reason := getattr(member.sae, "codes_only", ""):
             return f"{self.name} needs a reconstruction, and {reason}"
+        touched = [member.hook_name_out, *([member.hook_name] if SINGLE_TOKENS in self.needs else [])]
+        several = [hook for hook in touched if len(hooks_side_by_side(hook)) > 1]
+        if INTERVENTION in self.needs and several:
+            return f"{self.name} changes what one hook of the model gives, and '{several[0]}' is of several layers."
         if INTERVENTION in self.needs and parse_hook_name(member.hook_name_out).is_read_only:
             return (
                 f"{self.name} puts something else in the place of what the SAE reconstructs, and the value at "

@@ -24,6 +24,7 @@ _BLOCK_HOOK = re.compile(
     r"(?P<kind>hook_resid_pre|hook_resid_mid|hook_resid_post|hook_attn_out|hook_mlp_out|attn\.hook_z|mlp\.hook_post|"
     r"mlp\.hook_in|hook_mlp_in|ln2\.hook_normalized)"
 )
+_SEVERAL_LAYERS = re.compile(r"blocks\.(?P<first>\d+)-(?P<last>\d+)\.(?P<kind>.+)")
 EMBED = "hook_embed"
 RESIDUAL_KINDS = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post")
 
@@ -93,6 +94,18 @@ def parse_hook_name(name: str) -> HookPoint:
             "blocks.<layer>.mlp.hook_post|hook_in, blocks.<layer>.ln2.hook_normalized."
         )
     return HookPoint(name, int(match["layer"]), match["kind"])
+
+
+def hooks_side_by_side(name: str) -> tuple[str, ...]:
+    """The hooks whose values stand side by side under a name: those of layers 0 to 5 under `blocks.0-5.mlp.hook_in`.
+
+    Any other name stands for itself.
+    """
+    match = _SEVERAL_LAYERS.fullmatch(name)
+    if match is None:
+        return (name,)
+    layers = range(int(match["first"]), int(match["last"]) + 1)
+    return tuple(f"blocks.{layer}.{match['kind']}" for layer in layers) or (name,)
 
 
 def layer_hooks(layer: int) -> list[HookPoint]:

@@ -24,6 +24,7 @@ from sae_bench.language_models.hooks import (
     HookSite,
     find_decoder,
     find_layers,
+    hooks_side_by_side,
     layer_hooks,
     locate,
     norm_before_mlp,
@@ -138,6 +139,11 @@ class LanguageModel:
             raise UsageError(f"prepend_bos is set, but the tokenizer of '{self.name}' has no BOS token.")
         return self.bos_token_id is not None if asked is None else asked
 
+    def check_readable(self, hook: str) -> None:
+        """Raise `HookError` unless `capture` can give the values under a name, of one layer or of several."""
+        for name in hooks_side_by_side(hook):
+            self.hook_site(name)
+
     def hook_site(self, hook: str | HookPoint) -> HookSite:
         """The module and side of a hook. Raises `HookError` if this model does not have it.
 
@@ -231,7 +237,8 @@ class LanguageModel:
 
         Args:
             input_ids_BL: token ids.
-            hooks: hook names; heads are flattened, so `attn.hook_z` is (B, L, heads * d_head).
+            hooks: hook names; heads are flattened, so `attn.hook_z` is (B, L, heads * d_head). The values of several
+                layers stand side by side under `blocks.0-5.mlp.hook_in` and its kin.
             attention_mask_BL: 1 for real tokens. Right-padded batches of a causal model do not need it: what comes
                 after a token cannot change the token, and passes without a mask run faster.
             resume: start from this residual stream instead of from the embedding.
@@ -243,7 +250,8 @@ class LanguageModel:
             HookError: this model does not have a hook, or `resume` starts behind it.
         """
         captured: dict[str, Tensor] = {}
-        wanted = tuple(dict.fromkeys(hooks))
+        parts_of = {name: hooks_side_by_side(name) for name in hooks}
+        wanted = tuple(dict.fromkeys(part for parts in parts_of.values() for part in parts))
         if not wanted:
             return captured
 
@@ -259,7 +267,10 @@ class LanguageModel:
         functions = {name: keep(name) for name in wanted}
         with suppress(_AllCaptured), self._changed(functions, resume, input_ids_BL.shape):
             self._run_base(input_ids_BL, attention_mask_BL, layout, cache)
-        return captured
+        return {
+            name: captured[name] if parts == (name,) else torch.cat([captured[part] for part in parts], dim=-1)
+            for name, parts in parts_of.items()
+        }
 
     def final_hidden(
         self,

@@ -83,7 +83,7 @@ class _Run:
                 if handle.name in self.pending.unnameable:
                     raise self.pending.unnameable[handle.name]
                 if hook is not None:
-                    self.plan.lm.hook_site(hook)
+                    self.plan.lm.check_readable(hook)
             except (HookError, ResultError) as error:
                 self._sae_failed(handle, error)
             else:

@@ -7,16 +7,18 @@ without it that hold `wandb-config.yaml` read the MLP's input and predict its ou
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import read_safetensors
 from sae_bench.custom_saes.loaders import gemma_scope, gemma_scope_2
 from sae_bench.custom_saes.loaders import repository as of
+from sae_bench.custom_saes.loaders.cross_layer import LayerWeights, hooks_up_to, written_at
 from sae_bench.custom_saes.loaders.module_hooks import Hooks
 from sae_bench.custom_saes.loaders.repository import Format, Repository
 from sae_bench.custom_saes.loaders.tensor_layout import Entry, Layout, Weights, arrange, build
@@ -53,7 +55,10 @@ def handles(repository: Repository) -> list[SAEHandle]:
         return []
     if config.get("model_kind") == CROSS_LAYER and not config.get("transcoders"):
         layers = [int(m["layer"]) for m in repository.matching(r"W_enc_(?P<layer>\d+)\.safetensors")]
-        return [_cross_layer(repository, layer, config) for layer in layers]
+        whole = [
+            _up_to_layer(repository, layer, config) for layer in layers if layers[: layer + 1] == [*range(layer + 1)]
+        ]
+        return [*(_cross_layer(repository, layer, config) for layer in layers), *whole]
     return [_one(repository, layer, file, config) for layer, file in _files(repository, config)]
 
 
@@ -73,11 +78,8 @@ def load_cross_layer(encoder: Path, decoder: Path, layer: int, hooks: Hooks, mod
     Args:
         encoder, decoder: `W_enc_<L>.safetensors` and `W_dec_<L>.safetensors`.
     """
-    entries = {f"{name}_{layer}": entry for name, entry in LAYOUT.items() if name in ("W_enc", "b_enc", "b_dec")}
-    entries[f"threshold_{layer}"] = Entry("threshold", "F", optional=True)
-    entries[f"W_dec_{layer}"] = Entry("W_dec_FLO", "FLO")
-    raw: dict[str, Tensor] = {**read_safetensors(encoder), **read_safetensors(decoder)}
-    arranged = arrange(raw, entries, source=encoder, ignored=(f"W_skip_{layer}",))
+    arranged = _read_layer(encoder, decoder, layer)
+    arranged.tensors.pop("W_skip", None)
     arranged.tensors["W_dec"] = arranged.tensors.pop("W_dec_FLO").sum(dim=1)
     transcoder = _build(arranged, encoder, hooks, model_name)
     assert isinstance(transcoder, Transcoder)
@@ -85,12 +87,53 @@ def load_cross_layer(encoder: Path, decoder: Path, layer: int, hooks: Hooks, mod
     return transcoder
 
 
-def _build(arranged: Weights, weights: Path, hooks: Hooks, model_name: str | None) -> BaseSAE:
+def load_up_to_layer(paths: Sequence[Path], hooks: Hooks, model_name: str | None) -> BaseSAE:
+    """What a cross-layer transcoder writes at a layer, of the latents of all layers up to it.
+
+    Args:
+        paths: `W_enc_<L>.safetensors` and `W_dec_<L>.safetensors` of layer 0, then of layer 1, and so on.
+    Raises:
+        SAELoadError: broken or contradictory files, thresholds below 0.
+    """
+    last = len(paths) // 2 - 1
+    layers, of_last = [], Weights({}, {})
+    for layer in range(last + 1):
+        encoder, decoder = paths[2 * layer : 2 * layer + 2]
+        of_last = _read_layer(encoder, decoder, layer)
+        tensors = of_last.tensors
+        if of_last.sizes["L"] <= last - layer:
+            raise SAELoadError(f"'{decoder}' writes to {of_last.sizes['L']} layers, {last - layer + 1} are needed.")
+        W_dec = tensors.pop("W_dec_FLO")[:, last - layer].clone()
+        threshold_F = _thresholds(of_last, encoder)
+        threshold_F = torch.zeros_like(tensors["b_enc"]) if threshold_F is None else threshold_F
+        layers.append(LayerWeights(tensors["W_enc"], tensors["b_enc"], threshold_F, W_dec))
+    last_layer = of_last.tensors
+    return written_at(layers, last_layer["b_dec"], last_layer.get("W_skip"), hooks, model_name, source=paths[-2])
+
+
+def _read_layer(encoder: Path, decoder: Path, layer: int) -> Weights:
+    """The tensors of one layer of a cross-layer transcoder; decoder rows are W_dec_FLO, L the layers from it on."""
+    entries = {f"{name}_{layer}": entry for name, entry in LAYOUT.items() if name in ("W_enc", "b_enc", "b_dec")}
+    entries[f"threshold_{layer}"] = Entry("threshold", "F", optional=True)
+    entries[f"W_skip_{layer}"] = Entry("W_skip", "DO", optional=True)
+    entries[f"W_dec_{layer}"] = Entry("W_dec_FLO", "FLO")
+    return arrange({**read_safetensors(encoder), **read_safetensors(decoder)}, entries, source=encoder)
+
+
+def _thresholds(arranged: Weights, weights: Path) -> Tensor | None:
+    """One for each latent, if there are any. Raises `SAELoadError` for some below 0."""
     threshold_F = arranged.tensors.get("threshold")
+    if threshold_F is None:
+        return None
+    if bool((threshold_F < 0).any()):
+        raise SAELoadError(f"'{weights}': some thresholds are below 0, where latents would have negative values.")
+    return threshold_F.flatten()
+
+
+def _build(arranged: Weights, weights: Path, hooks: Hooks, model_name: str | None) -> BaseSAE:
+    threshold_F = _thresholds(arranged, weights)
     if threshold_F is not None:
-        arranged.tensors["threshold"] = threshold_F = threshold_F.flatten()
-        if bool((threshold_F < 0).any()):
-            raise SAELoadError(f"'{weights}': some thresholds are below 0, where latents would have negative values.")
+        arranged.tensors["threshold"] = threshold_F
     return build(
         "transcoder" if threshold_F is None else "jumprelu_transcoder",
         arranged,
@@ -151,6 +194,18 @@ def _cross_layer(repository: Repository, layer: int, config: Mapping[str, Any]) 
         f"layer_{layer}",
         [f"W_enc_{layer}.safetensors", f"W_dec_{layer}.safetensors"],
         lambda paths: load_cross_layer(paths[0], paths[1], layer, hooks, model_name),
+        hook_name=hooks.read,
+        model_name=model_name,
+    )
+
+
+def _up_to_layer(repository: Repository, layer: int, config: Mapping[str, Any]) -> SAEHandle:
+    hooks, model_name = hooks_up_to(layer, _hooks(layer, config)), _model(config)
+    return of.handle(
+        repository,
+        f"up_to_layer_{layer}",
+        [f"W_{part}_{i}.safetensors" for i in range(layer + 1) for part in ("enc", "dec")],
+        lambda paths: load_up_to_layer(paths, hooks, model_name),
         hook_name=hooks.read,
         model_name=model_name,
     )

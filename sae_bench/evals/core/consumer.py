@@ -35,7 +35,7 @@ from sae_bench.language_models.branches import (
     run_branch,
     stream_before,
 )
-from sae_bench.language_models.hooks import EMBED, parse_hook_name
+from sae_bench.language_models.hooks import EMBED, hooks_side_by_side, parse_hook_name
 
 
 class CoreConsumer:
@@ -194,7 +194,7 @@ class CoreConsumer:
 
     def _original(self, batch: ActivationBatch) -> Tensor:
         """Final hidden states of the untouched model, resumed from the deepest stream that was captured."""
-        points = [parse_hook_name(name) for name in batch.x_BLD]
+        points = [parse_hook_name(name) for name in batch.x_BLD if hooks_side_by_side(name) == (name,)]
         streams = [p for p in points if p.kind in STREAMS_BETWEEN_LAYERS]
         if not streams:
             return self.lm.final_hidden(batch.ids_BL)
