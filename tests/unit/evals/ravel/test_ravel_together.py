@@ -50,6 +50,21 @@ def test_no_mask_sees_the_pairs_of_another(llama: LanguageModel):
             torch.testing.assert_close(mask.mask_F, alone.mask_F, **ROUNDING)
 
 
+def test_masks_trained_in_half_precision_are_near_those_of_full_precision(llama: LanguageModel):
+    """Gradients of bfloat16 have 8 bits; Adam's steps are of one size, so that single latents may go another way."""
+    make, masks = latent_masks(member_of("identity")), []
+    job = job_on(llama, num_epochs=6)
+    other = tiny_model("llama")
+    halved = LanguageModel(other.model.to(torch.bfloat16), other.tokenizer, name="halved")
+    for lm in (llama, halved):
+        states = job.known[0].states(lm, HOOK, n_tokens=N_TOKENS)
+        masks.append(
+            torch.stack([m.mask_F.detach() for m in train_masks(job.known[0], states, [make], job.schedule)[0]])
+        )
+    alike = torch.nn.functional.cosine_similarity(*(mask.flatten() for mask in masks), dim=0)
+    assert alike > 0.8
+
+
 @pytest.mark.parametrize("train_mdas", [False, True])
 def test_a_group_scores_as_its_saes_do_alone_in_fewer_passes(llama: LanguageModel, monkeypatch, train_mdas: bool):
     passes: list[int] = []
