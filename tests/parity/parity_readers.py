@@ -73,6 +73,7 @@ FUNCTIONS = {
     "mwhanna_transcoder": "transcoder",
     "mntss_clt_layer_transcoder": "layer of a cross-layer transcoder, for its codes",
     "goodfire": "standard",
+    "temporal": "temporal",
 }
 """SAELens' formats that are read, and the kinds that they hold."""
 
@@ -191,16 +192,27 @@ def _rows(name: str, folder: Path, theirs: dict[str, torch.Tensor], x_ND: torch.
     case = next((case for case in CASES if case.name == name), None)
     spec = f"{case.scheme}:{case.repository}:{case.sae_id}" if case else f"path:{folder / 'saved' / name}"
     handles = resolve_spec(spec, data_dir=folder / "mirror")
-    handle = next(h for h in handles if name != "circuit_tracer cross-layer" or h.sae_id == "layer_1")
+    handle = next(h for h in handles if h.sae_id == _OF_SEVERAL.get(name, h.sae_id))
     sae: Any = handle.load(LoadContext(torch.device("cpu"), torch.float32))
-    codes_NF = sae.encode(x_ND)
+    x = _input(name, x_ND)
+    codes_NF = sae.encode(x).view(len(x_ND), -1)
     expected_NF = (
         theirs["codes"] * theirs["norm"] if "norm" in theirs and sae.check_decoder_norms() else theirs["codes"]
     )
     rows = [_difference(f"{name}: codes", expected_NF, codes_NF)] if _comparable(name) else []
     if "y" in theirs:
-        rows.append(_difference(f"{name}: reconstructions", theirs["y"], sae(x_ND)))
+        rows.append(_difference(f"{name}: reconstructions", theirs["y"], sae(x).view(len(x_ND), -1)))
     return rows
+
+
+_OF_SEVERAL = {"circuit_tracer cross-layer": "layer_1", "circuit_tracer cross-layer, whole": "up_to_layer_2"}
+
+
+def _input(name: str, x_ND: torch.Tensor) -> torch.Tensor:
+    """The activations as an SAE takes them: 25 texts, or those of three layers side by side."""
+    if "temporal" in name:
+        return x_ND.view(25, -1, x_ND.shape[1])
+    return torch.cat([x_ND.roll(layer, 0) for layer in range(3)], dim=-1) if "whole" in name else x_ND
 
 
 def _comparable(name: str) -> bool:

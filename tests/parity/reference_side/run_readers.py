@@ -80,6 +80,9 @@ def of_sae_lens(sae: Any, x_ND: Tensor) -> Values:
     # codes of those that rank by what latents write are in its units already
     rescaled = getattr(sae.cfg, "rescale_acts_by_decoder_norm", False)
     norm_F = torch.ones(len(sae.W_dec)) if rescaled else sae.W_dec.norm(dim=-1)
+    if sae.cfg.architecture() == "temporal":  # 25 texts
+        x_BLD = x_ND.view(25, -1, x_ND.shape[1])
+        return {"codes": sae.encode(x_BLD).flatten(0, 1), "y": sae(x_BLD).flatten(0, 1), "norm": norm_F}
     return {"codes": sae.encode(x_ND), "y": sae(x_ND), "norm": norm_F}
 
 
@@ -166,6 +169,14 @@ SAE_LENS: dict[str, Callable[[Path, Tensor], Values]] = {
     "sae_lens topk rescaled": sae_lens("topk", k=16, rescale_acts_by_decoder_norm=True),
     "sae_lens abstopk": sae_lens("abstopk", k=16),
     "sae_lens matching_pursuit": sae_lens("matching_pursuit", residual_threshold=2.0),
+    "sae_lens temporal": sae_lens(
+        "temporal",
+        n_heads=4,
+        bottleneck_factor=16,
+        kval_topk=16,
+        activation_normalization_factor=0.05,
+        normalize_activations="constant_scalar_rescale",
+    ),
     **{
         f"sae_lens {name}": sae_lens(name)
         for name in ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
@@ -226,26 +237,35 @@ def circuit_tracer(*, jumprelu: bool, skip: bool) -> Callable[[Path, Tensor], Va
     return make
 
 
-def cross_layer(folder: Path, x_ND: Tensor) -> Values:
-    """Layer 1 of a cross-layer transcoder of three, by its codes."""
-    import yaml
-    from circuit_tracer.transcoder.cross_layer_transcoder import CrossLayerTranscoder
+def cross_layer(*, whole: bool) -> Callable[[Path, Tensor], Values]:
+    """Layer 1 of a cross-layer transcoder of three by its codes, or the whole of it by what it writes at layer 2."""
 
-    d_in = x_ND.shape[1]
-    clt = CrossLayerTranscoder(3, 4 * d_in, d_in, lazy_decoder=False, device=torch.device("cpu"), dtype=torch.float32)
-    randomise(clt)
-    folder.mkdir(parents=True, exist_ok=True)
-    clt.to_safetensors(str(folder))
-    hooks = {"feature_input_hook": "hook_resid_mid", "feature_output_hook": "hook_mlp_out"}
-    kind = {"model_kind": "cross_layer_transcoder", "model_name": "m"}
-    (folder / "config.yaml").write_text(yaml.safe_dump({**kind, **hooks}))
-    return {"codes": clt.encode_layer(x_ND, 1), "norm": clt.W_dec[1].sum(dim=1).norm(dim=1)}
+    def make(folder: Path, x_ND: Tensor) -> Values:
+        import yaml
+        from circuit_tracer.transcoder.cross_layer_transcoder import CrossLayerTranscoder
+
+        d_in, dtype = x_ND.shape[1], torch.float32
+        clt = CrossLayerTranscoder(3, 4 * d_in, d_in, lazy_decoder=False, device=torch.device("cpu"), dtype=dtype)
+        randomise(clt)
+        folder.mkdir(parents=True, exist_ok=True)
+        clt.to_safetensors(str(folder))
+        hooks = {"feature_input_hook": "hook_resid_mid", "feature_output_hook": "hook_mlp_out"}
+        kind = {"model_kind": "cross_layer_transcoder", "model_name": "m"}
+        (folder / "config.yaml").write_text(yaml.safe_dump({**kind, **hooks}))
+        if not whole:
+            return {"codes": clt.encode_layer(x_ND, 1), "norm": clt.W_dec[1].sum(dim=1).norm(dim=1)}
+        x_LND = torch.stack([x_ND.roll(layer, 0) for layer in range(3)])
+        norms = [clt.W_dec[layer][:, 2 - layer].norm(dim=1) for layer in range(3)]
+        return {"codes": torch.cat([*clt.encode(x_LND)], dim=-1), "y": clt(x_LND)[2], "norm": torch.cat(norms)}
+
+    return make
 
 
 CIRCUIT_TRACER = {
     "circuit_tracer relu": circuit_tracer(jumprelu=False, skip=False),
     "circuit_tracer jumprelu skip": circuit_tracer(jumprelu=True, skip=True),
-    "circuit_tracer cross-layer": cross_layer,
+    "circuit_tracer cross-layer": cross_layer(whole=False),
+    "circuit_tracer cross-layer, whole": cross_layer(whole=True),
 }
 
 
