@@ -22,7 +22,7 @@ from sae_bench.activations.shared_rows import SharedRows, n_tokens_of
 from sae_bench.activations.store import ActivationStore
 from sae_bench.activations.text_pools import TextPool, last_tokens
 from sae_bench.custom_saes.codes import joined
-from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_rows, encode_tokens, reads_rows
+from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_rows, encode_tokens, reads_rows, weights_only
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import SAEMismatchError, no_exit
 from sae_bench.language_models import LanguageModel, TokenTexts
@@ -197,9 +197,9 @@ class _Pass:
         return batch
 
     def _wanted_by(self, requests: Sequence[Request]) -> list[Member]:
-        """The SAEs that any of the requests wants, without those that have failed before."""
+        """The SAEs that any of the requests wants, without those that have failed before or have no codes."""
         wanted = [m for m in self.members if any(r.sae_keys is None or m.key in r.sae_keys for r in requests)]
-        return self._alive(wanted)
+        return self._alive([m for m in wanted if not weights_only(m.sae)])
 
     def _alive(self, members: list[Member]) -> list[Member]:
         return [m for m in members if m.key not in self.report.failed]

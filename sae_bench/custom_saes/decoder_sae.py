@@ -12,7 +12,7 @@ from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.errors import SAEMismatchError
 
 NO_ENCODER = (
-    "this is a decoder matrix without an encoder. Next: choose meta_structure, or let an encoder be made: "
+    "this is a decoder matrix without an encoder. Next: choose meta_structure or core, or let an encoder be made: "
     "decoder:<file>:least_squares, decoder:<file>:matching_pursuit(<latents per token>)"
 )
 

@@ -72,6 +72,11 @@ def reads_rows(sae: Any) -> bool:
     return bool(getattr(sae, "reads_rows", False))
 
 
+def weights_only(sae: Any) -> str:
+    """Why it has no codes, for a decoder without an encoder; empty for an SAE."""
+    return str(getattr(sae, "weights_only", ""))
+
+
 def skip_path(sae: Any, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N O"] | None:
     """What an SAE reconstructs beside its latents; None for most.
 

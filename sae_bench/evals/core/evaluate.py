@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from sae_bench.activations.requests import Request, Served, TokenRows, only
+from sae_bench.custom_saes.interface import weights_only
 from sae_bench.custom_saes.loading import Member
 from sae_bench.errors import UsageError
 from sae_bench.evals.base import EvalContext, Scores
@@ -40,7 +41,8 @@ class CoreJob:
         return {self.config.dataset: self.corpus.described}
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        consumer = CoreConsumer(self.lm, self.config, members, self._means)
+        with_codes = [member for member in members if not weights_only(member.sae)]
+        consumer = CoreConsumer(self.lm, self.config, with_codes, self._means)
         rows_NL = self.corpus.rows_NL[: max(consumer.n_loss_rows, consumer.n_statistics_rows)]
         keys = frozenset(m.key for m in members)
         return [TokenRows(rows_NL, self.config.batch_size_prompts, consumer, consumer.extra_hooks(), keys)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sae_bench.custom_saes.interface import decoder_is_linear, has_skip_path
+from sae_bench.custom_saes.interface import decoder_is_linear, has_skip_path, weights_only
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import Scores
 from sae_bench.evals.core.consumer import CoreConsumer
@@ -19,6 +19,7 @@ from sae_bench.evals.core.token_statistics import summarise_densities
 from sae_bench.evals.core.weights import weight_metrics
 from sae_bench.evals.families.reported import finite, report
 from sae_bench.evals.families.rows import CorpusRows
+from sae_bench.results.references import References
 
 UNDEFINED = "not a finite number for this SAE (a division by zero, or a vector of length zero)"
 NEVER_FIRED = "null for latents that were never active"
@@ -42,13 +43,13 @@ _DENSITY_COLUMNS = ("feature_density", "consistent_activation_heuristic")
 
 
 def score_sae(consumer: CoreConsumer, member: Member, corpus: CorpusRows, seeds: Sequence[int] = ()) -> Scores:
-    """Everything that is reported of one SAE."""
-    config = consumer.config
+    """Everything that is reported of one SAE; of a decoder without an encoder, what its weights say."""
+    config, no_codes = consumer.config, weights_only(member.sae)
     latents: dict[str, Tensor] = {}
     values: dict[str, Any] = {}
-    if consumer.losses.n_tokens:
+    if consumer.losses.n_tokens and not no_codes:
         values |= _loss_metrics(consumer, member)
-    if consumer.statistics[member.key].n_tokens:
+    if not no_codes and consumer.statistics[member.key].n_tokens:
         latents |= _add_statistics(values, consumer, member)
     without = {} if decoder_is_linear(member.sae) else {"nth_decoder_projection": NOT_LINEAR}
     if config.compute_featurewise_weight_based_metrics:
@@ -61,16 +62,19 @@ def score_sae(consumer: CoreConsumer, member: Member, corpus: CorpusRows, seeds:
         latents |= of_latents
         values |= _paths("misc_metrics", summary)
     values = {path: finite(value) for path, value in values.items()}
-    of_skip_path = skip_only_samples(consumer, member, corpus) if has_skip_path(member.sae) else None
-    references = core_references(mean_samples(consumer, member.hook_name_out, corpus), of_skip_path)
+    samples, references = {}, dict[str, References]()
+    if not no_codes:
+        of_skip_path = skip_only_samples(consumer, member, corpus) if has_skip_path(member.sae) else None
+        references = core_references(mean_samples(consumer, member.hook_name_out, corpus), of_skip_path)
+        samples = row_samples(consumer, member, values, corpus)
     return report(
         CoreMetricCategories,
-        samples=row_samples(consumer, member, values, corpus),
+        samples=samples,
         references={path: of for path, of in references.items() if values.get(path) is not None},
-        values={**values, **_token_counts(config)},
-        reasons=_reasons(config, without),
+        values={**values, **({} if no_codes else _token_counts(config))},
+        reasons=_reasons(config, without, no_codes),
         details=_details(latents, int(member.sae.cfg.d_sae)),
-        detail_reasons=_detail_reasons(latents, config, without),
+        detail_reasons=_detail_reasons(latents, config, without, no_codes),
         unstructured={},
         warnings=[NOTHING_RANDOM] if len(seeds) > 1 else [],
     )
@@ -138,7 +142,7 @@ def _details(latents: dict[str, Tensor], d_sae: int) -> list[CoreFeatureMetric]:
     ]
 
 
-def _reasons(config: CoreEvalConfig, without: Mapping[str, str]) -> dict[str, str]:
+def _reasons(config: CoreEvalConfig, without: Mapping[str, str], no_codes: str) -> dict[str, str]:
     """Path of every metric -> why it is null, should it be."""
     reasons: dict[str, str] = {}
     for category, of_category in CoreMetricCategories.model_fields.items():
@@ -146,11 +150,13 @@ def _reasons(config: CoreEvalConfig, without: Mapping[str, str]) -> dict[str, st
             column = field.removeprefix("average_")
             switch = _SWITCHES.get(category) or _SWITCHES_OF_MISC.get(field)
             switch = switch or (_WEIGHTS if column != field else _DENSITIES)
-            reasons[f"{category}.{field}"] = without.get(column) or _why_null(config, switch)
+            reasons[f"{category}.{field}"] = without.get(column) or _why_null(config, switch, no_codes)
     return reasons
 
 
-def _detail_reasons(latents: dict[str, Tensor], config: CoreEvalConfig, without: Mapping[str, str]) -> dict[str, str]:
+def _detail_reasons(
+    latents: dict[str, Tensor], config: CoreEvalConfig, without: Mapping[str, str], no_codes: str
+) -> dict[str, str]:
     """Column of the latents -> why it is null, for all of them or some."""
     reasons: dict[str, str] = {}
     for column in CoreFeatureMetric.model_fields:
@@ -159,11 +165,13 @@ def _detail_reasons(latents: dict[str, Tensor], config: CoreEvalConfig, without:
                 reasons[column] = NEVER_FIRED if column == "consistent_activation_heuristic" else UNDEFINED
         elif latents and column != "index":
             switch = _DENSITIES if column in _DENSITY_COLUMNS else _WEIGHTS
-            reasons[column] = without.get(column) or _why_null(config, switch)
+            reasons[column] = without.get(column) or _why_null(config, switch, no_codes)
     return reasons
 
 
-def _why_null(config: CoreEvalConfig, switch: str) -> str:
+def _why_null(config: CoreEvalConfig, switch: str, no_codes: str) -> str:
+    if no_codes and switch != _WEIGHTS:
+        return no_codes
     if not getattr(config, switch):
         return f"{switch} is off"
     of_loss = switch in _LOSS_SWITCHES.values()

@@ -23,6 +23,7 @@ SPEC = EvalSpec(
     cost="one pass over the rows; for the loss rows, the layers after the hook once more per SAE",
     start=Lazy("sae_bench.evals.core.evaluate:CoreJob"),
     needs=frozenset({INTERVENTION}),
+    weights_suffice=True,
     presets={
         "paper": {
             "n_eval_reconstruction_batches": 200,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,17 +116,30 @@ def test_it_sits_where_the_run_says(lm: LanguageModel, tmp_path: Path, context: 
     assert load_member(handle, at, lm).hook_name == HOOK
 
 
+def test_a_run_of_a_decoder_and_nothing_else(make_plan: Callable[..., RunPlan], tmp_path: Path) -> None:  # noqa: F811
+    summary = run(make_plan(resolve_spec(f"decoder:{written(tmp_path)}@{HOOK}"), evals=("core",)))
+    assert not summary.failures
+    assert len(summary.written) == 1
+
+
 def test_what_needs_codes_says_so_and_the_others_run(make_plan: Callable[..., RunPlan], tmp_path: Path) -> None:  # noqa: F811
     specs = [f"decoder:{written(tmp_path)}@{HOOK}", f"decoder:{written(tmp_path)}@{HOOK}:matching_pursuit(4)"]
     handles = [handle for spec in specs for handle in resolve_spec(spec)]
-    evals = ("sparse_probing", "meta_structure")
+    evals = ("core", "sparse_probing", "meta_structure")
     summary = run(make_plan(handles, evals=evals, settings={"meta_structure": {"train_steps": 3}}))
-    assert sorted(path.parent.name for path in summary.written) == [
-        "meta_structure",
-        "meta_structure",
-        "sparse_probing",
-    ]
+    found = {(path.parent.name, "pursuit" in path.name): json.loads(path.read_text()) for path in summary.written}
+    assert found.keys() == {(name, with_encoder) for name in evals for with_encoder in (False, True)} - {
+        ("sparse_probing", False)
+    }
     (failure,) = summary.failures
     assert failure.eval_name == "sparse_probing"
     assert "needs codes" in failure.message
     assert "matching_pursuit(<latents per token>)" in failure.message
+    alone, whole = (found["core", with_encoder] for with_encoder in (False, True))
+    misc = "misc_metrics"
+    for name in ("average_max_decoder_cosine_sim", "mean_abs_decoder_cosine_sim"):
+        assert alone["eval_result_metrics"][misc][name] == whole["eval_result_metrics"][misc][name] != 0
+    assert alone["eval_result_metrics"]["sparsity"]["l0"] is None
+    assert alone["eval_result_metrics"]["model_performance_preservation"]["ce_loss_score"] is None
+    assert "without an encoder" in json.dumps(alone["not_computed"])
+    assert whole["eval_result_metrics"]["sparsity"]["l0"] > 0
