@@ -25,7 +25,7 @@ Examples:
   sae-bench validate demo_results
   sae-bench validate demo_results --save --metric tpp
   sae-bench validate --model synthetic:small --sae path:synthetic_saes --output-folder truth
-  sae-bench validate --model embedded --sae 'embedded:.*' --output-folder panel --truth truth
+  sae-bench validate --model embedded --output-folder panel --truth truth
 """
 
 PANEL_FOLDER = Path("validation_results")
@@ -51,7 +51,14 @@ _STYLES = {
     "--truth", type=FOLDER, help="Results on a synthetic model, ground_truth among them.  [default: those in RESULTS]"
 )
 @click.option("--model", type=TEXT, help="Without RESULTS: evaluate a panel of SAEs on this model first.")
-@click.option("--sae", "saes", type=TEXT, multiple=True, metavar="SPEC", help="With --model: trained SAEs; repeat.")
+@click.option(
+    "--sae",
+    "saes",
+    type=TEXT,
+    multiple=True,
+    metavar="SPEC",
+    help="With --model: trained SAEs; repeat.  [default: embedded:.* on embedded]",
+)
 @click.option("--ladder-of", type=TEXT, metavar="SPEC", help="With --model: made worse step by step.  [default: first]")
 @click.option("--evals", type=TEXT, default="all", show_default=True, help="With --model: evals of the panel.")
 @click.option("--seeds", type=click.IntRange(min=1), default=4, show_default=True, help="With --model: seeds.")
@@ -116,8 +123,7 @@ def evaluate_panel(*, saes: tuple[str, ...], ladder_of: str | None, output_folde
     from sae_bench.cli.evaluation import evaluate_and_show
     from sae_bench.run.request import RunRequest
 
-    if not saes:
-        raise UsageError("a panel needs trained SAEs. Next: --sae SPEC, e.g. --sae 'embedded:.*'.")
+    saes = trained_specs(options["model"], saes)
     specs = (*saes, *panel_specs(ladder_of or _first(saes[0], options["data_dir"])))
     flags = {name: value for name, value in options.items() if value is not None}
     request = RunRequest.from_flags(
@@ -131,6 +137,17 @@ def evaluate_panel(*, saes: tuple[str, ...], ladder_of: str | None, output_folde
         evaluate_and_show(request)
     except SystemExit:  # some SAE or eval failed, and was named; the others count
         err.print("[yellow]note[/yellow] verdicts rest on what did not fail", highlight=False)
+
+
+def trained_specs(model: str, saes: tuple[str, ...]) -> tuple[str, ...]:
+    """The trained SAEs of a panel; on the embedded model those of the package, if none are named.
+
+    Raises:
+        UsageError: none are named on another model.
+    """
+    if saes or model == EMBEDDED:
+        return saes or (f"{EMBEDDED}:.*",)
+    raise UsageError("a panel needs trained SAEs. Next: --sae SPEC, e.g. --sae path:my_saes.")
 
 
 def panel_specs(ladder_of: str) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from sae_bench.cli.validate import panel_specs, trained_specs
+from sae_bench.custom_saes.listing import DEGRADING, LEVELS
 from sae_bench.testing.synthetic_panel import follows, saturates, write_panel
 
 Call = Callable[..., Any]
@@ -51,7 +53,7 @@ def test_one_metric_saved_for_the_report(results: Path, sae_bench: Call):
     [
         ([], "name RESULTS"),
         (["nowhere"], "nowhere"),
-        (["--model", "embedded"], "a panel needs trained SAEs"),
+        (["--model", "synthetic:small"], "a panel needs trained SAEs"),
         (["results", "--model", "embedded"], "name RESULTS"),
     ],
 )
@@ -59,6 +61,15 @@ def test_wrong_use(sae_bench: Call, arguments: list[str], message: str):
     said = sae_bench("validate", *arguments)
     assert said.code == 2
     assert message in said.message
+
+
+def test_a_panel_has_every_way_of_being_worse_and_the_embedded_saes_by_default():
+    assert trained_specs("embedded", ()) == ("embedded:.*",)
+    assert trained_specs("embedded", ("embedded:topk",)) == ("embedded:topk",)
+    specs = panel_specs("embedded:topk")
+    for kind in DEGRADING:
+        rungs = [f"baseline:degraded(embedded:topk,{kind},{level:g})" for level in LEVELS]
+        assert [spec for spec in specs if f",{kind}," in spec] == rungs[1:]  # the first is the SAE itself
 
 
 @pytest.mark.slow
