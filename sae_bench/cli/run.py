@@ -12,6 +12,7 @@ from sae_bench.cli.process import speech_options
 from sae_bench.cli.tracking import TRACKERS
 from sae_bench.cli.values import FILE, FOLDER
 from sae_bench.custom_saes.listing import BASELINES, DERIVED_BASELINES, SPEC_FORMS
+from sae_bench.errors import UsageError
 
 EXAMPLES = """\b
 Examples:
@@ -174,6 +175,12 @@ def _help() -> str:
 )
 @click.option("--force-rerun", is_flag=True, help="Compute again what is there already.")
 @click.option(
+    "--dry-run", is_flag=True, help="Say what the run would do and about how long it would take, and do nothing."
+)
+@click.option(
+    "--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="With --dry-run: devices like this one."
+)
+@click.option(
     "--published-nulls",
     is_flag=True,
     help="Write -1 for null in the fields where published result files always hold a number.",
@@ -189,14 +196,24 @@ def _help() -> str:
 )
 @speech_options
 @click.pass_context
-def run(context: click.Context, /, request_file: Path | None, track: str | None, **options: Any) -> None:
+def run(
+    context: click.Context, /, request_file: Path | None, track: str | None, dry_run: bool, gpus: int, **options: Any
+) -> None:
     """Evaluate SAEs on a language model: one pass of the model for all SAEs and evals."""
     from sae_bench.cli.evaluation import evaluate_and_show
     from sae_bench.run.request import RunRequest
 
     given = {name: value for name, value in options.items() if not request_file or _was_given(context, name)}
     given = {name: value for name, value in given.items() if value is not None}
-    evaluate_and_show(RunRequest.from_flags(given, request_file=request_file), track)
+    request = RunRequest.from_flags(given, request_file=request_file)
+    if dry_run:
+        from sae_bench.cli.forecast import show_forecast
+
+        show_forecast(request, gpus)
+        return
+    if _was_given(context, "gpus"):
+        raise UsageError("--gpus says for how many devices --dry-run plans. Next: add --dry-run, or --engine ray.")
+    evaluate_and_show(request, track)
 
 
 def _was_given(context: click.Context, name: str) -> bool:

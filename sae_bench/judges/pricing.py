@@ -26,6 +26,11 @@ class Estimate:
     tokens_out: int
     dollars: float | None
 
+    def times(self, n: int) -> Estimate:
+        """Of so many SAEs."""
+        dollars = None if self.dollars is None else n * self.dollars
+        return Estimate(n * self.questions, n * self.tokens_in, n * self.tokens_out, dollars)
+
     def __str__(self) -> str:
         price = "" if self.dollars is None else f", about ${self.dollars:.2f}"
         return (

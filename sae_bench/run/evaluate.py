@@ -85,6 +85,31 @@ def execute(request: RunRequest, listener: Listener = SILENT) -> RunSummary:
     Raises:
         SAEBenchError: something is wrong or missing before the first SAE of a model is touched.
     """
+    specs, overrides, parts = _checked(request)
+    if request.engine == "ray":
+        return evaluate_on_ray(request, _items(request, specs, parts), evaluate_saes, listener)
+    if request.shard is not None:
+        parts = _of_share(parts, Share.parse(request.shard))
+    return _evaluate(request, specs, overrides, parts, HeldModel(), listener)
+
+
+def plans(request: RunRequest) -> Iterator[RunPlan]:
+    """What `execute` would carry out in this process, model after model, each loaded when it is its turn.
+
+    Raises:
+        SAEBenchError: as `execute`.
+    """
+    specs, overrides, parts = _checked(request)
+    if request.shard is not None:
+        parts = _of_share(parts, Share.parse(request.shard))
+    for part in parts:
+        lm = _load(request, part)
+        yield _plan(request, _fitting(request, specs, part), overrides, part, lm, SILENT)
+        del lm
+
+
+def _checked(request: RunRequest) -> tuple[list[EvalSpec], Overrides, list[_Part]]:
+    """The evals, their settings and the models with their SAEs, as far as they can be checked without a model."""
     specs = request.specs()
     overrides = request.overrides(specs)
     for path in request.dataset_files:
@@ -93,11 +118,7 @@ def execute(request: RunRequest, listener: Listener = SILENT) -> RunSummary:
     _check_files(request, specs, parts)
     for part in parts:
         _fitting(request, specs, part)
-    if request.engine == "ray":
-        return evaluate_on_ray(request, _items(request, specs, parts), evaluate_saes, listener)
-    if request.shard is not None:
-        parts = _of_share(parts, Share.parse(request.shard))
-    return _evaluate(request, specs, overrides, parts, HeldModel(), listener)
+    return specs, overrides, parts
 
 
 def evaluate_saes(

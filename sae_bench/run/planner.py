@@ -6,6 +6,7 @@ units balance better and cost more. A plan depends on the request and on prices 
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -101,6 +102,7 @@ def shares(groups: Sequence[Unit], n_workers: int) -> list[list[Unit]]:
     Returns:
         per share its units, one per model; a share may be empty.
     """
+    groups = [unit for unit in groups if unit.members]
     high = sum(unit.price.start + unit.seconds for unit in groups)
     low = high / n_workers
     for _ in range(30):
@@ -147,6 +149,21 @@ class Waiting:
     def put_back(self, unit: Unit, n_workers: int) -> None:
         """A unit whose worker has died waits again, in parts if workers would have nothing to do otherwise."""
         self._units += unit.cut(n_workers - len(self._units))
+
+
+def end_of(units: Sequence[Unit], n_workers: int) -> float:
+    """When the last worker ends, if free workers take the longest unit of the model that they hold."""
+    waiting = Waiting(units)
+    free: list[tuple[float, int, int | None]] = [(0.0, worker, None) for worker in range(n_workers)]
+    end = 0.0
+    while len(waiting):
+        now, worker, held = heapq.heappop(free)
+        unit = waiting.take(held)
+        assert unit is not None
+        now += unit.seconds + (0.0 if unit.model == held else unit.price.start)
+        end = max(end, now)
+        heapq.heappush(free, (now, worker, unit.model))
+    return end
 
 
 def least_seconds(groups: Sequence[Unit], n_workers: int) -> float:

@@ -24,6 +24,7 @@ SPEC = EvalSpec(
     given="these training words",
     needs=frozenset({SINGLE_TOKENS}),
     fixed_tokens="the last token of each word",
+    tokens_of=lambda _config: 0,
     start=Lazy("sae_bench.evals.absorption.evaluate:AbsorptionJob"),
     side_by_side=True,
     presets={

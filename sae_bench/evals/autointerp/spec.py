@@ -1,8 +1,18 @@
 """What AutoInterp is: the declaration, which loads nothing that computes."""
 
+from typing import Any
+
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
 from sae_bench.evals.autointerp.eval_output import AutoInterpEvalOutput
 from sae_bench.evals.base import JUDGE, SHARE, Caveat, EvalSpec, Lazy, Metric, Shows
+
+
+def judge_price(config: AutoInterpEvalConfig, n_seeds: int, controls: bool, n_saes: int) -> Any:
+    """What a judge at OpenAI's endpoint will read and write; None for another."""
+    from sae_bench.evals.autointerp.opening import cost_of_one_sae
+
+    return None if config.judge != "openai" else cost_of_one_sae(config, n_seeds, controls=controls).times(n_saes)
+
 
 SPEC = EvalSpec(
     name="autointerp",
@@ -21,6 +31,8 @@ SPEC = EvalSpec(
     cost="one pass over the corpus; per SAE, seed and latent two questions to the judge (logprob: 15), "
     "at most a quarter more for the floor, and 29 texts to embed",
     given="these texts",
+    tokens_of=lambda config: config.total_tokens,
+    judge_price=judge_price,
     start=Lazy("sae_bench.evals.autointerp.evaluate:AutoInterpJob"),
     needs=frozenset({JUDGE}),
     presets={

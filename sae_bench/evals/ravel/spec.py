@@ -22,6 +22,7 @@ SPEC = EvalSpec(
     given="these training prompts",
     fixed_tokens="the last token of each entity",
     transcoders_apart="decoded codes replace all that an SAE writes, and are added to what a transcoder's hook has",
+    tokens_of=lambda _config: 0,
     start=Lazy("sae_bench.evals.ravel.evaluate:RAVELJob"),
     needs=frozenset({INTERVENTION, SINGLE_TOKENS}),
     presets={

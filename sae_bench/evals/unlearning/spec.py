@@ -20,6 +20,7 @@ SPEC = EvalSpec(
     "the hook on every question",
     given="these corpora",
     fixed_tokens="every token of the questions, where latents are clamped",
+    tokens_of=lambda config: 2 * config.dataset_size * config.seq_len,
     start=Lazy("sae_bench.evals.unlearning.evaluate:UnlearningJob"),
     needs=frozenset({INTERVENTION, SINGLE_TOKENS}),
     presets={

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from sae_bench.run.planner import Price, Unit, Waiting, divide, groups_of, least_seconds, shares
+from sae_bench.run.planner import Price, Unit, Waiting, divide, end_of, groups_of, least_seconds, shares
 
 SMALL = Price(start=30.0, read=40.0, hook=5.0, sae=20.0)
 LARGE = Price(start=90.0, read=60.0, hook=5.0, sae=30.0)
@@ -113,3 +113,9 @@ def test_a_lost_unit_waits_whole_while_there_is_other_work():
     waiting.put_back(unit, 3)
     assert [len(waiting.take(None).members) for _ in range(3)] == [3, 3, 2]  # type: ignore[union-attr]
     assert waiting.take(None) is None
+
+
+def test_when_all_units_end():
+    units = sweep(8, 1, [SMALL])[0].cut(4)  # each 40 s of texts, 5 s for its hook and 2 SAEs of 20 s
+    assert [end_of(units, n) for n in (1, 2, 3, 4, 9)] == [30 + 4 * 85, 30 + 2 * 85, 30 + 2 * 85, 30 + 85, 30 + 85]
+    assert end_of([], 3) == 0

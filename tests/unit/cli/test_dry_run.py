@@ -1,0 +1,94 @@
+"""`--dry-run` says what a run would do, writes nothing, and knows of time what results tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sae_bench.evals.registry import get_eval
+from sae_bench.run.dry_run import dry_run
+from sae_bench.run.planning import make_config
+from sae_bench.run.request import RunRequest
+
+
+def request_of(world: Any, out: Path) -> RunRequest:
+    settings = {
+        "batch_size_prompts": 4,
+        "n_eval_reconstruction_batches": 1,
+        "n_eval_sparsity_variance_batches": 1,
+        "context_size": 16,
+        "dataset": str(world.corpus),
+    }
+    target = {"model": str(world.model), "saes": [f"path:{world.saes}"], "llm_dtype": "float32"}
+    return RunRequest.of(targets=[target], settings={"core": settings}, output_folder=out, device="cpu")
+
+
+def one_result(world: Any, sae_bench: Callable[..., Any], out: Path) -> Path:
+    """The result of one of the six SAEs."""
+    assert sae_bench(*world.run_arguments(out, "--quiet")).code == 0
+    first, *others = sorted((out / "core").glob("*.json"))
+    for path in others:
+        path.unlink()
+    return first
+
+
+def test_it_counts_what_the_run_reads_and_writes_nothing(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
+    out = tmp_path / "out"
+    said = sae_bench(*world.run_arguments(out, "--dry-run", "--gpus", "3"))
+    assert said.code == 0
+    assert not out.exists()
+    assert "6 SAEs to do, 0 results are there" in said.out
+    assert "For 3 workers like this: 3 units of 2 SAEs" in said.message
+    assert "How long core will take is not known" in said.message
+    n_tokens = next(word for word in said.message.split("pass of the model over ")[1].split())
+    assert f"{n_tokens} tokens)" in sae_bench(*world.run_arguments(out)).message
+    assert "0 SAEs to do, 6 results are there" in sae_bench(*world.run_arguments(out, "--dry-run")).out
+
+
+def test_results_that_are_there_tell_the_time(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
+    out = tmp_path / "out"
+    path = one_result(world, sae_bench, out)
+    content = json.loads(path.read_text())
+    shared = {"prepare (shared)": 5.0, "lm_pass (shared)": 9.0, "sae_encode (shared)": 2.0, "consume (shared)": 4.0}
+    content["provenance"]["seconds"] = {**shared, "score": 20.0}
+    path.write_text(json.dumps(content))
+    for n_workers, per_worker in ((1, 5), (2, 3), (5, 1)):
+        [forecast] = dry_run(request_of(world, out), n_workers)
+        [core] = forecast.evals
+        assert (core.n_saes, core.prepare_seconds, core.score_seconds, forecast.codes_seconds) == (5, 5.0, 20.0, 6.0)
+        assert forecast.seconds is not None
+        assert forecast.pass_seconds is not None
+        passes = (forecast.seconds - forecast.load_seconds - 5.0 - per_worker * 26.0) / forecast.pass_seconds
+        assert 0.99 <= passes <= 5.01, "one per unit"
+        assert n_workers > 1 or passes < 1.01
+
+
+def test_results_of_another_kind_of_run_do_not_tell(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
+    out = tmp_path / "out"
+    path = one_result(world, sae_bench, out)
+    content = json.loads(path.read_text())
+    content["provenance"]["device"] = "cuda"
+    path.write_text(json.dumps(content))
+    said = sae_bench(*world.run_arguments(out, "--dry-run"))
+    assert "How long core will take is not known" in said.message
+    assert "All in all" not in said.message
+
+
+def test_gpus_belong_to_a_dry_run(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
+    said = sae_bench(*world.run_arguments(tmp_path, "--gpus", "2"))
+    assert said.code == 2
+    assert "add --dry-run" in said.message
+
+
+def test_the_price_of_a_paid_judge():
+    spec = get_eval("autointerp")
+    assert spec.judge_price is not None
+    paid = make_config(spec, {"model_name": "m", "judge": "openai", "n_latents": 10, "judge_model": "gpt-4o-mini"})
+    one, three = (spec.judge_price(paid, 1, False, n) for n in (1, 3))
+    assert (one.questions, three.questions) == (20, 60)
+    assert three.dollars == pytest.approx(3 * one.dollars)
+    assert spec.judge_price(make_config(spec, {"model_name": "m", "judge": "local"}), 1, False, 3) is None
