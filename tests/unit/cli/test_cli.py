@@ -53,7 +53,7 @@ def test_the_options_of_run_are_the_fields_of_its_options():
     names = {param.name for param in cli.commands["run"].params}
     fields = {*RunRequest.model_fields, *Target.model_fields} - {"targets", "saes"}
     only_flags, no_flags = (
-        {"request_file", "sae_specs", "settings_files", "quiet", "log_file", "track"},
+        {"request_file", "sae_specs", "settings_files", "quiet", "log_file", "track", "dry_run", "gpus"},
         {"judge_key", "folder_per_eval"},
     )
     assert names == (fields | only_flags) - no_flags - {"clean_up_activations"}
