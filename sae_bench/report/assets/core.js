@@ -104,7 +104,7 @@ const Report = {};
   };
   const trim = (text) => text.includes(".") ? text.replace(/\.?0+$/, "") : text;
   Report.pText = (p) => (p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`);
-  Report.spread = (low, high) => `${Report.num(low)} to ${Report.num(high)}`;
+  Report.spread = (low, high) => [low, high].map((v) => Report.withError(v, (high - low) / 2)[0]).join(" to ");
 
   /** An element; text is always text, never markup. */
   Report.h = (tag, attributes, ...children) => {

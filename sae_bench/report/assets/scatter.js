@@ -48,7 +48,23 @@
     return v > ends.high ? [ends.back(ends.high - inset), 1] : [value, 0];
   };
 
-  function pointTraces(x, y, points, ends, { bars }) {
+  /** Side of the plot -> its points beyond the end, where there are several: their values stand in one note. */
+  function crowds(points, ends) {
+    const sides = new Map();
+    for (const [a, b] of points) {
+      const h = clip(ends.x, a)[1], v = clip(ends.y, b)[1];
+      if (h || v) sides.set(`${h} ${v}`, [...(sides.get(`${h} ${v}`) || []), h ? a : b]);
+    }
+    return new Map([...sides].filter(([, values]) => values.length > 1));
+  }
+
+  const crowdNotes = (crowd) => [...crowd].map(([side, values]) => {
+    const [h, v] = side.split(" ").map(Number), ends = [Math.min(...values), Math.max(...values)].map(Report.num);
+    const arrow = h > 0 ? "▸" : h < 0 ? "◂" : v > 0 ? "▴" : "▾";
+    return { xref: "paper", yref: "paper", x: h > 0 ? 1 : 0, xanchor: h > 0 ? "right" : "left", y: v > 0 ? 1 : 0.09, yanchor: v > 0 ? "top" : "bottom", showarrow: false, text: `${arrow} ${values.length} at ${ends.join(" to ")}`, font: { size: 11, color: Report.css("--muted") } };
+  });
+
+  function pointTraces(x, y, points, ends, { bars }, crowd) {
     const order = Object.keys(data.architectures);
     const groups = groupBy(points, (p) => `${data.saes[p[2]].arch} ${Report.cohort(y, p[2])}`)
       .map((group) => ({ group, sae: data.saes[group[0][2]], cohort: Report.cohort(y, group[0][2]) }))
@@ -57,12 +73,12 @@
       const arch = Report.arch(sae), shown = group.map(([a, b]) => [clip(ends.x, a), clip(ends.y, b)]);
       const open = cohort && !arch.symbol.endsWith("-open") ? `${arch.symbol}-open` : arch.symbol;
       const symbol = shown.map(([[, h], [, v]]) => (h ? `triangle-${h > 0 ? "right" : "left"}` : v ? `triangle-${v > 0 ? "up" : "down"}` : open));
-      const beyond = shown.map(([[, h], [, v]], i) => (h || v ? Report.num(h ? group[i][0] : group[i][1]) : ""));
+      const beyond = shown.map(([[, h], [, v]], i) => ((h || v) && !crowd.has(`${h} ${v}`) ? Report.num(h ? group[i][0] : group[i][1]) : ""));
       const intervals = group.map(([, , place], i) => (shown[i][1][1] ? { known: false } : Report.bar(y, place)));
       return {
         type: "scatter", mode: beyond.some(Boolean) ? "markers+text" : "markers", name: cohort ? `${arch.title} (${Report.evalOf(y).cohorts[cohort].title})` : arch.title,
-        x: shown.map(([a]) => a[0]), y: shown.map(([, b]) => b[0]), opacity: sae.baseline ? 0.65 : 1,
-        marker: { color: arch.color, symbol, size: 10, line: { width: cohort ? 1.6 : 0.6, color: cohort ? arch.color : Report.css("--card") } },
+        x: shown.map(([a]) => a[0]), y: shown.map(([, b]) => b[0]),
+        marker: { opacity: sae.baseline ? 0.65 : 1, color: arch.color, symbol, size: 10, line: { width: cohort ? 1.6 : 0.6, color: cohort ? arch.color : Report.css("--card") } },
         text: beyond, textposition: shown.map(([[, h]]) => (h > 0 ? "middle left" : h < 0 ? "middle right" : "top center")), textfont: { size: 11, color: Report.css("--muted") },
         error_y: bars && intervals.some((i) => i.known) ? { type: "data", symmetric: false, thickness: 1.2, width: 3, color: arch.color,
           array: intervals.map((i, k) => (i.known ? i.high - group[k][1] : 0)), arrayminus: intervals.map((i, k) => (i.known ? group[k][1] - i.low : 0)) } : undefined,
@@ -117,6 +133,7 @@
       };
       ticks = within([1, 2, 5]);
       if (ticks.length < 4) ticks = within([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+      if (ticks.length > 7) ticks = within([1, 2, 3, 5]);
       if (ticks.length > 12) ticks = ticks.filter((v) => Number.isInteger(Math.round(Math.log10(v) * 1e6) / 1e6));
     }
     return { tickvals: ticks, ticktext: ticks.map((v) => Report.num(v).replace(/\.0+$/, "")), range: [Math.log10(low), Math.log10(high)] };
@@ -150,9 +167,10 @@
     const points = Report.points(x, y, Report.shown()), log = options.log && isLog(x.key) && points.every(([a]) => a > 0);
     const narrow = options.narrow ?? innerWidth < 560, inside = points.filter((p) => !isBaseline(p[2]));
     const ends = { x: axisEnds(points, (p) => p[0], log), y: axisEnds(points, (p) => p[1], false) };
-    const lines = points.length ? referenceLines(y, ends.y ? inside : points, narrow) : {};
+    const lines = points.length ? referenceLines(y, ends.y ? inside : points, narrow) : {}, crowd = crowds(points, ends);
+    if (crowd.size) lines.annotations.push(...crowdNotes(crowd));
     const traces = [
-      ...(options.connect ? runTraces(x, y) : []), ...(options.trend ? trendTraces(x, y, points, log) : []), ...pointTraces(x, y, points, ends, options),
+      ...(options.connect ? runTraces(x, y) : []), ...(options.trend ? trendTraces(x, y, points, log) : []), ...pointTraces(x, y, points, ends, options, crowd),
       ...(options.front && y.better && xBetter(x) ? frontTraces(x, y) : []),
     ];
     const xs = points.map(([a]) => a), xaxis = { title: { text: Report.axisTitle(x) }, type: log ? "log" : "linear" };

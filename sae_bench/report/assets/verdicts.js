@@ -148,7 +148,7 @@
       const [shown, error] = Report.withError(value, (up + down) / 2);
       return [shown, `±${error}`];
     }
-    const [shown, above] = Report.withError(value, up), [, below] = Report.withError(value, down);
+    const [shown, above, below] = [value, up, down].map((v) => Report.withError(v, Math.max(up, down))[0]);
     return [shown, `+${above} −${below}`];
   };
 
