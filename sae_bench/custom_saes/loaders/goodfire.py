@@ -46,7 +46,8 @@ def handles(repository: Repository) -> list[SAEHandle]:
 def load(weights: Path, *, hook_name: str, model_name: str) -> BaseSAE:
     """The SAE of a file, in float32 on the CPU. Raises `SAELoadError` for broken or contradictory files."""
     raw = read_torch(weights)
-    names = ("encoder", "decoder") if "encoder.weight" in raw else ("encoder_linear", "decoder_linear")
+    of_goodfire = any("_linear." in name for name in raw)
+    names = ("encoder_linear", "decoder_linear") if of_goodfire else ("encoder", "decoder")
     arranged = arrange(raw, layout(*names), source=weights)
     subtract_b_dec_no_more(arranged.tensors)
     return build("relu", arranged, source=weights, hook_name=hook_name, model_name=model_name)
