@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import read_json, read_safetensors
 from sae_bench.custom_saes.loaders import repository as of
+from sae_bench.custom_saes.loaders.cross_layer import LayerWeights, hooks_up_to, written_at
 from sae_bench.custom_saes.loaders.module_hooks import Hooks
 from sae_bench.custom_saes.loaders.repository import Format, Repository
 from sae_bench.custom_saes.loaders.tensor_layout import Entry, Layout, arrange, build
@@ -36,6 +38,8 @@ TRANSCODER_LAYOUT: Layout = {
     "b_dec": Entry("b_dec", "O"),
     "affine_skip_connection": Entry("W_skip", "DO", optional=True),
 }
+_CLT_LAYOUT: Layout = {**TRANSCODER_LAYOUT, "w_dec": Entry("W_dec_FLO", "FLO")}
+"""Of one layer of a cross-layer transcoder, with decoder rows for all L layers, those before it not in use."""
 _KINDS = {
     "resid_post": "hook_resid_post",
     "attn_out": "attn.hook_z",
@@ -57,7 +61,7 @@ def handles(repository: Repository) -> list[SAEHandle]:
     """One handle per file of weights."""
     leaves = [match[0] for match in repository.matching(rf"(?:.+/)?{re.escape(PARAMS)}")]
     layers = [m[0] for m in repository.matching(r"(?:.+/)?clt/.*layer_\d+[^/]*\.safetensors") if m[0] not in leaves]
-    return [_handle(repository, filename) for filename in (*leaves, *layers)]
+    return [*(_handle(repository, filename) for filename in (*leaves, *layers)), *_up_to_layers(repository, layers)]
 
 
 def load(weights: Path, config: Mapping[str, Any], where: str) -> BaseSAE:
@@ -87,6 +91,26 @@ def load(weights: Path, config: Mapping[str, Any], where: str) -> BaseSAE:
     if is_layer and isinstance(sae, Transcoder):
         sae.codes_only = CROSS_LAYER
     return sae
+
+
+def load_up_to_layer(paths: Sequence[Path], where: str) -> BaseSAE:
+    """What a cross-layer transcoder writes at a layer, of the latents of all layers up to it.
+
+    Args:
+        paths: the files of layer 0 and on.
+        where: path of the last one, with the repository's name.
+    Raises:
+        SAELoadError: broken or contradictory files.
+    """
+    last, layers, tensors = len(paths) - 1, [], dict[str, Tensor]()
+    for path in paths:
+        tensors, sizes = arrange(read_safetensors(path), _CLT_LAYOUT, source=path)
+        if sizes["L"] <= last:
+            raise SAELoadError(f"'{path}' writes to {sizes['L']} layers, {last + 1} are needed.")
+        W_dec = tensors.pop("W_dec_FLO")[:, last].clone()
+        layers.append(LayerWeights(tensors["W_enc"], tensors["b_enc"], tensors["threshold"], W_dec))
+    hooks = hooks_up_to(last, hooks_of({}, where))
+    return written_at(layers, tensors["b_dec"], tensors.get("W_skip"), hooks, model_of({}, where), source=paths[-1])
 
 
 def hooks_of(config: Mapping[str, Any], where: str) -> Hooks:
@@ -150,6 +174,31 @@ def _handle(repository: Repository, filename: str) -> SAEHandle:
 
     files = [filename, config_name] if has_config else [filename]
     return of.handle(repository, sae_id, files, load_files, hook_name=hook_name, model_name=model_name)
+
+
+def _up_to_layers(repository: Repository, files: Sequence[str]) -> list[SAEHandle]:
+    """The whole of each cross-layer transcoder, layer by layer, as far as no file is missing."""
+    by_folder: dict[str, dict[int, str]] = {}
+    for name in files:
+        layer = int(re.findall(r"layer_(\d+)", name)[-1])
+        by_folder.setdefault(name.rpartition("/")[0], {})[layer] = name
+    found = []
+    for folder, by_layer in by_folder.items():
+        for last in range(len(by_layer)):
+            if not {*range(last + 1)} <= by_layer.keys():
+                break
+            where = repository.full_name(by_layer[last])
+            found.append(
+                of.handle(
+                    repository,
+                    f"{folder}/up_to_layer_{last}",
+                    [by_layer[layer] for layer in range(last + 1)],
+                    partial(load_up_to_layer, where=where),
+                    hook_name=hooks_up_to(last, hooks_of({}, where)).read,
+                    model_name=model_of({}, where),
+                )
+            )
+    return found
 
 
 def _hook(point: object, where: str) -> str | None:

@@ -84,6 +84,40 @@ def test_every_layer_is_written_by_the_latents_of_all_before(skip: bool, tmp_pat
         check_sae(sae)
 
 
+def gemma_written(root: Path, layers: list[Weights]) -> Path:
+    """As Gemma Scope 2 has them: rows for all layers in every file, those before its own not in use."""
+    folder = root / "gemma-scope-2-1b-pt/clt/width_1k_l0_big"
+    folder.mkdir(parents=True)
+    for i, w in enumerate(layers):
+        W_dec_FLO = torch.full((F, L, D), 7.0)
+        W_dec_FLO[:, i:] = w[f"W_dec_{i}"]
+        theirs = {name: w[f"{ours}_{i}"] for name, ours in (("b_enc", "b_enc"), ("b_dec", "b_dec"))}
+        theirs |= {"w_enc": w[f"W_enc_{i}"].T, "threshold": w[f"threshold_{i}"], "w_dec": W_dec_FLO}
+        if f"W_skip_{i}" in w:
+            theirs["affine_skip_connection"] = w[f"W_skip_{i}"]
+        save_file(
+            {name: value.contiguous() for name, value in theirs.items()}, folder / f"params_layer_{i}.safetensors"
+        )
+    return folder
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_both_layouts_give_the_same(skip: bool, tmp_path: Path, context: LoadContext) -> None:
+    layers = [weights(i, skip=skip) for i in range(L)]
+    gemma_written(tmp_path, layers)
+    for last in range(L):
+        one, other = (
+            resolve_spec(spec)[0].load(context)
+            for spec in (
+                f"circuit_tracer:{written(tmp_path / 'clt', layers)}:up_to_layer_{last}",
+                f"gemma_scope:{tmp_path}/gemma-scope-2-1b-pt:clt/width_1k_l0_big/up_to_layer_{last}",
+            )
+        )
+        torch.testing.assert_close(dict(one.state_dict()), dict(other.state_dict()))  # type: ignore[attr-defined]
+        several = f"blocks.0-{last}" if last else "blocks.0"
+        assert (other.cfg.hook_name, other.cfg.model_name) == (f"{several}.hook_mlp_in", "google/gemma-3-1b-pt")
+
+
 def test_files_that_contradict_each_other_are_named(tmp_path: Path, context: LoadContext) -> None:
     layers = [weights(i, skip=False) for i in range(L)]
     layers[1]["W_dec_1"] = layers[1]["W_dec_1"][:, :1]
