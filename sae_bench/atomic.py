@@ -7,7 +7,7 @@ import re
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,10 +54,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file whole or not at all; creates the folder. Raises `UsageError` as `replaceable`."""
+    write_pieces_atomically(path, (text,))
+
+
+def write_pieces_atomically(path: Path, pieces: Iterable[str]) -> None:
+    """Write the pieces of a text one after another; the file appears whole or not at all, its folder is created.
+
+    Raises:
+        UsageError: as `replaceable`.
+    """
     target = replaceable(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with atomic_path(target) as partial, partial.open("w", encoding="utf-8") as file:
+        file.writelines(pieces)
 
 
 def write_bytes_atomically(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -22,21 +23,36 @@ class ActivationBatch:
         ids_BL: token ids, right-padded.
         valid_BL: True at real tokens that SAEs read: not BOS, EOS or PAD, nor what the run leaves out.
         x_BLD: activations, one entry per hook name; hooks may differ in width.
+        known_token_N: `token_N`, if whoever made the batch knew it.
     """
 
     rows: tuple[int, ...]
     ids_BL: Int[Tensor, "B L"]
     valid_BL: Bool[Tensor, "B L"]
     x_BLD: dict[str, Float[Tensor, "B L _"]] = field(repr=False)
+    known_token_N: Int[Tensor, "N"] | None = field(default=None, repr=False)
+
+    @classmethod
+    def on(
+        cls, device: torch.device, rows: Sequence[int], ids_BL: Tensor, valid_BL: Tensor, x_BLD: dict[str, Tensor]
+    ) -> ActivationBatch:
+        """A batch on a device, whose ids and mask are in main memory: where its tokens are need not be asked there."""
+        token_N = torch.from_numpy(np.flatnonzero(valid_BL.numpy())).to(device)
+        return cls(tuple(rows), ids_BL.to(device), valid_BL.to(device), x_BLD, token_N)
+
+    @cached_property
+    def token_N(self) -> Int[Tensor, "N"]:
+        """Place of each valid token among the B x L."""
+        return self.valid_BL.flatten().nonzero()[:, 0] if self.known_token_N is None else self.known_token_N
 
     @cached_property
     def text_of_token_N(self) -> Int[Tensor, "N"]:
         """Place within the batch (0..B-1) of the text that each valid token belongs to."""
-        return self.valid_BL.nonzero()[:, 0]
+        return self.token_N // self.valid_BL.shape[1]
 
     def tokens(self, hook: str) -> Float[Tensor, "N D"]:
         """Activations of the valid tokens only, text after text."""
-        return self.x_BLD[hook][self.valid_BL]
+        return self.x_BLD[hook].flatten(0, 1)[self.token_N]
 
 
 def pad(

@@ -124,6 +124,7 @@ def last_tokens(
         return replace(batch, rows=rows, ids_BL=batch.ids_BL[chosen], valid_BL=valid_BL, x_BLD=x_BLD)
     return replace(
         batch,
+        known_token_N=None,
         rows=rows,
         ids_BL=batch.ids_BL[chosen, last][:, None],
         valid_BL=torch.ones(len(chosen), 1, dtype=torch.bool, device=batch.valid_BL.device),

@@ -66,17 +66,25 @@ def register_threshold(sae: nn.Module) -> None:
     sae.register_buffer("threshold", torch.tensor(-1.0, dtype=at_least_float32(weight.dtype), device=weight.device))
 
 
+def _check_set(threshold: Tensor) -> None:
+    """Raise if a threshold was never set; it is read from the device once, and again when it has been written to."""
+    if getattr(threshold, "seen_at_version", None) == threshold._version:
+        return
+    if threshold < 0:
+        raise SAELoadError(
+            "this SAE encodes with a global threshold that is not set (it is negative): the checkpoint was saved "
+            "before training estimated it. Take a later checkpoint."
+        )
+    threshold.seen_at_version = threshold._version  # type: ignore[attr-defined]
+
+
 def above_threshold(pre: Float[Tensor, "*N F"], threshold: Float[Tensor, ""]) -> Float[Tensor, "*N F"]:
     """ReLU of the pre-activations above a scalar threshold, 0 else.
 
     Raises:
         SAELoadError: the threshold was never set.
     """
-    if threshold < 0:
-        raise SAELoadError(
-            "this SAE encodes with a global threshold that is not set (it is negative): the checkpoint was saved "
-            "before training estimated it. Take a later checkpoint."
-        )
+    _check_set(threshold)
     # one element, not a scalar: half-precision values would be compared with the scalar rounded to theirs
     return torch.where(pre > threshold.reshape(1), pre, 0)
 

@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
-from sae_bench.atomic import write_text_atomically
+from sae_bench.atomic import write_pieces_atomically, write_text_atomically
 from sae_bench.errors import UnknownNameError, UsageError
 from sae_bench.results.published_numbers import with_published_nulls
 
@@ -209,6 +209,10 @@ class BaseMetricCategories(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+MANY_ROWS = 1 << 14
+"""So many rows of details are written row by row."""
+
+
 class BaseResultDetail(BaseModel):
     """One row of an eval's details: a latent, a dataset, a letter."""
 
@@ -387,4 +391,19 @@ class BaseEvalOutput(BaseModel, Generic[ConfigT, CategoriesT, DetailT]):
 
     def to_json_file(self, file_path: str | Path, indent: int | None = 2, *, published_nulls: bool = False) -> None:
         """Write the result to a file, whole or not at all; arguments as of `to_json`."""
-        write_text_atomically(Path(file_path), self.to_json(indent, published_nulls=published_nulls))
+        if published_nulls or indent is None or len(self.eval_result_details) < MANY_ROWS:
+            write_text_atomically(Path(file_path), self.to_json(indent, published_nulls=published_nulls))
+        else:
+            write_pieces_atomically(Path(file_path), self._json_in_pieces(indent))
+
+    def _json_in_pieces(self, indent: int) -> Iterator[str]:
+        """The text of `to_json`, whose many rows of details do not exist as a whole."""
+        margin, rows = " " * indent, self.eval_result_details
+        text = self.model_copy(update={"eval_result_details": []}).to_json(indent)
+        before, empty, after = text.partition(f'\n{margin}"eval_result_details": []')
+        assert empty, "a field of every result"
+        yield f"{before}{empty[:-1]}"
+        for i, row in enumerate(rows):
+            lines = row.model_dump_json(indent=indent).replace("\n", f"\n{margin * 2}")
+            yield f"{',' if i else ''}\n{margin * 2}{lines}"
+        yield f"\n{margin}]{after}"

@@ -43,9 +43,9 @@ def slices(n_rows: int) -> Iterator[slice]:
 
 
 def sums_by_block(columns: Sequence[Tensor], row_N: Int[Tensor, "N"], n_rows: int) -> Float[Tensor, "_ W"]:
-    """Number of tokens, then the sums of the columns (one value per token), of each block of a batch; on the CPU."""
+    """Number of tokens, then the sums of the columns (one value per token), of each block of a batch, on the device."""
     n_blocks = -(-n_rows // ROWS_PER_BLOCK)
     dtype = torch.float32 if row_N.device.type == "mps" else torch.float64
     x_NW = torch.stack([torch.ones_like(row_N, dtype=dtype), *(column.to(dtype) for column in columns)], dim=1)
     sums = torch.zeros(n_blocks, x_NW.shape[1], dtype=dtype, device=x_NW.device)
-    return sums.index_add_(0, row_N // ROWS_PER_BLOCK, x_NW).cpu().double()
+    return sums.index_add_(0, row_N // ROWS_PER_BLOCK, x_NW)

@@ -59,7 +59,7 @@ def mean_samples(consumer: CoreConsumer, hook: str, corpus: CorpusRows) -> dict[
     """Path of a metric -> its samples with the mean activation in the reconstruction's place."""
     mean, samples = consumer.means[hook], dict[str, Samples]()
     if mean.cosine_blocks:
-        tokens_U, cosine_U = torch.cat(mean.cosine_blocks).unbind(dim=1)
+        tokens_U, cosine_U = torch.cat(mean.cosine_blocks).cpu().double().unbind(dim=1)
         key = _key("statistics", consumer, corpus, consumer.n_statistics_rows)
         samples |= _clustered(
             {COSINE: _samples(cosine_U / tokens_U, tokens_U, key)}, corpus.clusters(consumer.statistics_rows)
@@ -91,7 +91,7 @@ def _of_statistics(consumer: CoreConsumer, name: str, values: Mapping[str, float
     blocks = consumer.statistics[name].blocks
     if not blocks:
         return {}
-    column = dict(zip(STATISTICS_COLUMNS, torch.cat(blocks).unbind(dim=1), strict=True))
+    column = dict(zip(STATISTICS_COLUMNS, torch.cat(blocks).cpu().double().unbind(dim=1), strict=True))
     tokens_U = column["tokens"]
     samples = {path: _samples(column[of] / tokens_U, tokens_U, key) for path, of in _MEANS.items() if path in values}
     if EXPLAINED_VARIANCE in values:

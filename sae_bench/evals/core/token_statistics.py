@@ -1,6 +1,7 @@
 """Mergeable sums behind the core metrics: reconstruction, shrinkage, sparsity and densities.
 
 N valid tokens of a batch, D d_model, F latents. Sums are float64, so batches add up exactly enough in any order.
+They stay on the device until they are asked for: no batch waits for a number.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from torch import Tensor
 from sae_bench.custom_saes.codes import SparseCodes, is_wide
 from sae_bench.evals.core.blocks import sums_by_block
 
+Sum = float | Tensor
+"""A sum over batches: nothing yet, or a float64 number on the device."""
+
+ROW_BY_ROW = ("cpu",)
+"""Devices on which the active latents of dense codes are counted row by row, which reads how long the rows are."""
+
 
 @dataclass
 class TargetStatistics:
@@ -24,9 +31,9 @@ class TargetStatistics:
 
     n_tokens: int = 0
     n_batches: int = 0
-    norm: float = 0.0
-    distance_to_batch_means: float = 0.0
-    squared_batch_means: float = 0.0
+    norm: Sum = 0.0
+    distance_to_batch_means: Sum = 0.0
+    squared_batch_means: Sum = 0.0
     sum_D: Tensor | None = None
     norm_N: Tensor = field(default_factory=lambda: torch.empty(0))
     distance_to_batch_mean_N: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -52,8 +59,8 @@ class TargetStatistics:
         """
         if self.sum_D is None:
             return float("nan")
-        between = self.squared_batch_means - _total(self.sum_D.pow(2)) / self.n_tokens
-        return (self.distance_to_batch_means + max(between, 0.0)) / self.n_tokens
+        between = float(self.squared_batch_means - _total(self.sum_D.pow(2)) / self.n_tokens)
+        return (float(self.distance_to_batch_means) + max(between, 0.0)) / self.n_tokens
 
 
 @dataclass
@@ -63,15 +70,15 @@ class ReconstructionStatistics:
     d_sae: int
     n_tokens: int = 0
     n_batches: int = 0
-    norm_out: float = 0.0
-    norm_ratio: float = 0.0
-    bias_of_batches: float = 0.0
-    l0: float = 0.0
-    l1: float = 0.0
-    squared_error: float = 0.0
-    squared_error_over_batch_tokens: float = 0.0
-    legacy_explained: float = 0.0
-    cosine: float = 0.0
+    norm_out: Sum = 0.0
+    norm_ratio: Sum = 0.0
+    bias_of_batches: Sum = 0.0
+    l0: Sum = 0.0
+    l1: Sum = 0.0
+    squared_error: Sum = 0.0
+    squared_error_over_batch_tokens: Sum = 0.0
+    legacy_explained: Sum = 0.0
+    cosine: Sum = 0.0
     tokens_active_F: Tensor | None = None
     rows_active_F: Tensor | None = None
     blocks: list[Float[Tensor, "_ W"]] = field(default_factory=list)
@@ -95,18 +102,20 @@ class ReconstructionStatistics:
         safe_norm_N = torch.where(targets.norm_N < 1e-4, 1.0, targets.norm_N)
         self.norm_out += _total(norm_out_N)
         self.norm_ratio += _total(norm_out_N / safe_norm_N)
-        self.bias_of_batches += _total(norm_out_N.pow(2)) / _total(dot_N) if _total(dot_N) else float("nan")
-        self.squared_error += _total(error_N)
-        self.squared_error_over_batch_tokens += _total(error_N) / len(x)
+        dot = _total(dot_N)
+        self.bias_of_batches += torch.where(dot == 0, float("nan"), _total(norm_out_N.pow(2)) / dot)
+        squared_error = _total(error_N)
+        self.squared_error += squared_error
+        self.squared_error_over_batch_tokens += squared_error / len(x)
         self.legacy_explained += _total(1 - error_N / targets.distance_to_batch_mean_N)
         cosine_N = dot_N / (targets.norm_N * norm_out_N)
         self.cosine += _total(cosine_N)
         values = codes.values_NK if isinstance(codes, SparseCodes) else codes
         active_N = torch.count_nonzero(values, dim=1)
-        self.l0 += float(active_N.sum())
+        self.l0 += active_N.sum()
         columns = (active_N, error_N, targets.distance_to_batch_mean_N, norm_out_N / safe_norm_N, cosine_N)
         self.blocks.append(sums_by_block(columns, row_N, n_rows))
-        self.l1 += float(values.sum(dtype=_wide(values)))
+        self.l1 += _total(values)
         self._add_densities(*activity(codes, row_N, n_rows, self.d_sae))
 
     def _add_densities(self, tokens_F: Int[Tensor, "F"], rows_F: Int[Tensor, "F"]) -> None:
@@ -116,26 +125,26 @@ class ReconstructionStatistics:
     def shrinkage(self, targets: TargetStatistics) -> dict[str, float]:
         """Norms of input and output, and the reconstruction bias averaged over batches."""
         return {
-            "l2_norm_in": targets.norm / self.n_tokens,
-            "l2_norm_out": self.norm_out / self.n_tokens,
-            "l2_ratio": self.norm_ratio / self.n_tokens,
-            "relative_reconstruction_bias": self.bias_of_batches / self.n_batches,
+            "l2_norm_in": float(targets.norm) / self.n_tokens,
+            "l2_norm_out": float(self.norm_out) / self.n_tokens,
+            "l2_ratio": float(self.norm_ratio) / self.n_tokens,
+            "relative_reconstruction_bias": float(self.bias_of_batches) / self.n_batches,
         }
 
     def sparsity(self) -> dict[str, float]:
         """Mean L0 and L1 of a token."""
-        return {"l0": self.l0 / self.n_tokens, "l1": self.l1 / self.n_tokens}
+        return {"l0": float(self.l0) / self.n_tokens, "l1": float(self.l1) / self.n_tokens}
 
     def quality(self, targets: TargetStatistics) -> dict[str, float]:
         """Explained variance (right and legacy), MSE (published and per token), cosine."""
         variance = targets.total_variance
-        mse = self.squared_error / self.n_tokens
+        mse = float(self.squared_error) / self.n_tokens
         return {
             "explained_variance": 1 - mse / variance if variance > 0 else float("nan"),
-            "explained_variance_legacy": self.legacy_explained / self.n_tokens,
-            "mse": self.squared_error_over_batch_tokens / self.n_tokens,
+            "explained_variance_legacy": float(self.legacy_explained) / self.n_tokens,
+            "mse": float(self.squared_error_over_batch_tokens) / self.n_tokens,
             "mse_per_token": mse,
-            "cossim": self.cosine / self.n_tokens,
+            "cossim": float(self.cosine) / self.n_tokens,
         }
 
     def densities(self) -> tuple[Float[Tensor, "F"], Float[Tensor, "F"]]:
@@ -150,10 +159,13 @@ def active_per_row(codes: SparseCodes | Tensor, row_N: Int[Tensor, "N"], n_rows:
     """In how many tokens of each row a latent is active (not 0); never more than one row's booleans at a time."""
     if isinstance(codes, SparseCodes):
         flat_NK = row_N[:, None] * d_sae + codes.indices_NK
-        counts = torch.bincount(flat_NK[codes.values_NK != 0], minlength=n_rows * d_sae)
-        return counts.view(n_rows, d_sae)
-    counts_of_rows = torch.bincount(row_N, minlength=n_rows).tolist()
-    return torch.stack([(part != 0).sum(dim=0) for part in codes.split(counts_of_rows)])
+        counts = torch.zeros(n_rows * d_sae, dtype=torch.long, device=flat_NK.device)
+        return counts.index_add_(0, flat_NK.flatten(), (codes.values_NK != 0).flatten().long()).view(n_rows, d_sae)
+    if codes.device.type in ROW_BY_ROW:
+        counts_of_rows = torch.bincount(row_N, minlength=n_rows).tolist()
+        return torch.stack([(part != 0).sum(dim=0) for part in codes.split(counts_of_rows)])
+    counts_RF = torch.zeros(n_rows, d_sae, device=codes.device)  # float32 counts exactly as far as there are tokens
+    return counts_RF.index_add_(0, row_N, (codes != 0).float()).long()
 
 
 def activity(
@@ -190,5 +202,6 @@ def _wide(x: Tensor) -> torch.dtype:
     return torch.float32 if x.device.type == "mps" else torch.float64
 
 
-def _total(x: Tensor) -> float:
-    return float(x.sum(dtype=_wide(x)))
+def _total(x: Tensor) -> Tensor:
+    total = x.sum(dtype=_wide(x))
+    return total.cpu().double() if x.device.type == "mps" else total  # MPS has no float64 to add batches up in
