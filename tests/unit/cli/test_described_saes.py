@@ -31,7 +31,7 @@ def test_every_layout_in_one_folder(tmp_path: Path) -> None:
         hooks = " -> ".join(dict.fromkeys(case.hooks))
         assert (row.architecture, row.width, row.hooks, row.model) == (case.architecture, width, hooks, case.model)
         assert row.format.split()[0].lower() in case.scheme.replace("_", "-") or row.format in case.name
-        assert row.refused.startswith("core, ") == (case.hooks[0] != case.hooks[1])
+        assert row.refused.startswith("ground_truth: ") == (case.hooks[0] != case.hooks[1])
     assert of(f"path:{tmp_path}/mine")["one"].format == "sae_bench"
 
 
@@ -56,5 +56,5 @@ def test_the_command_prints_a_table(tmp_path: Path) -> None:
     arguments = ["saes", f"sparsify:{case.repository}", "--data-dir", str(tmp_path)]
     printed = CliRunner().invoke(list_command, arguments, terminal_width=300, env={"COLUMNS": "300"})
     assert printed.exit_code == 0, printed.output
-    for word in ("layers.3.mlp", "topk_skip_transcoder", "16 -> 40 -> 16", "EleutherAI/pythia-160m", "mdl"):
+    for word in ("layers.3.mlp", "topk_skip_transcoder", "16 -> 40 -> 16", "EleutherAI/pythia-160m", "ground_truth"):
         assert word in printed.output

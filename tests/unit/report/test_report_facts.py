@@ -62,7 +62,7 @@ def test_every_architecture_has_its_own_colour_and_marker():
 
 def test_caveats_stand_beside_their_metrics_only():
     assert any(
-        "not valid" in caveat.text and caveat.serious for caveat in get_eval("scr").caveats_of("scr_metrics.anything")
+        "audit" in caveat.text and caveat.serious for caveat in get_eval("scr").caveats_of("scr_metrics.anything")
     )
     assert any("longer" in caveat.text for caveat in get_eval("tpp").caveats_of("tpp_metrics.anything"))
     assert get_eval("core").caveats_of("reconstruction_quality.mse")
