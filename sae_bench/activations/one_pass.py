@@ -24,10 +24,11 @@ from sae_bench.activations.text_pools import TextPool, last_tokens
 from sae_bench.custom_saes.codes import joined
 from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_rows, encode_tokens, reads_rows, weights_only
 from sae_bench.custom_saes.loading import Member
-from sae_bench.errors import SAEMismatchError, no_exit
+from sae_bench.errors import SAEMismatchError, UsageError, no_exit
 from sae_bench.language_models import LanguageModel, TokenTexts
 from sae_bench.language_models.layout import TokenLayout
 from sae_bench.language_models.numbers import check_finite, dtype_name
+from sae_bench.language_models.token_choice import ALL_TOKENS
 
 logger = logging.getLogger(__name__)
 
@@ -169,6 +170,8 @@ class _Pass:
     def feed(self, request: TokenRows) -> None:
         """Run packed rows in their own batches, as long as an SAE that wants them is left."""
         consumer = request.consumer
+        if not bool(self.lm.is_read(request.rows_NL).any()):
+            self._refuse_no_tokens()
         members = self._wanted_by([request])
         hooks = list(dict.fromkeys([*sorted({m.hook_name for m in members}), *request.extra_hooks]))
         for start in range(0, len(request.rows_NL), request.batch_rows):
@@ -217,6 +220,8 @@ class _Pass:
         """Whole texts; those without any token that SAEs read are left out."""
         empty_T = texts.n_besides(self.lm.special_token_ids, self.lm.choice) == 0
         if bool(empty_T.any()):
+            if bool(empty_T.all()):
+                self._refuse_no_tokens()
             n_empty = int(empty_T.sum())
             logger.warning("%d texts have no token besides special ones; their pooled vectors are zero", n_empty)
             self._count(n_empty, int(texts.lengths[empty_T].sum()))
@@ -245,6 +250,16 @@ class _Pass:
             self._count(len(of_batch), n_tokens)
             end_B1 = ids[index_B, last_B][:, None].to(self.lm.device)
             yield ActivationBatch(tuple(of_batch), end_B1, torch.ones_like(end_B1, dtype=torch.bool), values)
+
+    def _refuse_no_tokens(self) -> None:
+        """What a run asks for may leave nothing to read; texts that are empty by themselves are no fault of it."""
+        choice = self.lm.choice
+        if choice != ALL_TOKENS:
+            left_out = f" and without {len(choice.excluded)} token ids" if choice.excluded else ""
+            raise UsageError(
+                f"the texts have no token at positions {choice.slice_text}{left_out}, so SAEs would read nothing. Next: "
+                "change --seqpos-slice or --exclude-tokens, or take longer texts."
+            )
 
     @property
     def _pad_id(self) -> int:

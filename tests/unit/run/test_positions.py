@@ -105,6 +105,15 @@ def test_means_over_texts_are_over_what_is_read():
         torch.testing.assert_close(values.activations[HOOK][row].double(), expected, atol=1e-5, rtol=0)
 
 
+def test_a_choice_that_leaves_nothing_to_read_is_refused(core_of: Callable[..., dict[str, Any]]):
+    for options in ({"seqpos_slice": "100:"}, {"exclude_tokens": tuple(range(320))}):
+        with pytest.raises(UsageError, match="SAEs would read nothing"):
+            core_of(**options)
+    lm = tiny_model("gpt2").reading(TokenChoice.of((), (100, None)))
+    with pytest.raises(UsageError, match="no token at positions 100:"):
+        run_pass(lm, [PooledTexts([[3, 4], [5]])], [member("relu")])
+
+
 def test_evals_that_go_by_given_tokens_say_so(core_of: Callable[..., dict[str, Any]], lm: LanguageModel):
     from sae_bench.evals.registry import eval_names, get_eval
 
