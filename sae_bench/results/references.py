@@ -43,6 +43,14 @@ class Reference:
     measured: Samples | float | None
     reason: str = ""
 
+    @property
+    def value(self) -> float:
+        """Its value, the mean over seeds; NaN if there is none."""
+        if isinstance(self.measured, Samples):
+            of_seeds = self.measured.seed_values()
+            return sum(of_seeds) / len(of_seeds)
+        return float("nan") if self.measured is None else float(self.measured)
+
     def samples_beside(self, samples: Samples) -> Samples | None:
         """Its values in the places of the metric's; None if there are none, or they are of other units."""
         if isinstance(self.measured, Samples):

@@ -26,10 +26,19 @@ _PROJECTIONS = (("c_fc", "c_proj"), ("dense_h_to_4h", "dense_4h_to_h"), ("fc1", 
 
 
 @cache
-def relu_model(family: str = "gpt2") -> LanguageModel:
-    """A tiny random model whose MLPs are two linear maps with a ReLU between them; shared: leave its weights alone."""
+def relu_model(family: str = "gpt2", *, bias: float = 0.0) -> LanguageModel:
+    """A tiny random model whose MLPs are two linear maps with a ReLU between them; shared: leave its weights alone.
+
+    Args:
+        bias: added to what goes into the ReLUs of a gpt2.
+    """
     base, changes = _VARIANTS[family]
-    return variant(tiny_model(base), **changes)
+    lm = variant(tiny_model(base), **changes)
+    if bias:
+        for block in lm.layers:
+            mlp: Any = block.mlp
+            mlp.c_fc.bias.data.add_(bias)
+    return lm
 
 
 @torch.no_grad()

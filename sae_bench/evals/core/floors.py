@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sae_bench.evals.core.row_samples import COSINE, EXPLAINED_VARIANCE, KL_SCORE, LOSS_SCORE
-from sae_bench.evals.families.controls import SKIP_ONLY
+from sae_bench.evals.families.controls import SKIP_ONLY, highest_first
 from sae_bench.results.references import Reference, References
 from sae_bench.results.samples import Samples
 
@@ -23,7 +23,8 @@ def core_references(
 ) -> dict[str, References]:
     """Path of a metric -> its floor and ceiling.
 
-    The floor of a skip transcoder is its skip path, so that its latents get no credit for what that explains.
+    The floor of a skip transcoder is its skip path where that is better than the mean: its latents get no credit for
+    what it explains, nor for what it spoils.
 
     Args:
         of_mean: path -> samples with the mean activation in the reconstruction's place.
@@ -37,7 +38,8 @@ def core_references(
     }
     if of_skip_path is not None:
         beside = {
-            path: (Reference(SKIP_ONLY, of_skip_path.get(path), NOT_READ), *others) for path, others in beside.items()
+            path: (*highest_first(Reference(SKIP_ONLY, of_skip_path.get(path), NOT_READ), mean), *others)
+            for path, (mean, *others) in beside.items()
         }
     return {
         **{path: References(floor, IDENTITY, others=tuple(others)) for path, (floor, *others) in beside.items()},

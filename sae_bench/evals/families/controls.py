@@ -15,11 +15,24 @@ from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from sae_bench.results.references import Reference
+
 NEIGHBOURS = 20
 """Among how many latents that are nearest to a picked one its match is drawn."""
 
 SKIP_ONLY = "the skip path alone, no latent active"
 """The floor of what a skip transcoder predicts: its latents get no credit for what the skip path explains."""
+
+
+def highest_first(skip_path: Reference, mean: Reference) -> tuple[Reference, Reference]:
+    """The floor of what has a skip path, and what stands beside it: latents that only undo a bad skip path earn nothing.
+
+    Args:
+        skip_path: the metric of the skip path alone.
+        mean: that of the mean activation.
+    """
+    return (mean, skip_path) if mean.value > skip_path.value else (skip_path, mean)
+
 
 MOST_KEPT = 2000
 """Longer lists of neighbours are not kept."""

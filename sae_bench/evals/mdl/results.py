@@ -13,7 +13,7 @@ from torch import Tensor
 from sae_bench.custom_saes.interface import has_skip_path
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import Scores
-from sae_bench.evals.families.controls import SKIP_ONLY
+from sae_bench.evals.families.controls import SKIP_ONLY, highest_first
 from sae_bench.evals.families.reported import finite, linearised, report
 from sae_bench.evals.families.rows import block_unit
 from sae_bench.evals.mdl.consumer import ROWS_PER_BLOCK, MDLConsumer
@@ -91,7 +91,7 @@ def score_sae(
 def _references(
     consumer: MDLConsumer, member: Member, key: str, clusters_U: Int[Tensor, " U"] | None
 ) -> dict[str, References]:
-    """Floors and ceilings; the explained variance of a skip transcoder has its skip path alone as floor."""
+    """Floors and ceilings; the explained variance of a skip transcoder has the better of skip path and mean."""
     if not has_skip_path(member.sae):
         return REFERENCES
     counts_U = consumer.tokens_U > 0
@@ -101,7 +101,8 @@ def _references(
     explained_U = linearised(1 - float(error_U.sum() / spread_U.sum()), spread_U - error_U, spread_U)
     samples = replace(_of_blocks(explained_U, torch.ones_like(spread_U), key), clusters_U=clusters_U)
     assert of_definition.floor is not None
-    beside = References(Reference(SKIP_ONLY, samples), of_definition.ceiling, others=(of_definition.floor,))
+    floor, other = highest_first(Reference(SKIP_ONLY, samples), of_definition.floor)
+    beside = References(floor, of_definition.ceiling, others=(other,))
     return {**REFERENCES, EXPLAINED_VARIANCE: beside}
 
 

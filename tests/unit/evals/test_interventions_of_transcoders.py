@@ -60,8 +60,8 @@ def test_a_prediction_is_what_calling_the_transcoder_gives(skip: bool):
 # ---- mdl
 
 
-def mdl_of(sae: Any) -> Scores:
-    lm = relu_model()
+def mdl_of(sae: Any, *, bias: float = 0.0) -> Scores:
+    lm = relu_model(bias=bias)
     config = MDLEvalConfig(n_rows=12, context_length=10, num_bins_values=[64], k_values=[None])
     job = MDLJob(EvalContext(lm, (sae.cfg.hook_name,), (42,)), config, rows_NL=corpus_rows(12))
     members = [member_of(sae)]
@@ -78,16 +78,17 @@ def test_mdl_holds_predictions_against_what_is_predicted(skip: bool):
     assert 0.9 < (row.explained_variance or 0.0) < 1.0
 
 
-def test_the_floor_of_mdl_is_the_skip_path_alone():
-    whole, silent = own_mlp(relu_model(), skip=True), own_mlp(relu_model(), skip=True)
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+def test_the_floor_of_mdl_is_the_better_of_skip_path_and_mean(bias: float):
+    whole, silent = (own_mlp(relu_model(bias=bias), skip=True) for _ in range(2))
     with torch.no_grad():
         silent.b_enc.fill_(-1e6)
-    of_whole, of_silent = mdl_of(whole), mdl_of(silent)
+    of_whole, of_silent = mdl_of(whole, bias=bias), mdl_of(silent, bias=bias)
     path = "mdl.explained_variance"
     floor = describe_references(of_whole.references, of_whole.samples, {})[path].floor
     assert floor is not None
-    assert floor.name == "the skip path alone, no latent active"
-    assert floor.value == pytest.approx(of_silent.details[0].explained_variance, rel=1e-5)
+    assert (floor.name == "the skip path alone, no latent active") == bool(bias)
+    assert floor.value == pytest.approx(max(of_silent.details[0].explained_variance, 0.0), rel=1e-5)
 
 
 # ---- interventions: the change of what the latents write, added to what the model has there

@@ -79,7 +79,8 @@ def test_a_temporal_sae_equals_the_slow_way_and_its_floor_is_what_it_predicts(ke
     expected = plain_core(lm, config, rows, sae, hook)
     found = flat(scores)
     assert {k: found[k] for k in expected} == {k: pytest.approx(v, **BOUND) for k, v in expected.items()}
-    assert beside(scores, EXPLAINED).floor.name == "the skip path alone, no latent active"
+    of_both = beside(scores, EXPLAINED)
+    assert SKIP_ONLY in {one.name for one in (of_both.floor, *of_both.others)}
     assert of_company.metrics == run_core(lm, config, rows, [company])[0].metrics
 
 
@@ -98,29 +99,37 @@ def test_encoder_and_decoder_rows_of_two_hooks_have_no_cosine():
     assert "of two hooks" in scores.not_computed["eval_result_details.encoder_decoder_cosine_sim"]
 
 
-# ---- the floor of a skip transcoder: its skip path
+# ---- the floor of a skip transcoder: its skip path, or the mean where that is better
 
 
-def test_the_floor_of_a_skip_transcoder_is_its_skip_path():
-    """A skip transcoder without latents, as a transcoder of its own, has the scores that are the floor of the whole."""
-    lm = relu_model()
+SKIP_ONLY, MEAN = "the skip path alone, no latent active", "the mean activation in the place of every activation"
+
+
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+def test_the_floor_of_a_skip_transcoder_is_the_better_of_skip_path_and_mean(bias: float):
+    """A skip transcoder without latents, as a transcoder of its own, has the scores that the skip path alone has.
+
+    Args:
+        bias: of the MLP's ReLU; with a high one it is nearly linear, and a skip path nearly exact.
+    """
+    lm = relu_model(bias=bias)
     whole, without = own_mlp(lm, skip=True), own_mlp(lm, skip=True)
     with torch.no_grad():
         without.b_enc.fill_(-1e6)
-    scores, floor = scores_of(lm, whole, **MANY), flat(scores_of(lm, without, **MANY))
+    scores, of_skip = scores_of(lm, whole, **MANY), flat(scores_of(lm, without, **MANY))
     for path in (LOSS, KL, EXPLAINED, COSINE):
-        of_whole, at_floor = beside(scores, path), floor[path.split(".")[1]]
+        of_whole = beside(scores, path)
         assert of_whole.floor is not None
-        assert of_whole.floor.name == "the skip path alone, no latent active"
-        assert of_whole.floor.value == pytest.approx(at_floor, rel=1e-5), path
+        values = {one.name: one.value for one in (of_whole.floor, *of_whole.others)}
+        assert values[SKIP_ONLY] == pytest.approx(of_skip[path.split(".")[1]], rel=1e-5), path
+        assert of_whole.floor.value == max(values[SKIP_ONLY], values[MEAN]), path
         if path != LOSS:  # on a random model, noise may lower the loss
-            assert at_floor < 0.99, path
+            assert (of_whole.floor.name == SKIP_ONLY) == bool(bias), path
             assert of_whole.above_floor.value == pytest.approx(1.0, abs=1e-4), path
-        assert "the mean activation in the place of every activation" in {other.name for other in of_whole.others}
 
 
 def test_latents_that_do_nothing_stand_at_the_floor_and_shuffled_ones_fall_to_it():
-    lm = relu_model()
+    lm = relu_model(bias=1.0)
     silent, shuffled = own_mlp(lm, skip=True), own_mlp(lm, skip=True)
     with torch.no_grad():
         silent.b_enc.fill_(-1e6)
@@ -129,6 +138,16 @@ def test_latents_that_do_nothing_stand_at_the_floor_and_shuffled_ones_fall_to_it
     for path in (KL, EXPLAINED, COSINE):
         assert beside(of_silent, path).above_floor.value == pytest.approx(0.0, abs=1e-6), path
         assert (beside(of_shuffled, path).above_floor.value or 0.0) < 0.25, path  # the whole stands at 1
+
+
+def test_latents_that_only_undo_a_bad_skip_path_stay_below_the_floor():
+    lm = relu_model()
+    spoiled = own_mlp(lm, skip=True)
+    with torch.no_grad():
+        spoiled.W_skip.mul_(3)
+    scores = scores_of(lm, spoiled, **MANY)
+    assert (beside(scores, EXPLAINED).above_floor.value or 0.0) < 0
+    assert flat(scores)["explained_variance"] < 0
 
 
 def test_the_floor_of_a_transcoder_without_skip_path_is_the_mean_of_what_it_predicts():
