@@ -257,8 +257,8 @@ class _Pass:
         if choice != ALL_TOKENS:
             left_out = f" and without {len(choice.excluded)} token ids" if choice.excluded else ""
             raise UsageError(
-                f"the texts have no token at positions {choice.slice_text}{left_out}, so SAEs would read nothing. Next: "
-                "change --seqpos-slice or --exclude-tokens, or take longer texts."
+                f"the texts have no token at positions {choice.slice_text}{left_out}, so SAEs would read nothing. "
+                "Next: change --seqpos-slice or --exclude-tokens, or take longer texts."
             )
 
     @property

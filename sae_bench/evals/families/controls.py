@@ -25,7 +25,7 @@ SKIP_ONLY = "the skip path alone, no latent active"
 
 
 def highest_first(skip_path: Reference, mean: Reference) -> tuple[Reference, Reference]:
-    """The floor of what has a skip path, and what stands beside it: latents that only undo a bad skip path earn nothing.
+    """The floor of what has a skip path, then what stands beside it: undoing a bad skip path earns nothing.
 
     Args:
         skip_path: the metric of the skip path alone.
