@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import math
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sae_bench.cli.console import is_quiet
 from sae_bench.errors import PrerequisiteError
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def tracker_module(name: str) -> Any:
 
 
 def track(name: str, specs: Sequence[EvalSpec], paths: Sequence[Path], project: str = PROJECT) -> None:
-    """Log result files to a tracker; an SAE that was tracked before goes on in its run.
+    """Log result files to a tracker; an SAE that was tracked before on its model goes on in its run.
 
     Args:
         name: one of `TRACKERS`.
@@ -53,10 +55,12 @@ def track(name: str, specs: Sequence[EvalSpec], paths: Sequence[Path], project: 
     for path in sorted(paths):
         content = json.loads(path.read_text(encoding="utf-8"))
         sae = f"{content['sae_lens_release_id']}:{content['sae_lens_id']}"
+        if model := (content.get("provenance") or {}).get("model"):
+            sae += f" on {model}"  # SAEs of two models may have one name
         values.setdefault(sae, {}).update(tracked_values(by_type[content["eval_type_id"]], content))
         configs.setdefault(sae, {}).update(_config(content))
     log = _log_mlflow if name == "mlflow" else _log_wandb
-    with contextlib.redirect_stdout(sys.stderr):  # what trackers say is no result
+    with contextlib.redirect_stdout(io.StringIO() if is_quiet() else sys.stderr):  # what trackers say is no result
         for sae, numbers in values.items():
             try:
                 log(module, project, sae, configs[sae], numbers)

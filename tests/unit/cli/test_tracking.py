@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def test_trackio(paths: list[Path], tmp_path: Path):
     command = [sys.executable, "-c", LOG_TWICE, *map(str, paths)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.splitlines()) == ["tiny:one tiny", "tiny:two tiny"]
+    assert sorted(done.stdout.splitlines()) == ["tiny:one on tiny tiny", "tiny:two on tiny tiny"]
 
 
 class Recorder(ModuleType):
@@ -82,13 +83,28 @@ def test_wandb_gets_a_run_per_sae_with_intervals_and_floors(paths: list[Path], m
     track("wandb", SPECS, paths)
     begun = [keywords for name, _, keywords in wandb.calls if name == "init"]
     assert [(run["name"], run["id"], run["resume"]) for run in begun] == [
-        ("tiny:one", "tiny-one", "allow"), ("tiny:two", "tiny-two", "allow"),
+        ("tiny:one on tiny", "tiny-one-on-tiny", "allow"), ("tiny:two on tiny", "tiny-two-on-tiny", "allow"),
     ]  # fmt: skip
     logged = next(arguments[0] for name, arguments, _ in wandb.calls if name == "log")
     assert logged[KEY] == pytest.approx(0.625)
     assert logged[f"{KEY}/floor"] == 0.5
     assert logged[f"{KEY}/ci_low"] < logged[KEY] < logged[f"{KEY}/ci_high"]
     assert f"{KEY}/control" not in logged
+
+
+def test_saes_of_one_name_on_two_models_have_a_run_each(paths: list[Path], monkeypatch: pytest.MonkeyPatch):
+    content = json.loads(paths[0].read_text())
+    content["provenance"]["model"] = "other"
+    content["eval_result_metrics"]["sae"]["sae_top_1_test_accuracy"] = 0.125
+    other = paths[0].with_name("other_eval_results.json")
+    other.write_text(json.dumps(content))
+    wandb = Recorder("wandb")
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    track("wandb", SPECS, [paths[0], other])
+    assert {keywords["name"] for name, _, keywords in wandb.calls if name == "init"} == {
+        "tiny:one on tiny", "tiny:one on other",
+    }  # fmt: skip
+    assert {arguments[0][KEY] for name, arguments, _ in wandb.calls if name == "log"} == {0.625, 0.125}
 
 
 def test_mlflow_goes_on_in_the_run_that_is_there(paths: list[Path], monkeypatch: pytest.MonkeyPatch):
