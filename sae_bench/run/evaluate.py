@@ -27,7 +27,7 @@ from sae_bench.results.model import BaseEvalConfig
 from sae_bench.run import planning
 from sae_bench.run.objects import GivenModel, GivenSAE, HeldModel, borrowed, handles_of
 from sae_bench.run.plan import SILENT, Listener
-from sae_bench.run.ray_engine import Item, evaluate_on_ray
+from sae_bench.run.ray_engine import Item, check_engine, evaluate_on_ray
 from sae_bench.run.request import OF_A_MODEL, Overrides, RunRequest, Target
 from sae_bench.run.runner import EvalRequest, RunPlan, RunSummary, run
 from sae_bench.run.shares import Share, members_of_share
@@ -110,6 +110,7 @@ def plans(request: RunRequest) -> Iterator[RunPlan]:
 
 def _checked(request: RunRequest) -> tuple[list[EvalSpec], Overrides, list[_Part]]:
     """The evals, their settings and the models with their SAEs, as far as they can be checked without a model."""
+    check_engine(request)
     specs = request.specs()
     overrides = request.overrides(specs)
     for path in request.dataset_files:

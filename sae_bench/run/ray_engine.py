@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -68,7 +69,6 @@ def evaluate_on_ray(request: RunRequest, items: Sequence[Item], work: Work, list
         UsageError: the request cannot be sent to other processes.
         PrerequisiteError: Ray or a cluster is missing, or something that the request needs.
     """
-    _refuse_what_stays_here(request)
     ray = _import_ray()
     with ExitStack() as stack:
         stack.enter_context(_cluster(ray, request.ray_address))
@@ -297,6 +297,8 @@ def _cluster(ray: ModuleType, address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if address is not None:
+        _refuse_dead_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # the work is what the machine is there for
     try:
@@ -308,14 +310,29 @@ def _cluster(ray: ModuleType, address: str | None) -> Iterator[None]:
             **({} if address else {"include_dashboard": False}),
         )
     except (ConnectionError, ValueError) as error:
-        raise PrerequisiteError(
-            f"no Ray cluster at '{address}': {error}. Next: 'ray start --head' on one of its machines, or leave "
-            "--ray-address out, which starts one here."
-        ) from error
+        raise _no_cluster(address, error) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _refuse_dead_address(address: str) -> None:
+    """Raise `PrerequisiteError` in seconds if nothing answers at a HOST:PORT; Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "://" in address or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> PrerequisiteError:
+    return PrerequisiteError(
+        f"no Ray cluster at '{address}': {error}. Next: 'ray start --head' on one of its machines, or leave "
+        "--ray-address out, which starts one here."
+    )
 
 
 def _resources(ray: ModuleType, request: RunRequest) -> dict[str, float]:
@@ -352,8 +369,12 @@ def _n_workers(ray: ModuleType, resources: Mapping[str, float]) -> int:
     return n_workers
 
 
-def _refuse_what_stays_here(request: RunRequest) -> None:
-    """Raise `UsageError` if a request cannot be carried out by other processes."""
+def check_engine(request: RunRequest) -> None:
+    """Raise `UsageError` if workers cannot carry out a request for them, or words for them stand without them."""
+    if request.engine != "ray":
+        if request.ray_address is not None or request.gpus_per_worker != 1:
+            raise UsageError("--ray-address and --gpus-per-worker are for workers. Next: add --engine ray.")
+        return
     if request.shard is not None:
         raise UsageError("--shard and --engine ray both divide the run. Next: leave one of them out.")
     for target in request.targets:

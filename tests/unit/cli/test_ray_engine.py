@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -137,13 +138,24 @@ def test_driver_and_node_are_killed_and_the_same_command_ends_it(
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (("--shard", "1/2"), "--shard and --engine ray both divide the run"),
-        (("--gpus-per-worker", "0"), "gpus_per_worker"),
+        (("--engine", "ray", "--shard", "1/2"), "--shard and --engine ray both divide the run"),
+        (("--engine", "ray", "--shard", "1/2", "--dry-run"), "--shard and --engine ray both divide the run"),
+        (("--engine", "ray", "--gpus-per-worker", "0"), "gpus_per_worker"),
+        (("--ray-address", "auto"), "add --engine ray"),
+        (("--gpus-per-worker", "0.5"), "add --engine ray"),
     ],
 )
 def test_what_cannot_be(
     more: tuple[str, ...], expected: str, world: Any, sae_bench: Callable[..., Any], tmp_path: Path
 ):
-    said = sae_bench(*world.run_arguments(tmp_path / "out", "--engine", "ray", *more))
+    said = sae_bench(*world.run_arguments(tmp_path / "out", *more))
     assert said.code == 2
     assert expected in said.message
+
+
+def test_an_address_where_nothing_answers_is_refused_at_once(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    said = sae_bench(*world.run_arguments(tmp_path, "--engine", "ray", "--ray-address", f"127.0.0.1:{port}"))
+    assert said.code == 2
+    assert f"no Ray cluster at '127.0.0.1:{port}'" in said.message
