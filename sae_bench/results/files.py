@@ -152,7 +152,7 @@ def is_done(path: Path, made: Made, *, unidentified: list[Path] | None = None) -
         raise ResultError(
             f"'{path}' is a result of {recorded['eval_type_id']}, not of {made.eval_name}. Next: another folder."
         )
-    differing = _differing_settings(recorded.get("eval_config") or {}, made.config)
+    differing = differing_settings(recorded.get("eval_config") or {}, made.config)
     provenance = {"resample_data": False, **(recorded.get("provenance") or {})}  # files from before it existed
     provenance.setdefault("sae_hook", (recorded.get("sae_cfg_dict") or {}).get("hook_name"))
     if unidentified is not None and provenance.get("sae_fingerprint") is None:
@@ -236,7 +236,7 @@ def _shortened(name: str) -> str:
     return f"{beginning}-{hashlib.sha256(encoded).hexdigest()[:12]}-{ending}"
 
 
-def _differing_settings(recorded: dict[str, Any], config: BaseEvalConfig) -> list[str]:
+def differing_settings(recorded: dict[str, Any], config: BaseEvalConfig) -> list[str]:
     """Settings whose values differ; one that the file lacks (it is older) had its default."""
     wanted = config_values(as_taken(config, 1))  # the pass's own batch size changes no number
     there = {**_defaults(config), **recorded}

@@ -23,19 +23,21 @@ from sae_bench.errors import ResultError
 from sae_bench.evals.base import EvalContext
 from sae_bench.judges.pricing import Estimate
 from sae_bench.language_models.numbers import dtype_name
-from sae_bench.results.files import read_result
+from sae_bench.results.files import differing_settings, read_result
+from sae_bench.results.model import config_fields
 from sae_bench.run import planner
 from sae_bench.run.evaluate import plans
 from sae_bench.run.pending import Pending, find_pending
 from sae_bench.run.plan import EvalRequest, RunPlan
 from sae_bench.run.request import RunRequest
+from sae_bench.run.resampled import start_resampled
 
 CALIBRATION = 2.0
 """Seconds for which a model's speed is measured."""
 
 _ROW = 128
-_RESULTS = 8
-"""So many results of an eval are enough to know what it takes."""
+_RESULTS = 64
+"""So many results of an eval are enough to know what it takes, and most often hold all SAEs of a pass."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,18 @@ def _of_eval(
     asked: Sequence[Request] = ()
     tokens = 0
     if n_saes and spec.tokens_of is not None:
-        tokens = spec.tokens_of(request.config)
+        draws = len(plan.seeds) if plan.resample_data and "random_seed" in config_fields(spec.config) else 1
+        tokens = draws * spec.tokens_of(request.config)
     elif n_saes:
         context = EvalContext(
             lm=plan.lm, hook_names=hooks, seeds=plan.seeds, data_dir=plan.data_dir, controls=plan.controls
         )
-        asked = spec.start(context, request.config).requests([])
+        job = (
+            start_resampled(spec, context, request.config)
+            if plan.resample_data
+            else spec.start(context, request.config)
+        )
+        asked = job.requests([])
         tokens = count_tokens(asked)
     judge = None
     if n_saes and spec.judge_price is not None:
@@ -164,7 +172,7 @@ def _of_eval(
 class _Past:
     """What results of an eval say of the time that it takes on this kind of device, with these settings.
 
-    The encoding of SAEs is shared by the SAEs of a run: those that have the same `eval_id`.
+    The encoding of SAEs is shared by the SAEs of a pass: those of one run (`eval_id`) that took it the same time.
     """
 
     def __init__(self, plan: RunPlan, request: EvalRequest) -> None:
@@ -179,9 +187,15 @@ class _Past:
         self.prepare_seconds = median(one["prepare (shared)"] for one in seconds)
         self.score_seconds = sum(one["score"] for one in seconds) / len(seconds)
         last = alike[-1]
-        n_saes = sum(one["eval_id"] == last["eval_id"] for one in alike)
         shared = last["provenance"]["seconds"]
+        n_saes = sum(one["eval_id"] == last["eval_id"] and _of_pass(one) == _of_pass(last) for one in alike)
         self.codes_seconds = sum(shared.get(f"{phase} (shared)", 0.0) for phase in ("sae_encode", "consume")) / n_saes
+
+
+def _of_pass(result: Mapping[str, Any]) -> Mapping[str, float]:
+    """What the pass took that a result came from."""
+    seconds = result["provenance"]["seconds"]
+    return {name: value for name, value in seconds.items() if name.endswith(" (shared)")}
 
 
 def _results(folder: Path, type_id: str) -> list[Mapping[str, Any]]:
@@ -205,6 +219,8 @@ def _is_alike(result: Mapping[str, Any], plan: RunPlan, request: EvalRequest) ->
         and made.get("model") == plan.lm.name
         and len(made.get("seeds") or ()) == len(plan.seeds)
         and made.get("protocol") == request.spec.protocol
+        and bool(made.get("resample_data")) == plan.resample_data
+        and not differing_settings(result.get("eval_config") or {}, request.config)
         and {"prepare (shared)", "score"} <= (made.get("seconds") or {}).keys()
     )
 

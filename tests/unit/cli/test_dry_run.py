@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,15 +68,54 @@ def test_results_that_are_there_tell_the_time(world: Any, sae_bench: Callable[..
         assert n_workers > 1 or passes < 1.01
 
 
-def test_results_of_another_kind_of_run_do_not_tell(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("provenance", {"device": "cuda"}),
+        ("provenance", {"resample_data": True}),
+        ("eval_config", {"n_eval_sparsity_variance_batches": 2000}),
+    ],
+)
+def test_results_of_another_kind_of_run_do_not_tell(
+    part: str, changes: dict[str, Any], world: Any, sae_bench: Callable[..., Any], tmp_path: Path
+):
     out = tmp_path / "out"
     path = one_result(world, sae_bench, out)
     content = json.loads(path.read_text())
-    content["provenance"]["device"] = "cuda"
-    path.write_text(json.dumps(content))
+    content[part] |= changes
+    path.rename(path.with_name("other_sae_eval_results.json")).write_text(json.dumps(content))
     said = sae_bench(*world.run_arguments(out, "--dry-run"))
     assert "How long core will take is not known" in said.message
     assert "All in all" not in said.message
+
+
+def test_the_time_of_a_pass_is_shared_by_all_its_saes(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
+    out = tmp_path / "out"
+    path = one_result(world, sae_bench, out)
+    content = json.loads(path.read_text())
+    path.unlink()
+    shared = {"prepare (shared)": 5.0, "lm_pass (shared)": 9.0, "sae_encode (shared)": 20.0, "consume (shared)": 4.0}
+    for i in range(14):  # the last two in a pass of their own
+        own = {**shared, "sae_encode (shared)": 2.0} if i > 11 else shared
+        content["provenance"]["seconds"] = {**own, "score": 1.0}
+        path.with_name(f"other_{i:02}_eval_results.json").write_text(json.dumps(content))
+        os.utime(path.with_name(f"other_{i:02}_eval_results.json"), (i, i))
+    [forecast] = dry_run(request_of(world, out))
+    assert forecast.codes_seconds == 3.0
+    for i in (12, 13):
+        path.with_name(f"other_{i:02}_eval_results.json").unlink()
+    [forecast] = dry_run(request_of(world, out))
+    assert forecast.codes_seconds == 2.0
+
+
+def test_texts_of_every_seed_are_counted_where_each_draws_its_own(
+    world: Any, sae_bench: Callable[..., Any], tmp_path: Path
+):
+    counts = []
+    for more in (("--seeds", "3"), ("--seeds", "3", "--resample-data")):
+        said = sae_bench(*world.run_arguments(tmp_path, *more, "--dry-run")).message
+        counts.append(int(said.split("pass of the model over ")[1].split()[0]))
+    assert counts[0] < counts[1] <= 3 * counts[0], "rows that draws have in common count once"
 
 
 def test_gpus_belong_to_a_dry_run(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
