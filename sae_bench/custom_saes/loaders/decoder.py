@@ -88,7 +88,13 @@ def load(path: Path, hook_name: str, encoder: Encoder) -> BaseSAE:
     Raises:
         SAELoadError: the file holds no matrix W_dec, or more than it and b_dec.
     """
-    tensors, sizes = arrange(read(path), LAYOUT, source=path)
+    raw = read(path)
+    if "W_dec" in raw and (more := sorted(raw.keys() - LAYOUT.keys())):
+        raise SAELoadError(
+            f"'{path}' has {', '.join(more)} beside its decoder, which decoder: would leave out. "
+            f"Next: path:{path.parent} reads a whole SAE; a file of W_dec alone is a decoder."
+        )
+    tensors, sizes = arrange(raw, LAYOUT, source=path)
     sae = empty_sae(
         ARCHITECTURES[encoder.name], d_in=sizes["D"], d_sae=sizes["F"], model_name="", hook_name=hook_name,
         max_iterations=encoder.k,

@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import save_file
 from tiny_run_fixtures import data, lm, make_plan, one_thread, own_registry, words  # noqa: F401
 
+from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.custom_saes.loading import load_member
 from sae_bench.custom_saes.spec import LoadContext, resolve_spec
 from sae_bench.errors import SAELoadError, SAEMismatchError, UsageError
 from sae_bench.language_models import LanguageModel
 from sae_bench.run.runner import RunPlan, run
-from sae_bench.testing import check_sae
+from sae_bench.testing import check_sae, tiny_sae
 
 HOOK = "blocks.1.hook_resid_post"
 D, F = 32, 48
@@ -106,6 +107,13 @@ def test_files_and_specs_that_are_none(tmp_path: Path, context: LoadContext) -> 
         save_file(content, path)
         with pytest.raises(SAELoadError, match=message):
             resolve_spec(f"decoder:{path}")[0].load(context)
+
+
+def test_the_file_of_a_whole_sae_is_no_decoder_and_says_what_reads_it(tmp_path: Path, context: LoadContext) -> None:
+    save_sae(tiny_sae("topk"), tmp_path / "whole")
+    (of_file,) = resolve_spec(f"decoder:{tmp_path}/whole/sae.safetensors")
+    with pytest.raises(SAELoadError, match=r"has W_enc, b_enc, k beside its decoder.*path:.*whole reads a whole SAE"):
+        of_file.load(context)
 
 
 def test_it_sits_where_the_run_says(lm: LanguageModel, tmp_path: Path, context: LoadContext) -> None:  # noqa: F811
