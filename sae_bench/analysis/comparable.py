@@ -119,12 +119,16 @@ def _other_model(a: Record, b: Record) -> str | None:
         return None
     read = [
         f"{key}: {a.provenance.get(key)!r}, {b.provenance.get(key)!r}"
-        for key in _HOW_IT_IS_READ
+        for key in (*_HOW_IT_IS_READ, *_recorded_by_both("attn_implementation", a, b))
         if (a.provenance.get(key) or None) != (b.provenance.get(key) or None)  # files from before lack some
     ]
     if read and short_model(a.model) == short_model(b.model):
         return f"the model is read in different ways ({', '.join(read)})"
     return f"different models ({one}, {other})"
+
+
+def _recorded_by_both(key: str, a: Record, b: Record) -> tuple[str, ...]:
+    return (key,) if a.provenance.get(key) and b.provenance.get(key) else ()
 
 
 def _other_settings(a: Record, b: Record) -> str | None:

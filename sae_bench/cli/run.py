@@ -139,11 +139,22 @@ def _help() -> str:
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:<i> or mps.")
 @click.option(
+    "--device-map",
+    metavar="auto|balanced|JSON",
+    help="Divide a model that does not fit one device: over all GPUs, then CPU and disk, or as JSON says, module -> "
+    "device. --device stays auto.",
+)
+@click.option(
     "--llm-dtype",
     default="auto",
     show_default=True,
     help="float32, bfloat16, float16, float64; auto: that of the published results, else of the checkpoint; fast: "
     "bfloat16 where this machine is fast at it, else float32.",
+)
+@click.option(
+    "--attn-implementation",
+    metavar="eager|sdpa|...",
+    help="How the model computes attention, as transformers calls it; by default its choice.",
 )
 @click.option(
     "--prepend-bos/--no-prepend-bos",

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_core.json, schema sha256 9939bb2f1cea9863db1bf7829ad679cbe6a268eb549572903dadf0e6abc5f045 */
+   eval_output_schema_core.json, schema sha256 3c34234bbc92aa0015d6973cf04c8584a5c1ca9f49c3637fe5328c6cee1f845d */
 /**
  * Name of the eval.
  */
@@ -324,6 +324,16 @@ export type SaeDtype = string;
  */
 export type Device = string;
 /**
+ * Module -> device or disk, of a model that is on several; null: all is on one.
+ */
+export type DeviceMap = {
+  [k: string]: string;
+} | null;
+/**
+ * How the language model computes attention, as transformers calls it.
+ */
+export type AttnImplementation = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -617,6 +627,8 @@ export interface Provenance1 {
   sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
+  device_map?: DeviceMap;
+  attn_implementation?: AttnImplementation;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ground_truth.json, schema sha256 9ead95ae557ceeae04a9b0feed1794d3c70f73d5178c94e05170521f10b1d0a3 */
+   eval_output_schema_ground_truth.json, schema sha256 16f2f8d27646e57a7255deec79b9d4fd9b52a3911167e7671d800ee96ec33891 */
 /**
  * Name of the eval.
  */
@@ -191,6 +191,16 @@ export type SaeDtype = string;
  * Device that ran the model.
  */
 export type Device = string;
+/**
+ * Module -> device or disk, of a model that is on several; null: all is on one.
+ */
+export type DeviceMap = {
+  [k: string]: string;
+} | null;
+/**
+ * How the language model computes attention, as transformers calls it.
+ */
+export type AttnImplementation = string | null;
 /**
  * Whether texts start with BOS.
  */
@@ -430,6 +440,8 @@ export interface Provenance1 {
   sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
+  device_map?: DeviceMap;
+  attn_implementation?: AttnImplementation;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_mdl.json, schema sha256 8a13ae28c2f3cf83690844875a0183497fdd610da0ed268fa3ccc22834884a3e */
+   eval_output_schema_mdl.json, schema sha256 7b5530a47285d9aaee4483c22f80e1212b133b93e5504cbe3aae6edd9866f292 */
 /**
  * Name of the eval.
  */
@@ -223,6 +223,16 @@ export type SaeDtype = string;
  * Device that ran the model.
  */
 export type Device = string;
+/**
+ * Module -> device or disk, of a model that is on several; null: all is on one.
+ */
+export type DeviceMap = {
+  [k: string]: string;
+} | null;
+/**
+ * How the language model computes attention, as transformers calls it.
+ */
+export type AttnImplementation = string | null;
 /**
  * Whether texts start with BOS.
  */
@@ -457,6 +467,8 @@ export interface Provenance1 {
   sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
+  device_map?: DeviceMap;
+  attn_implementation?: AttnImplementation;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

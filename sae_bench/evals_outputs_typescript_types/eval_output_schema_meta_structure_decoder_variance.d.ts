@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 5796319f40770f78811437b62fbdb7542317960f4d4eeba9908f7f1dd78e2cd1 */
+   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 301875ba9461821f2e1e677cd0b075ad1b1c9505ab62a6b898a48fdaf32f0926 */
 /**
  * Name of the eval.
  */
@@ -163,6 +163,16 @@ export type SaeDtype = string;
  * Device that ran the model.
  */
 export type Device = string;
+/**
+ * Module -> device or disk, of a model that is on several; null: all is on one.
+ */
+export type DeviceMap = {
+  [k: string]: string;
+} | null;
+/**
+ * How the language model computes attention, as transformers calls it.
+ */
+export type AttnImplementation = string | null;
 /**
  * Whether texts start with BOS.
  */
@@ -382,6 +392,8 @@ export interface Provenance1 {
   sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
+  device_map?: DeviceMap;
+  attn_implementation?: AttnImplementation;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

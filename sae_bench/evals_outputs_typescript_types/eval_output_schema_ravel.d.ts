@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ravel.json, schema sha256 5df2e02a97869290ada209782b5f9e5391123b6cb2a43de164da521fd9c5206f */
+   eval_output_schema_ravel.json, schema sha256 2553b0eba2511514f51131316b458edb05c86ce38581afd841ace2547a4c6266 */
 /**
  * Name of the eval.
  */
@@ -268,6 +268,16 @@ export type SaeDtype = string;
  */
 export type Device = string;
 /**
+ * Module -> device or disk, of a model that is on several; null: all is on one.
+ */
+export type DeviceMap = {
+  [k: string]: string;
+} | null;
+/**
+ * How the language model computes attention, as transformers calls it.
+ */
+export type AttnImplementation = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -521,6 +531,8 @@ export interface Provenance1 {
   sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
+  device_map?: DeviceMap;
+  attn_implementation?: AttnImplementation;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_scr.json, schema sha256 c3485994b533e948cbb8b5895298dbc5b0d312facaa5ef62c5a2a70e731fde53 */
+   eval_output_schema_scr.json, schema sha256 78a042d467d9f7044f348ae928dfbacd19cb504958f4a14f2dfde593b4e47d15 */
 /**
  * Name of the eval.
  */
@@ -382,6 +382,16 @@ export type SaeDtype = string;
  */
 export type Device = string;
 /**
+ * Module -> device or disk, of a model that is on several; null: all is on one.
+ */
+export type DeviceMap = {
+  [k: string]: string;
+} | null;
+/**
+ * How the language model computes attention, as transformers calls it.
+ */
+export type AttnImplementation = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -723,6 +733,8 @@ export interface Provenance1 {
   sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
+  device_map?: DeviceMap;
+  attn_implementation?: AttnImplementation;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing.json, schema sha256 c2d0417c5dfd0f8047875f61ae0c1a160ad2221408dc11653bb60fd7b80d3146 */
+   eval_output_schema_sparse_probing.json, schema sha256 35ee60e4f8a3329dba05490eebf06a71fd3707db646c1af2b6e45f8e368c6866 */
 /**
  * Name of the eval.
  */
@@ -281,6 +281,16 @@ export type SaeDtype = string;
  * Device that ran the model.
  */
 export type Device = string;
+/**
+ * Module -> device or disk, of a model that is on several; null: all is on one.
+ */
+export type DeviceMap = {
+  [k: string]: string;
+} | null;
+/**
+ * How the language model computes attention, as transformers calls it.
+ */
+export type AttnImplementation = string | null;
 /**
  * Whether texts start with BOS.
  */
@@ -580,6 +590,8 @@ export interface Provenance1 {
   sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
+  device_map?: DeviceMap;
+  attn_implementation?: AttnImplementation;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 79af6e958834c5e08304cf63a2141e188b2fffa4aada8a5684a70cb1866a2050 */
+   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 81b89086d4c7808c3979e3fa00c56dcd5c80aa679e84604af7c7522493ae4943 */
 /**
  * Name of the eval.
  */
@@ -374,6 +374,16 @@ export type SaeDtype = string;
  */
 export type Device = string;
 /**
+ * Module -> device or disk, of a model that is on several; null: all is on one.
+ */
+export type DeviceMap = {
+  [k: string]: string;
+} | null;
+/**
+ * How the language model computes attention, as transformers calls it.
+ */
+export type AttnImplementation = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -717,6 +727,8 @@ export interface Provenance1 {
   sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
+  device_map?: DeviceMap;
+  attn_implementation?: AttnImplementation;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

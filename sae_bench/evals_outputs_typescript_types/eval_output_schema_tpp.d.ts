@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_tpp.json, schema sha256 8eaea200f8cb1b468fa8903af6d8c6f91f927e5a2810395b78d4a68f4d43b4b1 */
+   eval_output_schema_tpp.json, schema sha256 eddaaaf591c7417d0574649d335596ad20b04e07ecd905e10c4e83816ad8d239 */
 /**
  * Name of the eval.
  */
@@ -346,6 +346,16 @@ export type SaeDtype = string;
  */
 export type Device = string;
 /**
+ * Module -> device or disk, of a model that is on several; null: all is on one.
+ */
+export type DeviceMap = {
+  [k: string]: string;
+} | null;
+/**
+ * How the language model computes attention, as transformers calls it.
+ */
+export type AttnImplementation = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -668,6 +678,8 @@ export interface Provenance1 {
   sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
+  device_map?: DeviceMap;
+  attn_implementation?: AttnImplementation;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_unlearning.json, schema sha256 1fe19a1ca1db0aaefa7459093b00e49f3ede59a8c3217f29d2fb3379be8ead3f */
+   eval_output_schema_unlearning.json, schema sha256 a8cb65619302182ffa22c2dcaf140635fb94d08fc996f75c1299d471eda5f37e */
 /**
  * Name of the eval.
  */
@@ -235,6 +235,16 @@ export type SaeDtype = string;
  * Device that ran the model.
  */
 export type Device = string;
+/**
+ * Module -> device or disk, of a model that is on several; null: all is on one.
+ */
+export type DeviceMap = {
+  [k: string]: string;
+} | null;
+/**
+ * How the language model computes attention, as transformers calls it.
+ */
+export type AttnImplementation = string | null;
 /**
  * Whether texts start with BOS.
  */
@@ -479,6 +489,8 @@ export interface Provenance1 {
   sae_hook?: SaeHook;
   sae_dtype: SaeDtype;
   device: Device;
+  device_map?: DeviceMap;
+  attn_implementation?: AttnImplementation;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -6,7 +6,6 @@ architecture whose modules have familiar names works without being listed.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sae_bench.errors import HookError, ModelError
+from sae_bench.language_models.placement import detached_copy
 
 Side = Literal["input", "output"]
 
@@ -227,9 +227,9 @@ def _normalised_before_weights(layer: nn.Module) -> HookSite | None:
     return None if norm is None else HookSite(norm, "input", view=_without_weights(norm))
 
 
-def _without_weights(norm: nn.Module) -> nn.Module:
+def _without_weights(norm: nn.Module) -> Callable[[Tensor], Tensor]:
     """A copy of a norm whose weights change nothing, be they factors or, as in Gemma, what is added to factors of 1."""
-    plain = copy.deepcopy(norm)
+    plain = detached_copy(norm)
     for hooks in (plain._forward_hooks, plain._forward_pre_hooks):
         hooks.clear()
     with torch.no_grad():
@@ -240,7 +240,7 @@ def _without_weights(norm: nn.Module) -> nn.Module:
             trial_D = torch.arange(1, len(weight) + 1, device=weight.device, dtype=weight.dtype)
             if not bool(plain(trial_D[None, None]).any()):
                 weight.fill_(1)
-    return plain
+    return lambda value: plain.to(value.device)(value)
 
 
 def _has_sandwich_norms(layer: nn.Module) -> bool:

@@ -34,18 +34,26 @@ class Resume:
 
 
 @contextmanager
-def intervene(site: HookSite, function: Replacement, *, batch_shape: torch.Size) -> Iterator[None]:
+def intervene(
+    site: HookSite, function: Replacement, *, batch_shape: torch.Size, device: torch.device | None = None
+) -> Iterator[None]:
     """While open, the value at `site` passes through `function` as a (B, L, d) tensor.
 
     Where a skip connection carries the value on beside the module, the change is added to what it arrives at.
 
     Args:
         batch_shape: (B, L); some modules (the MLP of OPT) see their tokens as one row of B * L.
+        device: where the function works; what it returns goes back to where the module is. None: there.
     """
 
     changes: list[Tensor] = []
 
-    def apply(value: Tensor) -> Tensor:
+    def apply(own: Tensor) -> Tensor:
+        value = own if device is None else own.to(device)
+        new = changed(value)
+        return own if new is value else new.to(own.device)
+
+    def changed(value: Tensor) -> Tensor:
         if site.view is not None:
             shown = site.view(value).unflatten(0, batch_shape) if value.ndim == 2 else site.view(value)
             if function(shown) is not shown:
@@ -61,8 +69,8 @@ def intervene(site: HookSite, function: Replacement, *, batch_shape: torch.Size)
             return output
         change = changes.pop()
         if isinstance(output, tuple | list):
-            return (output[0] + change.view_as(output[0]), *output[1:])
-        return output + change.view_as(output)
+            return (output[0] + change.to(output[0].device).view_as(output[0]), *output[1:])
+        return output + change.to(output.device).view_as(output)
 
     def on_output(_module: nn.Module, _args: object, output: Any) -> Any:
         if isinstance(output, tuple | list):

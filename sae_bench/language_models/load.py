@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import tempfile
+import weakref
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from sae_bench.language_models.aliases import EMBEDDED as EMBEDDED
 from sae_bench.language_models.gguf_headers import headers_read_once
 from sae_bench.language_models.model import LanguageModel
 from sae_bench.language_models.numbers import dtype_name
+from sae_bench.language_models.placement import DeviceMap, read_device_map
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +62,8 @@ def load_language_model(
     dtype: str | torch.dtype = "auto",
     data_dir: str | Path | None = None,
     prepend_bos: bool | None = None,
+    device_map: DeviceMap | None = None,
+    attn_implementation: str | None = None,
 ) -> LanguageModel:
     """Load a causal LM and its tokenizer.
 
@@ -68,31 +74,58 @@ def load_language_model(
         dtype: a dtype or its name; `auto` and `fast` as in `resolve_dtype`.
         data_dir: a mirror whose `<org>/<name>` folders go before the hub.
         prepend_bos: whether texts start with BOS; by default wherever the tokenizer has one (as TransformerLens does).
+        device_map: for models beyond one device, `auto`, `balanced`, or where each module goes, as `read_device_map`
+            takes it; `device` stays `auto` then.
+        attn_implementation: as transformers calls it, such as `eager` or `sdpa`; None leaves the choice to it.
     Raises:
         ModelError, PrerequisiteError, UnknownNameError: the model cannot be found or read.
+        UsageError: a device that does not exist, or something that a model of this kind cannot have.
     """
     target_device = resolve_device(device)
     if kind_of_model(name) == "synthetic":
         from sae_bench.language_models.synthetic.model import load_synthetic
 
+        _refuse({"device_map": device_map, "attn_implementation": attn_implementation}, name, "a synthetic model")
         made_in = resolve_dtype(dtype, target_device, name=name) or torch.float32
         return load_synthetic(name, device=target_device, dtype=made_in, data_dir=data_dir)
+    source = find_model(name, data_dir=data_dir)
+    kwargs: dict[str, Any] = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
+    if device_map is not None:
+        if source.gguf_file is not None:
+            _refuse({"device_map": device_map}, name, "a GGUF file, whose weights are unpacked when it is read")
+        kwargs["device_map"] = _device_map(device_map, device)
+    target_dtype = resolve_dtype(dtype, target_device, name=name, quantised_file=source.gguf_file is not None)
+    model, tokenizer = _from_files(name, source, target_device, target_dtype, kwargs)
+    logger.info("loaded %s on %s in %s", name, target_device if device_map is None else "several devices", model.dtype)
+    return LanguageModel(model, tokenizer, name=name, prepend_bos=prepend_bos)
+
+
+def _from_files(
+    name: str, source: ModelSource, device: torch.device, dtype: torch.dtype | None, kwargs: dict[str, Any]
+) -> tuple[Any, Any]:
+    """The model and tokenizer of some files, checked.
+
+    Args:
+        kwargs: what transformers is told besides; a device map goes before the device.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    source = find_model(name, data_dir=data_dir)
-    target_dtype = resolve_dtype(dtype, target_device, name=name, quantised_file=source.gguf_file is not None)
-    kwargs: dict[str, Any] = {"gguf_file": source.gguf_file} if source.gguf_file else {}
+    of_file = {} if source.gguf_file is None else {"gguf_file": source.gguf_file}
+    divided, is_quantised, of_files = "device_map" in kwargs, False, AutoModelForCausalLM
+    waiting = tempfile.TemporaryDirectory(prefix="sae_bench_weights_") if divided else None
+    if waiting is not None:
+        kwargs = {**kwargs, "offload_folder": waiting.name}
     try:
-        with headers_read_once() if source.gguf_file else nullcontext():
-            tokenizer = AutoTokenizer.from_pretrained(source.name_or_path, **kwargs)
-            of_files = AutoModelForCausalLM
-            if source.gguf_file is None:
+        with headers_read_once() if of_file else nullcontext():
+            tokenizer: Any = AutoTokenizer.from_pretrained(source.name_or_path, **of_file)
+            if not of_file:
                 config = AutoConfig.from_pretrained(source.name_or_path)
                 of_files = causal_lm_class(config)
-                if getattr(config, "quantization_config", None) is not None:  # such weights go to their device at once
-                    kwargs["device_map"] = {"": target_device}
+                is_quantised = getattr(config, "quantization_config", None) is not None
+                if is_quantised and not divided:  # such weights go to their device at once
+                    kwargs = {**kwargs, "device_map": {"": device}}
             loaded: Any = of_files.from_pretrained(
-                source.name_or_path, dtype=target_dtype or "auto", output_loading_info=True, **kwargs
+                source.name_or_path, dtype=dtype or "auto", output_loading_info=True, **of_file, **kwargs
             )
         model, info = loaded
     except Exception as error:  # readers of foreign files fail in every way; the cause stays attached
@@ -100,12 +133,31 @@ def load_language_model(
     _check_complete(name, info)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
-    if "device_map" in kwargs:  # quantised
-        _check_dtype_of_quantised(name, model, target_dtype)
-    else:
-        model = model.to(device=target_device, dtype=target_dtype or model.dtype)
-    logger.info("loaded %s on %s in %s", name, target_device, model.dtype)
-    return LanguageModel(model, tokenizer, name=name, prepend_bos=prepend_bos)
+    if is_quantised:
+        _check_dtype_of_quantised(name, model, dtype)
+    if waiting is not None:
+        weakref.finalize(model, waiting.cleanup)
+    elif not is_quantised:
+        model = model.to(device=device, dtype=dtype or model.dtype)
+    return model, tokenizer
+
+
+def _device_map(asked: DeviceMap, device: str | torch.device) -> str | dict[str, str | int]:
+    """The device map as transformers takes it. Raises `UsageError` if two places are asked for."""
+    divided = read_device_map(asked)
+    if device != "auto":
+        raise UsageError(f"device_map says where a model goes, and so does device ({device}). Next: leave one out.")
+    for place in divided.values() if isinstance(divided, dict) else ():
+        if place != "disk":
+            resolve_device(f"cuda:{place}" if isinstance(place, int) else place)
+    return divided
+
+
+def _refuse(asked: Mapping[str, object], name: str, what: str) -> None:
+    """Raise `UsageError` if anything is asked for that a model of this kind cannot have."""
+    for key, value in asked.items():
+        if value is not None:
+            raise UsageError(f"{key}: not for '{name}', {what}. Next: leave it out.")
 
 
 def _check_dtype_of_quantised(name: str, model: Any, asked: torch.dtype | None) -> None:

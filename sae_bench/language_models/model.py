@@ -33,6 +33,7 @@ from sae_bench.language_models.hooks import (
 from sae_bench.language_models.interventions import Replacement, Resume, check_resume, intervene, start_from
 from sae_bench.language_models.layout import TokenLayout
 from sae_bench.language_models.numbers import dtype_name, next_dtype
+from sae_bench.language_models.placement import device_of, real_weights
 from sae_bench.language_models.text_cache import TextCache
 from sae_bench.language_models.token_choice import ALL_TOKENS, TokenChoice
 from sae_bench.language_models.token_texts import TokenTexts
@@ -80,11 +81,23 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        return self.embedding.weight.device
+        """Where token ids go in and what is read comes out, also of a model that is on several devices."""
+        return device_of(self.embedding)
+
+    @property
+    def device_map(self) -> dict[str, str] | None:
+        """Module -> device (or `disk`), if parts of the model are on several; None if all is on one."""
+        where = {module: str(place) for module, place in (getattr(self.model, "hf_device_map", None) or {}).items()}
+        return where if len(set(where.values())) > 1 or "disk" in where.values() else None
 
     @property
     def dtype(self) -> torch.dtype:
         return self.embedding.weight.dtype
+
+    @property
+    def attention(self) -> str | None:
+        """How attention is computed, as transformers calls it; rounding goes by it."""
+        return getattr(self.config, "_attn_implementation", None)
 
     @property
     def config(self) -> Any:
@@ -181,12 +194,12 @@ class LanguageModel:
                 sites[point.kind] = locate(point, self.layers, self.embedding)
         with ExitStack() as stack:
             for kind, site in sites.items():
-                stack.enter_context(intervene(site, note(kind), batch_shape=ids_BL.shape))
+                stack.enter_context(intervene(site, note(kind), batch_shape=ids_BL.shape, device=self.device))
             self._run_base(ids_BL, None)
         return trials.wrong_parts(values)
 
     def fingerprint(self) -> str:
-        """A short hash of configuration, dtype, every weight, BOS and choice of tokens: the key of anything cached.
+        """A short hash of configuration, dtype, weights, BOS, attention, choice of tokens: the key of anything cached.
 
         The device is no part of it.
         Reading all weights takes seconds, so it is done again only after one of them was written to.
@@ -199,8 +212,11 @@ class LanguageModel:
         )
         if self._fingerprint is None or self._fingerprint[0] != state:
             chosen = "" if self.choice == ALL_TOKENS else f" {self.choice.positions} {sorted(self.choice.excluded)}"
-            described = f"{self.dtype} bos={self.prepend_bos}{chosen}"
-            self._fingerprint = (state, hash_of_model(self.model.config.to_dict(), described, weights))
+            usual = "sdpa" if getattr(self.base, "_supports_sdpa", False) else "eager"
+            attention = "" if self.attention in (None, usual) else f" attention={self.attention}"
+            values = plain_weights(real_weights(self.model))
+            described = f"{self.dtype} bos={self.prepend_bos}{chosen}{attention}"
+            self._fingerprint = (state, hash_of_model(self.model.config.to_dict(), described, values))
         return self._fingerprint[1]
 
     # ---- tokens
@@ -325,7 +341,7 @@ class LanguageModel:
 
     def unembed(self, hidden_ND: Float[Tensor, "*N D"]) -> Float[Tensor, "*N V"]:
         """Logits of final hidden states, with the model's own scaling and soft cap."""
-        return self._scaled(self.model.get_output_embeddings()(hidden_ND))
+        return self._scaled(self.model.get_output_embeddings()(hidden_ND).to(hidden_ND.device))
 
     @property
     def unembeds_in_parts(self) -> bool:
@@ -386,7 +402,7 @@ class LanguageModel:
             kwargs["attention_mask"] = mask
             if "position_ids" in self._forward_names:
                 kwargs["position_ids"] = (mask.long().cumsum(-1) - 1).clamp(min=0)
-        return self.base(**kwargs).last_hidden_state
+        return self.base(**kwargs).last_hidden_state.to(self.device)
 
     @contextmanager
     def _changed(
@@ -400,7 +416,7 @@ class LanguageModel:
                 check_resume(resume, points, n_layers=self.n_layers, batch_shape=batch_shape)
                 stack.enter_context(start_from(resume, self.layers, beside_stream=self._beside_stream))
             for site, function in zip(sites, functions.values(), strict=True):
-                stack.enter_context(intervene(site, function, batch_shape=batch_shape))
+                stack.enter_context(intervene(site, function, batch_shape=batch_shape, device=self.device))
             yield
 
     @torch.no_grad()

@@ -40,7 +40,8 @@ class Past:
                 nothing = keys.new_zeros(1, 1, n_places, 1)
                 layers.append((nothing, nothing))
             else:
-                layers.append((keys[texts_N, :, :n_places], values[texts_N, :, :n_places]))
+                own_N = texts_N.to(keys.device)  # layers may be on several devices
+                layers.append((keys[own_N, :, :n_places], values[own_N, :, :n_places]))
         return Past(tuple(layers), real_NP[:, :n_places])
 
 

@@ -237,6 +237,12 @@ class Provenance(BaseModel):
     sae_hook: str | None = Field(default=None, description="Hook at which the SAE sits.")
     sae_dtype: str = Field(description="dtype of the SAE.")
     device: str = Field(description="Device that ran the model.")
+    device_map: dict[str, str] | None = Field(
+        default=None, description="Module -> device or disk, of a model that is on several; null: all is on one."
+    )
+    attn_implementation: str | None = Field(
+        default=None, description="How the language model computes attention, as transformers calls it."
+    )
     prepend_bos: bool = Field(description="Whether texts start with BOS.")
     exclude_tokens: list[int] = Field(
         default_factory=list, description="Token ids that SAEs neither read nor change, besides BOS, EOS and PAD."

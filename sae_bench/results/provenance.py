@@ -34,6 +34,8 @@ def describe_run(lm: LanguageModel, *, protocol: str, seeds: list[int], fingerpr
         llm_dtype=dtype_name(lm.dtype),
         sae_dtype=dtype_name(lm.dtype),
         device=str(lm.device),
+        device_map=lm.device_map,
+        attn_implementation=lm.attention,
         prepend_bos=lm.prepend_bos,
         exclude_tokens=sorted(lm.choice.excluded),
         seqpos_slice=None if lm.choice.positions == ALL_TOKENS.positions else list(lm.choice.positions),

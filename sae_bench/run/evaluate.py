@@ -259,8 +259,18 @@ def _load(request: RunRequest, part: _Part) -> LanguageModel:
 def _loaded(request: RunRequest, part: _Part) -> LanguageModel:
     dtype = part.target.llm_dtype or "auto"
     if isinstance(part.model, str):
-        return load_language_model(part.model, device=request.device, dtype=dtype, data_dir=request.data_dir)
+        return load_language_model(
+            part.model,
+            device=request.device,
+            dtype=dtype,
+            data_dir=request.data_dir,
+            device_map=part.target.device_map,
+            attn_implementation=part.target.attn_implementation,
+        )
     lm = part.model
+    for key in ("device_map", "attn_implementation"):
+        if getattr(part.target, key) is not None:
+            raise UsageError(f"{key}: '{lm.name}' is loaded already. Next: give it to load_model instead.")
     if dtype not in ("auto", dtype_name(lm.dtype)):
         raise UsageError(f"'{lm.name}' is loaded in {dtype_name(lm.dtype)}, {dtype} was asked for. Next: load it anew.")
     if request.device != "auto" and resolve_device(request.device).type != lm.device.type:

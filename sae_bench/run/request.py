@@ -25,6 +25,7 @@ from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import PrerequisiteError, UnknownNameError, UsageError
 from sae_bench.evals.base import JUDGE, EvalSpec
 from sae_bench.language_models import LanguageModel
+from sae_bench.language_models.placement import read_device_map
 from sae_bench.language_models.token_choice import TokenChoice
 from sae_bench.results.model import BaseEvalConfig, config_fields, own_copy
 from sae_bench.run.planning import (
@@ -42,7 +43,16 @@ MAX_SEEDS = 1000
 LAST_SEED = 2**32 - 1 - MAX_SEEDS
 """Generators of random numbers take 32 bits, and later seeds follow the first."""
 _JUDGE_FIELDS = ("judge", "judge_model", "judge_base_url")
-OF_A_MODEL = ("llm_dtype", "hook", "ladder", "prepend_bos", "exclude_tokens", "seqpos_slice")
+OF_A_MODEL = (
+    "llm_dtype",
+    "device_map",
+    "attn_implementation",
+    "hook",
+    "ladder",
+    "prepend_bos",
+    "exclude_tokens",
+    "seqpos_slice",
+)
 """What is said of a model and its SAEs, besides their names."""
 _PLACES = ("model", "saes", *OF_A_MODEL)
 """What a request file says at its top if it has one model, and under `models` for each of several."""
@@ -64,6 +74,13 @@ class Target(BaseModel):
     )
     saes: tuple[InstanceOf[SAEHandle] | str, ...] = Field(min_length=1, description="SAE specs, or handles of SAEs.")
     llm_dtype: str = Field(default="auto", description="dtype in which the model is loaded.")
+    device_map: str | dict[str, str | int] | None = Field(
+        default=None,
+        description="Divides the model over devices: auto, balanced, or module -> device, as JSON perhaps.",
+    )
+    attn_implementation: str | None = Field(
+        default=None, description="How attention is computed, such as eager or sdpa; None leaves it to transformers."
+    )
     hook: str | None = Field(default=None, description="Where SAEs without a hook of their own sit.")
     output_folder: Path | None = Field(default=None, description="Results of this model go here.")
     prepend_bos: bool | None = Field(
@@ -88,6 +105,11 @@ class Target(BaseModel):
             return values
         ladder, saes = ((one,) if isinstance(one, str) else tuple(one) for one in both)
         return {**values, "ladder": ladder, "saes": (*saes, *(spec for spec in ladder if spec not in saes))}
+
+    @field_validator("device_map", mode="after")
+    @classmethod
+    def _devices(cls, value: str | dict[str, str | int] | None) -> str | dict[str, str | int] | None:
+        return None if value is None else read_device_map(value)
 
     @field_validator("exclude_tokens", mode="before")
     @classmethod

@@ -110,6 +110,11 @@ class SyntheticModel(LanguageModel):
         return self._dtype
 
     @property
+    def device_map(self) -> None:
+        """It is on one device."""
+        return None
+
+    @property
     def config(self) -> Any:
         """Nothing that a language model's configuration would say."""
         return SimpleNamespace()

@@ -287,3 +287,40 @@ def test_the_key_is_written_nowhere_and_shown_nowhere(folder: Path, core: dict[s
     written = [path for path in (folder / "out").rglob("*") if path.is_file()]
     assert written
     assert not [path for path in written if b"sk-secret" in path.read_bytes()]
+
+
+# ---- models on several devices
+
+
+def test_a_divided_model_gives_the_results_of_one_device_and_other_attention_its_own(
+    folder: Path, core: dict[str, Any]
+):
+    modules = ["transformer.wte", "transformer.wpe", *(f"transformer.h.{i}" for i in range(3)), "transformer.ln_f"]
+    places = {**dict.fromkeys(modules, "cpu"), "transformer.h.1": "disk", "transformer.drop": "cpu", "lm_head": "cpu"}
+
+    def result(out: str, **how: Any) -> dict[str, Any]:
+        flags = {
+            "model": str(folder / "one"), "sae_specs": (f"path:{folder / 'b'}",), "output_folder": folder / out,
+            "settings": [f"core.{k}={v}" for k, v in core.items()], **how,
+        }  # fmt: skip
+        summary = execute(RunRequest.from_flags(flags))
+        assert not summary.failures
+        return json.loads((summary.written or summary.skipped)[0].read_text())
+
+    whole, parts = result("whole"), result("parts", device_map=json.dumps(places))
+    assert parts["provenance"]["device_map"] == places
+    assert whole["provenance"]["device_map"] is None
+    assert parts["provenance"]["model_fingerprint"] == whole["provenance"]["model_fingerprint"]
+    assert parts["eval_result_metrics"] == whole["eval_result_metrics"]
+    assert whole["provenance"]["attn_implementation"] == "sdpa"
+    with pytest.raises(ResultError, match="model_fingerprint"):
+        result("whole", attn_implementation="eager")
+    assert result("eager", attn_implementation="eager")["provenance"]["attn_implementation"] == "eager"
+
+
+def test_what_decides_how_a_model_is_loaded_comes_too_late_for_a_loaded_one():
+    for how in ({"device_map": "auto"}, {"attn_implementation": "eager"}):
+        with pytest.raises(UsageError, match=f"{next(iter(how))}: 'tiny-gpt2' is loaded already"):
+            sae_bench.evaluate(tiny_model("gpt2"), {"s": tiny_sae("topk")}, **how)
+    with pytest.raises(UsageError, match="neither auto nor balanced nor JSON"):
+        RunRequest.of(targets=[{"model": "embedded", "saes": ["baseline:zero"], "device_map": "all"}])
