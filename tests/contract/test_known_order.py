@@ -17,6 +17,8 @@ from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.language_models.synthetic.model import SyntheticModel
 from sae_bench.run import planning
 
+pytestmark = pytest.mark.slow
+
 PLANTED, NAME = "saes:planted", "saes_planted"
 LADDERS = {
     "recovery.mcc": ("decoder_noise", "merged"),  # it reads decoder rows alone, in any order

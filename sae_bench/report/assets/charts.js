@@ -33,6 +33,9 @@
     element.dataset.plotted = "yes";
     Plotly.react(element, traces, layout, config);
     if (isFirst) openOnClick(element);
+    else if (element.offsetParent && Math.abs(element.clientWidth - element._fullLayout.width) > 1) {
+      Plotly.Plots.resize(element); // the window changed while this plot was on a hidden page
+    }
   };
 
   Report.redraw = () => {
