@@ -358,7 +358,7 @@ class _Pass:
                         assert isinstance(codes, Tensor)
                         codes = codes[batch.valid_BL]
                     else:
-                        codes = encode_with_halving(member.sae, x_ND)
+                        codes = encode_with_halving(member.sae, x_ND, encode_tokens)
                     self._check_codes(codes, len(x_ND), member, on_drop)
                 with self._timed("consume"):
                     consume(batch, member, codes)
@@ -431,7 +431,7 @@ def encode_with_halving(
     """Encode tokens (N, D); when the device runs out of memory, the two halves of them one after the other.
 
     Args:
-        encode: `encode_rows` for whole texts (B, L, D).
+        encode: `encode_tokens`, or `encode_rows` for whole texts (B, L, D).
     """
     try:
         return encode(sae, x)

@@ -121,7 +121,9 @@ def last_tokens(
         valid_BL = torch.zeros_like(batch.valid_BL[chosen])
         valid_BL[torch.arange(len(chosen)), last] = True
         x_BLD = {hook: x_BLD[chosen] for hook, x_BLD in batch.x_BLD.items()}
-        return replace(batch, rows=rows, ids_BL=batch.ids_BL[chosen], valid_BL=valid_BL, x_BLD=x_BLD)
+        return replace(
+            batch, known_token_N=None, rows=rows, ids_BL=batch.ids_BL[chosen], valid_BL=valid_BL, x_BLD=x_BLD
+        )
     return replace(
         batch,
         known_token_N=None,

@@ -20,6 +20,7 @@ RANDOM_MODEL = "on a random model, noise in the place of the stream lowers the l
 SILENCE = "where no latent speaks, none is absorbed or split"
 DENSE = "every number of the identity is active on every sample: it stands for no feature"
 ADDED = "decoded codes replace what an SAE reads and writes, and what a transcoder writes only changes by theirs"
+TOGETHER = "masks of a group train in one product, which rounds otherwise with fewer rows; latents of equal masks swap"
 FEW = "one text of the few that a random model gets right weighs more than the tolerance"
 EXPECTED: dict[str, dict[str, str]] = {
     "core": {"ranks[random]": RANDOM_MODEL, "ranks[permuted]": RANDOM_MODEL},
@@ -33,7 +34,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "order_of_latents": "its batches of decoder rows are drawn in the order of the latents",
         "dead_sae": "it reads the decoder alone",
     },
-    "ravel": {"as_sae[transcoder_between_names]": ADDED},
+    "ravel": {"as_sae[transcoder_between_names]": ADDED, "company": TOGETHER, "resume": TOGETHER},
     "absorption": {"order_of_latents": DRAWN, "ranks": SILENCE},
     "unlearning": {
         "order_of_latents": "of latents that are equally rare, those with the lowest numbers are clamped",

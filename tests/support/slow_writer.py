@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
-from pathlib import Path
 
-write_text = Path.write_text
+fsync = os.fsync
 
 
-def slow_write_text(self: Path, data: str, encoding: str | None = None) -> int:
-    with self.open("w", encoding=encoding) as file:
-        file.write(data[: len(data) // 2])
-        file.flush()
-        time.sleep(0.3)
-        file.write(data[len(data) // 2 :])
-    return len(data)
+def slow_fsync(file: int) -> None:
+    """The file is there under its temporary name for a while."""
+    time.sleep(0.3)
+    fsync(file)
 
 
 if __name__ == "__main__":
     from sae_bench.cli import main
 
-    Path.write_text = slow_write_text  # type: ignore[method-assign]
+    os.fsync = slow_fsync
     main()

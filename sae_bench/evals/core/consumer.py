@@ -227,6 +227,8 @@ class CoreConsumer:
         """What is to stand at the output hook at the tokens of `where_BL`, whose codes are given."""
         if reads_rows(member.sae):
             return decode_tokens(member.sae, codes) + self._beside_latents(batch, member)[where_BL]
+        if not has_skip_path(member.sae):  # nothing of what is read has to be gathered again
+            return decode_tokens(member.sae, codes)
         return predict_tokens(member.sae, codes, batch.x_BLD[member.hook_name][where_BL])
 
     def _beside_latents(self, batch: ActivationBatch, member: Member) -> Tensor:
