@@ -15,7 +15,7 @@ from sae_bench.analysis.table import Record
 
 _HOOK_IN_NAME = re.compile(r"blocks\.\d+\.(?:attn\.|mlp\.)?hook_(?:resid_(?:pre|mid|post)|attn_out|mlp_out|post|pre|z)")
 
-_HOW_IT_IS_READ = ("llm_dtype", "prepend_bos", "exclude_tokens", "seqpos_slice")
+_HOW_IT_IS_READ = ("llm_dtype", "llm_quantization", "prepend_bos", "exclude_tokens", "seqpos_slice")
 """Entries of the provenance in which results of the same weights may differ."""
 
 

@@ -157,6 +157,11 @@ def _help() -> str:
     help="How the model computes attention, as transformers calls it; by default its choice.",
 )
 @click.option(
+    "--quantize",
+    type=click.Choice(["8bit", "4bit"]),
+    help="Quantise the model's weights when they are read; needs bitsandbytes, and 4bit a GPU.",
+)
+@click.option(
     "--prepend-bos/--no-prepend-bos",
     default=None,
     help="Whether texts start with BOS; by default wherever the tokenizer has one.",

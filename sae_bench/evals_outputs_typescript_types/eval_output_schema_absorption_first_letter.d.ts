@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_absorption_first_letter.json, schema sha256 d282bf4cbe0e4f250d90aa920abe289917196e5bbcd5eaa014337c47788cec5f */
+   eval_output_schema_absorption_first_letter.json, schema sha256 68436b5bef6d852e38bd9b57e2263b7ac6526b7b713e3f466d85a60c87071b79 */
 /**
  * Name of the eval.
  */
@@ -278,6 +278,10 @@ export type DeviceMap = {
  */
 export type AttnImplementation = string | null;
 /**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -528,6 +532,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_autointerp.json, schema sha256 f01e2bd1dfd382fcff6b4abe8244c4c84ccd8487eacd5487b4b194fe1ffc7a48 */
+   eval_output_schema_autointerp.json, schema sha256 8d7d1cbe90e796243952501567517f292e27677e2e445ec1f3700e357838bb73 */
 /**
  * Name of the eval.
  */
@@ -366,6 +366,10 @@ export type DeviceMap = {
  */
 export type AttnImplementation = string | null;
 /**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -635,6 +639,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_core.json, schema sha256 3c34234bbc92aa0015d6973cf04c8584a5c1ca9f49c3637fe5328c6cee1f845d */
+   eval_output_schema_core.json, schema sha256 674ae348d541b07a819cc6a1ab640c32fddb3b043d84afb91e51dcf183e4709e */
 /**
  * Name of the eval.
  */
@@ -334,6 +334,10 @@ export type DeviceMap = {
  */
 export type AttnImplementation = string | null;
 /**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -629,6 +633,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

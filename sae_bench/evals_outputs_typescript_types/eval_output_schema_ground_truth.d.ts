@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ground_truth.json, schema sha256 16f2f8d27646e57a7255deec79b9d4fd9b52a3911167e7671d800ee96ec33891 */
+   eval_output_schema_ground_truth.json, schema sha256 ce896c34636b9f90d9c1a66b8ff267e73cdaf1b762496dd22339e42f29d23175 */
 /**
  * Name of the eval.
  */
@@ -201,6 +201,10 @@ export type DeviceMap = {
  * How the language model computes attention, as transformers calls it.
  */
 export type AttnImplementation = string | null;
+/**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
 /**
  * Whether texts start with BOS.
  */
@@ -442,6 +446,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

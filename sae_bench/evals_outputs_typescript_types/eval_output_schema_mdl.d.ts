@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_mdl.json, schema sha256 7b5530a47285d9aaee4483c22f80e1212b133b93e5504cbe3aae6edd9866f292 */
+   eval_output_schema_mdl.json, schema sha256 7e24eba287411cad5698fa3df4ff315f0d65113f99266817c8997b5e660f527f */
 /**
  * Name of the eval.
  */
@@ -233,6 +233,10 @@ export type DeviceMap = {
  * How the language model computes attention, as transformers calls it.
  */
 export type AttnImplementation = string | null;
+/**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
 /**
  * Whether texts start with BOS.
  */
@@ -469,6 +473,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 301875ba9461821f2e1e677cd0b075ad1b1c9505ab62a6b898a48fdaf32f0926 */
+   eval_output_schema_meta_structure_decoder_variance.json, schema sha256 43b94b27db06128e4baed3c0a86f4177b5cf5773f9f5a42bbbc371659b1484bf */
 /**
  * Name of the eval.
  */
@@ -173,6 +173,10 @@ export type DeviceMap = {
  * How the language model computes attention, as transformers calls it.
  */
 export type AttnImplementation = string | null;
+/**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
 /**
  * Whether texts start with BOS.
  */
@@ -394,6 +398,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_ravel.json, schema sha256 2553b0eba2511514f51131316b458edb05c86ce38581afd841ace2547a4c6266 */
+   eval_output_schema_ravel.json, schema sha256 0f6bf13aed7b0d97be815a7908d813191ec52a9e197d4d906faefec9c2c7cfd0 */
 /**
  * Name of the eval.
  */
@@ -278,6 +278,10 @@ export type DeviceMap = {
  */
 export type AttnImplementation = string | null;
 /**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -533,6 +537,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

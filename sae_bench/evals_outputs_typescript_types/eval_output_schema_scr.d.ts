@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_scr.json, schema sha256 78a042d467d9f7044f348ae928dfbacd19cb504958f4a14f2dfde593b4e47d15 */
+   eval_output_schema_scr.json, schema sha256 863aa56965f810743558786d77abd9fa3b1f189ed12507f044e2e781abcd8cfc */
 /**
  * Name of the eval.
  */
@@ -392,6 +392,10 @@ export type DeviceMap = {
  */
 export type AttnImplementation = string | null;
 /**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -735,6 +739,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

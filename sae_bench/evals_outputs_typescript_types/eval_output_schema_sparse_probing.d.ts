@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing.json, schema sha256 35ee60e4f8a3329dba05490eebf06a71fd3707db646c1af2b6e45f8e368c6866 */
+   eval_output_schema_sparse_probing.json, schema sha256 8a9147a63bbecb001c1443e8d0fdb09d207d87f16c3413a43a198058b547d953 */
 /**
  * Name of the eval.
  */
@@ -291,6 +291,10 @@ export type DeviceMap = {
  * How the language model computes attention, as transformers calls it.
  */
 export type AttnImplementation = string | null;
+/**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
 /**
  * Whether texts start with BOS.
  */
@@ -592,6 +596,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 81b89086d4c7808c3979e3fa00c56dcd5c80aa679e84604af7c7522493ae4943 */
+   eval_output_schema_sparse_probing_sae_probes.json, schema sha256 2f248110413fff92ec338c6154dcdb2d805180e1d069b0d87b9f53e652f3db1e */
 /**
  * Name of the eval.
  */
@@ -384,6 +384,10 @@ export type DeviceMap = {
  */
 export type AttnImplementation = string | null;
 /**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -729,6 +733,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_tpp.json, schema sha256 eddaaaf591c7417d0574649d335596ad20b04e07ecd905e10c4e83816ad8d239 */
+   eval_output_schema_tpp.json, schema sha256 1d549d66ba99fbc8d7a8a92915a26a21d70ac271b4f5500668cbc22b5c4c5524 */
 /**
  * Name of the eval.
  */
@@ -356,6 +356,10 @@ export type DeviceMap = {
  */
 export type AttnImplementation = string | null;
 /**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
+/**
  * Whether texts start with BOS.
  */
 export type PrependBos = boolean;
@@ -680,6 +684,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

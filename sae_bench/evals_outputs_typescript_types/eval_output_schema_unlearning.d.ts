@@ -1,6 +1,6 @@
 /* eslint-disable */
 /* Made by json-schema-to-typescript; do not edit.
-   eval_output_schema_unlearning.json, schema sha256 a8cb65619302182ffa22c2dcaf140635fb94d08fc996f75c1299d471eda5f37e */
+   eval_output_schema_unlearning.json, schema sha256 9faac7c3ae068350fa2444868418a2be16d636a516c3e52977825e24748dff76 */
 /**
  * Name of the eval.
  */
@@ -245,6 +245,10 @@ export type DeviceMap = {
  * How the language model computes attention, as transformers calls it.
  */
 export type AttnImplementation = string | null;
+/**
+ * How the language model's weights are quantised: 8bit, 4bit, another method; null: not.
+ */
+export type LlmQuantization = string | null;
 /**
  * Whether texts start with BOS.
  */
@@ -491,6 +495,7 @@ export interface Provenance1 {
   device: Device;
   device_map?: DeviceMap;
   attn_implementation?: AttnImplementation;
+  llm_quantization?: LlmQuantization;
   prepend_bos: PrependBos;
   exclude_tokens?: ExcludeTokens;
   seqpos_slice?: SeqposSlice;

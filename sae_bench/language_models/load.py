@@ -33,6 +33,9 @@ DTYPES: dict[str, torch.dtype] = {
 }
 
 
+QUANTISATIONS = ("8bit", "4bit")
+"""Ways to quantise weights when they are read."""
+
 CHOICES = (*DTYPES, "auto", "fast")
 """What a dtype may be called."""
 
@@ -64,6 +67,7 @@ def load_language_model(
     prepend_bos: bool | None = None,
     device_map: DeviceMap | None = None,
     attn_implementation: str | None = None,
+    quantize: str | None = None,
 ) -> LanguageModel:
     """Load a causal LM and its tokenizer.
 
@@ -77,6 +81,7 @@ def load_language_model(
         device_map: for models beyond one device, `auto`, `balanced`, or where each module goes, as `read_device_map`
             takes it; `device` stays `auto` then.
         attn_implementation: as transformers calls it, such as `eager` or `sdpa`; None leaves the choice to it.
+        quantize: `8bit` or `4bit` quantises the weights of linear layers when they are read, with bitsandbytes.
     Raises:
         ModelError, PrerequisiteError, UnknownNameError: the model cannot be found or read.
         UsageError: a device that does not exist, or something that a model of this kind cannot have.
@@ -85,16 +90,20 @@ def load_language_model(
     if kind_of_model(name) == "synthetic":
         from sae_bench.language_models.synthetic.model import load_synthetic
 
-        _refuse({"device_map": device_map, "attn_implementation": attn_implementation}, name, "a synthetic model")
+        asked = {"device_map": device_map, "attn_implementation": attn_implementation, "quantize": quantize}
+        _refuse(asked, name, "a synthetic model")
         made_in = resolve_dtype(dtype, target_device, name=name) or torch.float32
         return load_synthetic(name, device=target_device, dtype=made_in, data_dir=data_dir)
     source = find_model(name, data_dir=data_dir)
     kwargs: dict[str, Any] = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
+    if source.gguf_file is not None:
+        asked = {"device_map": device_map, "quantize": quantize}
+        _refuse(asked, name, "a GGUF file, whose weights are unpacked when it is read")
     if device_map is not None:
-        if source.gguf_file is not None:
-            _refuse({"device_map": device_map}, name, "a GGUF file, whose weights are unpacked when it is read")
         kwargs["device_map"] = _device_map(device_map, device)
     target_dtype = resolve_dtype(dtype, target_device, name=name, quantised_file=source.gguf_file is not None)
+    if quantize is not None:
+        kwargs["quantization_config"] = _quantisation(quantize, target_device, target_dtype)
     model, tokenizer = _from_files(name, source, target_device, target_dtype, kwargs)
     logger.info("loaded %s on %s in %s", name, target_device if device_map is None else "several devices", model.dtype)
     return LanguageModel(model, tokenizer, name=name, prepend_bos=prepend_bos)
@@ -122,12 +131,17 @@ def _from_files(
                 config = AutoConfig.from_pretrained(source.name_or_path)
                 of_files = causal_lm_class(config)
                 is_quantised = getattr(config, "quantization_config", None) is not None
+                if is_quantised and "quantization_config" in kwargs:
+                    _refuse({"quantize": True}, name, "whose weights are quantised already")
+                is_quantised = is_quantised or "quantization_config" in kwargs
                 if is_quantised and not divided:  # such weights go to their device at once
                     kwargs = {**kwargs, "device_map": {"": device}}
             loaded: Any = of_files.from_pretrained(
                 source.name_or_path, dtype=dtype or "auto", output_loading_info=True, **of_file, **kwargs
             )
         model, info = loaded
+    except UsageError:
+        raise
     except Exception as error:  # readers of foreign files fail in every way; the cause stays attached
         raise _loading_failed(name, error) from error
     _check_complete(name, info)
@@ -151,6 +165,28 @@ def _device_map(asked: DeviceMap, device: str | torch.device) -> str | dict[str,
         if place != "disk":
             resolve_device(f"cuda:{place}" if isinstance(place, int) else place)
     return divided
+
+
+def _quantisation(quantize: str, device: torch.device, dtype: torch.dtype | None) -> Any:
+    """What transformers is told to quantise weights; products of 4-bit ones are computed in `dtype`.
+
+    Raises:
+        UnknownNameError: there is no such quantisation.
+        PrerequisiteError: bitsandbytes is not installed, or this device cannot have such weights.
+    """
+    if quantize not in QUANTISATIONS:
+        raise UnknownNameError("quantisation", quantize, QUANTISATIONS)
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise PrerequisiteError(f"quantize: {quantize} needs a package that is not installed: pip install bitsandbytes")
+    if quantize == "4bit" and device.type != "cuda":
+        # on a CPU bitsandbytes packs such weights at the first pass, and reading them for a hash leaves other numbers
+        raise PrerequisiteError(f"quantize: 4bit needs a GPU, the device is {device}. Next: --quantize 8bit.")
+    from transformers import BitsAndBytesConfig
+
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # warns at every product
+    if quantize == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
 def _refuse(asked: Mapping[str, object], name: str, what: str) -> None:

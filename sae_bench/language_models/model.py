@@ -100,6 +100,17 @@ class LanguageModel:
         return getattr(self.config, "_attn_implementation", None)
 
     @property
+    def quantisation(self) -> str | None:
+        """`8bit` or `4bit` if bitsandbytes quantised the weights, another method by name, None if they are whole."""
+        stated = getattr(getattr(self.model, "config", None), "quantization_config", None)
+        if stated is None:
+            return None
+        values = stated if isinstance(stated, dict) else stated.to_dict()
+        bits = [name for name in ("8bit", "4bit") if values.get(f"load_in_{name}")]
+        method = values.get("quant_method")
+        return bits[0] if bits else str(getattr(method, "value", method))
+
+    @property
     def config(self) -> Any:
         """The text part of the model's configuration."""
         return self.model.config.get_text_config()

@@ -243,6 +243,10 @@ class Provenance(BaseModel):
     attn_implementation: str | None = Field(
         default=None, description="How the language model computes attention, as transformers calls it."
     )
+    llm_quantization: str | None = Field(
+        default=None,
+        description="How the language model's weights are quantised: 8bit, 4bit, another method; null: not.",
+    )
     prepend_bos: bool = Field(description="Whether texts start with BOS.")
     exclude_tokens: list[int] = Field(
         default_factory=list, description="Token ids that SAEs neither read nor change, besides BOS, EOS and PAD."

@@ -36,6 +36,7 @@ def describe_run(lm: LanguageModel, *, protocol: str, seeds: list[int], fingerpr
         device=str(lm.device),
         device_map=lm.device_map,
         attn_implementation=lm.attention,
+        llm_quantization=lm.quantisation,
         prepend_bos=lm.prepend_bos,
         exclude_tokens=sorted(lm.choice.excluded),
         seqpos_slice=None if lm.choice.positions == ALL_TOKENS.positions else list(lm.choice.positions),

@@ -266,9 +266,10 @@ def _loaded(request: RunRequest, part: _Part) -> LanguageModel:
             data_dir=request.data_dir,
             device_map=part.target.device_map,
             attn_implementation=part.target.attn_implementation,
+            quantize=part.target.quantize,
         )
     lm = part.model
-    for key in ("device_map", "attn_implementation"):
+    for key in ("device_map", "attn_implementation", "quantize"):
         if getattr(part.target, key) is not None:
             raise UsageError(f"{key}: '{lm.name}' is loaded already. Next: give it to load_model instead.")
     if dtype not in ("auto", dtype_name(lm.dtype)):

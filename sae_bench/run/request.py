@@ -47,6 +47,7 @@ OF_A_MODEL = (
     "llm_dtype",
     "device_map",
     "attn_implementation",
+    "quantize",
     "hook",
     "ladder",
     "prepend_bos",
@@ -80,6 +81,9 @@ class Target(BaseModel):
     )
     attn_implementation: str | None = Field(
         default=None, description="How attention is computed, such as eager or sdpa; None leaves it to transformers."
+    )
+    quantize: Literal["8bit", "4bit"] | None = Field(
+        default=None, description="Quantises the model's weights when they are read; needs bitsandbytes."
     )
     hook: str | None = Field(default=None, description="Where SAEs without a hook of their own sit.")
     output_folder: Path | None = Field(default=None, description="Results of this model go here.")

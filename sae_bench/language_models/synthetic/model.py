@@ -115,6 +115,11 @@ class SyntheticModel(LanguageModel):
         return None
 
     @property
+    def quantisation(self) -> None:
+        """Its directions are whole."""
+        return None
+
+    @property
     def config(self) -> Any:
         """Nothing that a language model's configuration would say."""
         return SimpleNamespace()

@@ -157,7 +157,9 @@ def test_kinds_of_models_that_cannot_have_it(tmp_path: Path):
     (tmp_path / "a.gguf").touch()
     with pytest.raises(UsageError, match=r"device_map: not for '.*a\.gguf', a GGUF file"):
         load_language_model(str(tmp_path / "a.gguf"), device_map="auto")
-    for asked in ({"device_map": "auto"}, {"attn_implementation": "eager"}):
+    with pytest.raises(UsageError, match=r"quantize: not for '.*a\.gguf', a GGUF file"):
+        load_language_model(str(tmp_path / "a.gguf"), quantize="8bit")
+    for asked in ({"device_map": "auto"}, {"attn_implementation": "eager"}, {"quantize": "4bit"}):
         with pytest.raises(UsageError, match=f"{next(iter(asked))}: not for 'synthetic:small', a synthetic model"):
             load_language_model("synthetic:small", **asked)  # type: ignore[arg-type]
 

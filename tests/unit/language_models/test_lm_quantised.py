@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from sae_bench.errors import UsageError
+from sae_bench.errors import PrerequisiteError, UnknownNameError, UsageError
 from sae_bench.language_models import load_language_model
 from sae_bench.language_models.fingerprint import hash_of_model, plain_weights
 from sae_bench.testing import check_model, run_checks, tiny_model
@@ -64,3 +65,55 @@ def test_folders_of_int8_weights_load(library: str, tmp_path: Path):
     if library == "bitsandbytes":
         with pytest.raises(UsageError, match="is quantised, and its other weights are float32; bfloat16 was asked for"):
             load_language_model(str(tmp_path / "int8"), device="cpu", dtype="bfloat16")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    plain = tiny_model("llama")
+    plain.model.save_pretrained(tmp_path)
+    plain.tokenizer.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_weights_are_quantised_when_they_are_read(folder: Path):
+    pytest.importorskip("bitsandbytes", reason="pip install --no-deps bitsandbytes")
+    plain = load_language_model(str(folder), device="cpu")
+    lm = load_language_model(str(folder), device="cpu", quantize="8bit")
+    ids = torch.tensor([[5, 9, 33, 17]])
+    difference = (lm.final_hidden(ids) - plain.final_hidden(ids)).abs().max() / plain.final_hidden(ids).abs().max()
+    assert 1e-5 < float(difference) < 0.1
+    assert (plain.quantisation, lm.quantisation) == (None, "8bit")
+    again = load_language_model(str(folder), device="cpu", quantize="8bit")
+    assert again.fingerprint() == lm.fingerprint() != plain.fingerprint()
+
+
+def bitsandbytes_is_there(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    """Whatever is installed here."""
+    find_spec = importlib.util.find_spec
+    answer = object() if there else None
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *given: answer if name == "bitsandbytes" else find_spec(name, *given)
+    )
+
+
+def test_what_cannot_be_quantised(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(UnknownNameError, match="unknown quantisation '2bit'"):
+        load_language_model(str(folder), device="cpu", quantize="2bit")
+    bitsandbytes_is_there(monkeypatch, False)
+    with pytest.raises(PrerequisiteError, match="not installed: pip install bitsandbytes"):
+        load_language_model(str(folder), device="cpu", quantize="8bit")
+
+
+def test_quantised_weights_are_not_quantised_again(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    config = json.loads((folder / "config.json").read_text())
+    stated = {**config, "quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}
+    (folder / "config.json").write_text(json.dumps(stated))
+    bitsandbytes_is_there(monkeypatch, True)
+    with pytest.raises(UsageError, match="whose weights are quantised already"):
+        load_language_model(str(folder), device="cpu", quantize="8bit")
+
+
+def test_four_bits_need_a_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    bitsandbytes_is_there(monkeypatch, True)
+    with pytest.raises(PrerequisiteError, match="4bit needs a GPU, the device is cpu"):
+        load_language_model(str(folder), device="cpu", quantize="4bit")

@@ -319,7 +319,7 @@ def test_a_divided_model_gives_the_results_of_one_device_and_other_attention_its
 
 
 def test_what_decides_how_a_model_is_loaded_comes_too_late_for_a_loaded_one():
-    for how in ({"device_map": "auto"}, {"attn_implementation": "eager"}):
+    for how in ({"device_map": "auto"}, {"attn_implementation": "eager"}, {"quantize": "8bit"}):
         with pytest.raises(UsageError, match=f"{next(iter(how))}: 'tiny-gpt2' is loaded already"):
             sae_bench.evaluate(tiny_model("gpt2"), {"s": tiny_sae("topk")}, **how)
     with pytest.raises(UsageError, match="neither auto nor balanced nor JSON"):
