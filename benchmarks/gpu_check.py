@@ -228,7 +228,16 @@ def against_cpu(check: Check, tokenizer: Any, words: Sequence[str], data: dict[s
             settings = settings_of(size, data, folder, width)[name]
             values[name] = evaluate(name, settings, data, lm, saes, folder)["values"]
         sides.append((x_ND.cpu(), codes_NF.cpu(), values))
-    (x_ND, codes_NF, values), (other_ND, other_NF, others) = sides
+    return compare(*sides)
+
+
+def compare(cpu: tuple[Any, ...], device: tuple[Any, ...]) -> dict[str, Any]:
+    """The largest differences of activations, codes and numbers of evals, and which are beyond their bound.
+
+    Args:
+        cpu, device: activations (N, D), codes (N, F), and eval -> number -> value.
+    """
+    (x_ND, codes_NF, values), (other_ND, other_NF, others) = cpu, device
     one_side = ((codes_NF > 0) != (other_NF > 0)).sum() / (codes_NF > 0).sum()
     found = {"activations": float((x_ND - other_ND).norm() / x_ND.norm()), "codes on one side only": float(one_side)}
     for name, of_eval in values.items():

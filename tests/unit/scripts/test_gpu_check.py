@@ -87,3 +87,14 @@ def test_one_case_that_runs_out_of_memory_or_time_or_fails_ends_no_other(script:
     assert case(script, tmp_path, raises(ValueError("no")))[outcome] == "failed: ValueError: no"
     assert case(script, tmp_path, never_ends, case_s=0.1)[outcome].startswith("stopped after")
     assert case(script, tmp_path, lambda: {"seconds_spent": 1})[outcome] == "ok"
+
+
+def test_a_difference_beyond_its_bound_is_a_failure(script: Any):
+    x_ND = script.torch.ones(4, 8)
+    values = {name: {"score": 0.5, "count": 1000.0} for name in script.COMPARED}
+    assert "outcome" not in script.compare((x_ND, x_ND, values), (x_ND, x_ND, values))
+    shifted = {**values, "core": {"score": 0.5, "count": 1002.0}, "mdl": {"score": 0.5}}
+    compared = script.compare((x_ND, x_ND, values), (1.001 * x_ND, x_ND - (x_ND.cumsum(0) > 3).float(), shifted))
+    assert compared["outcome"] == "failed: beyond the bound: activations, codes on one side only, core, mdl"
+    assert compared["differences"]["core"] == pytest.approx(0.002)
+    assert compared["differences"]["codes on one side only"] == pytest.approx(0.25)
