@@ -11,6 +11,13 @@
   Report.escape = (text) => String(text).replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
   Report.fileName = (...parts) => parts.join("_").replace(/\W+/g, "_");
 
+  /** A plot takes the width of its place, also if that changed while its page was hidden. */
+  const widths = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.offsetParent && Math.abs(target.clientWidth - target._fullLayout.width) > 1) Plotly.Plots.resize(target);
+    }
+  });
+
   Report.plotLayout = (more) => {
     const ink = Report.css("--ink"), grid = Report.css("--line");
     const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: grid, automargin: true, title: { standoff: 8 } };
@@ -32,10 +39,9 @@
     const isFirst = !element.dataset.plotted;
     element.dataset.plotted = "yes";
     Plotly.react(element, traces, layout, config);
-    if (isFirst) openOnClick(element);
-    else if (element.offsetParent && Math.abs(element.clientWidth - element._fullLayout.width) > 1) {
-      Plotly.Plots.resize(element); // the window changed while this plot was on a hidden page
-    }
+    if (!isFirst) return;
+    openOnClick(element);
+    widths.observe(element);
   };
 
   Report.redraw = () => {
