@@ -104,6 +104,7 @@
 
   /** Run plotly.js, and in a task of its own, so that a click need not wait for both, draw what is to be seen. */
   Report.startPlots = () => {
+    if (window.Plotly) return;
     document.head.append(h("script", {}, document.getElementById("plotly").textContent));
     setTimeout(() => {
       ready = true;

@@ -45,6 +45,7 @@
   Report.table.on("tableBuilt", () => {  // now table and filters can be used; they are painted before charts are drawn
     Report.usableAfter = performance.now();
     requestAnimationFrame(() => setTimeout(Report.startPlots));
+    setTimeout(Report.startPlots, 2000);  // a tab in the background paints nothing
   });
   addEventListener("hashchange", () => {
     if (Report.readAddress()) {  // an address with parameters was entered, or is gone back to
