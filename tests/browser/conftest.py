@@ -29,7 +29,9 @@ class Opened:
     fetched: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(scope="session")
+# Of a module, not of the session: while the driver runs, its event loop runs in this thread, and the tests of other
+# files in the same worker could start none.
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api", reason="no browser driver: pip install playwright")
     if not any(map(shutil.which, BROWSERS)):
@@ -38,7 +40,7 @@ def playwright() -> Iterator[Any]:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Any) -> Iterator[Any]:
     executable = next(filter(None, map(shutil.which, BROWSERS)))
     started = playwright.chromium.launch(executable_path=executable, headless=True, args=list(FLAGS))
@@ -48,10 +50,12 @@ def browser(playwright: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Opened]]:
-    """`open_page(file, width=..., height=..., scheme="light" | "dark")`, ready for use, in a context of its own."""
+    """`open_page(file or URL, width=..., height=..., scheme="light" | "dark")`: ready, in a context of its own."""
     contexts = []
 
-    def opened(file: Path, *, address: str = "", width: int = 1280, height: int = 900, scheme: str = "light") -> Opened:
+    def opened(
+        file: Path | str, *, address: str = "", width: int = 1280, height: int = 900, scheme: str = "light"
+    ) -> Opened:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True
         )
@@ -61,7 +65,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Opened]]:
         found.page.on("console", lambda m: found.complaints.append(m.text) if m.type in ("error", "warning") else None)
         found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
         found.page.on("request", lambda r: found.fetched.append(r.url) if r.url.startswith(("http", "ws")) else None)
-        found.page.goto(f"{file.as_uri()}{address}")
+        found.page.goto(f"{file if isinstance(file, str) else file.as_uri()}{address}")
         found.page.wait_for_function("Report.ready === true && Report.tableBuilt === true")
         return found
 

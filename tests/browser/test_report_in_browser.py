@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
+import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +153,31 @@ def test_dark_and_light(report_file: Path, open_page: Open):
     page.wait_for_function("Report.ready === true")
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
     assert opened.complaints == []
+
+
+def test_a_file_that_comes_slowly_is_drawn_when_it_is_there(report_file: Path, open_page: Open):
+    """Plots start by a timer at the latest, but never with a plotly.js that is cut off in the middle."""
+    html = report_file.read_bytes()
+    cut = html.index(b'id="plotly"') + 500_000
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(html[:cut])
+            time.sleep(3)
+            self.wfile.write(html[cut:])
+
+        def log_message(self, *_arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        opened = open_page(f"http://127.0.0.1:{server.server_port}/report.html")
+        opened.page.locator("#scatter .main-svg").first.wait_for()
+        server.shutdown()
+    assert [said for said in opened.complaints if "favicon" not in said] == []
 
 
 def test_numbers_have_the_digits_that_their_error_carries(report_file: Path, open_page: Open):

@@ -103,7 +103,8 @@
   Report.legend = () => h("div", { class: "legend", "aria-label": "Markers" }, Object.values(Report.data.architectures).map((arch) => h("span", {}, Report.swatch(arch), arch.title)));
 
   /** Run plotly.js, and in a task of its own, so that a click need not wait for both, draw what is to be seen. */
-  Report.startPlots = () => {
+  Report.startPlots = async () => {
+    await Report.parsed;
     if (window.Plotly) return;
     document.head.append(h("script", {}, document.getElementById("plotly").textContent));
     setTimeout(() => {

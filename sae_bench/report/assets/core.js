@@ -135,13 +135,14 @@ const Report = {};
     return Report.state.baselines || !proper.length ? places : proper;
   };
 
-  const parsed = new Promise((done) => {
+  /** When the whole file is read; what stands behind the scripts is cut off before. */
+  Report.parsed = new Promise((done) => {
     if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", done);
     else done();
   });
   /** A packed part of the page: base64 of deflated bytes. These parts stand at its end, behind all scripts. */
   Report.unpack = async (id) => {
-    await parsed;
+    await Report.parsed;
     const element = document.getElementById(id);
     if (!element) return null;
     const text = atob(element.textContent), bytes = new Uint8Array(text.length);
