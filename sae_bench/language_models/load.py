@@ -152,7 +152,7 @@ def _from_files(
     if waiting is not None:
         weakref.finalize(model, waiting.cleanup)
     elif not is_quantised:
-        model = model.to(device=device, dtype=dtype or model.dtype)
+        model = model.to(device)  # not to a dtype: what transformers left in float32, as rotary frequencies, stays so
     return model, tokenizer
 
 

@@ -225,8 +225,10 @@ class LanguageModel:
             chosen = "" if self.choice == ALL_TOKENS else f" {self.choice.positions} {sorted(self.choice.excluded)}"
             usual = "sdpa" if getattr(self.base, "_supports_sdpa", False) else "eager"
             attention = "" if self.attention in (None, usual) else f" attention={self.attention}"
+            others = {b.dtype for b in self.model.buffers() if b.is_floating_point() and b.dtype != self.dtype}
+            mixed = "".join(f" and {dtype}" for dtype in sorted(map(str, others)))  # as rotary frequencies in float32
             values = plain_weights(real_weights(self.model))
-            described = f"{self.dtype} bos={self.prepend_bos}{chosen}{attention}"
+            described = f"{self.dtype}{mixed} bos={self.prepend_bos}{chosen}{attention}"
             self._fingerprint = (state, hash_of_model(self.model.config.to_dict(), described, values))
         return self._fingerprint[1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from gguf import GGUFWriter
 from lm_families import token_rows
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from sae_bench.errors import ModelError, PrerequisiteError, UnknownNameError, UsageError
 from sae_bench.language_models import LanguageModel, load_language_model, resolve_device, resolve_dtype
@@ -41,7 +43,7 @@ def own_copy(saved: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def load(folder: Path, *, dtype: str = "float32", prepend_bos: bool | None = None) -> LanguageModel:
+def load(folder: Path, *, dtype: str | torch.dtype = "float32", prepend_bos: bool | None = None) -> LanguageModel:
     return load_language_model(str(folder), device="cpu", dtype=dtype, prepend_bos=prepend_bos)
 
 
@@ -258,6 +260,19 @@ def test_a_model_is_loaded_in_the_dtype_asked_for(saved: Path):
     assert lm.final_hidden(token_rows(lm)).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_half_precision_logits_are_those_of_transformers(saved: Path, dtype: torch.dtype):
+    """Rotary frequencies stay in float32: cast as well, they turn late positions by a wrong angle."""
+    plain = AutoModelForCausalLM.from_pretrained(saved, dtype=dtype)
+    lm = load(saved, dtype=dtype)
+    ids_BL = torch.randint(plain.config.vocab_size, (2, 64), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected_BLV = plain(ids_BL).logits
+        assert torch.equal(lm.model(ids_BL).logits, expected_BLV)
+        cast_BLV = copy.deepcopy(lm.model).to(dtype)(ids_BL).logits
+    assert not torch.equal(cast_BLV, expected_BLV)
+
+
 # ---- fingerprint
 
 
@@ -303,10 +318,13 @@ def test_weights_are_read_again_only_after_one_was_written_to(monkeypatch: pytes
 
 
 def test_fingerprint_depends_on_dtype_bos_and_seed(saved: Path):
+    cast = load(saved)
+    cast.model.to(torch.bfloat16)  # with its rotary frequencies
     prints = [
         load(saved).fingerprint(),
         load(saved, dtype="bfloat16").fingerprint(),
+        cast.fingerprint(),
         load(saved, prepend_bos=False).fingerprint(),
         tiny_model("llama", seed=1).fingerprint(),
     ]
-    assert len(set(prints)) == 4
+    assert len(set(prints)) == 5
