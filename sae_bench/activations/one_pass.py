@@ -7,37 +7,28 @@ their batches. An SAE that fails is dropped with its exception, the others go on
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from time import perf_counter
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch, bucket_by_length
+from sae_bench.activations.device_limits import capture_with_halving, tokens_at_once
+from sae_bench.activations.encoding import Encoder
+from sae_bench.activations.pass_report import PassReport
 from sae_bench.activations.requests import PooledTexts, PooledValues, Request, Served, TokenRows, Tokens
 from sae_bench.activations.shared_rows import SharedRows, n_tokens_of
 from sae_bench.activations.store import ActivationStore
 from sae_bench.activations.text_pools import TextPool, last_tokens
-from sae_bench.custom_saes.codes import joined
-from sae_bench.custom_saes.interface import SAE, SparseCodes, encode_rows, encode_tokens, reads_rows, weights_only
+from sae_bench.custom_saes.interface import weights_only
 from sae_bench.custom_saes.loading import Member
-from sae_bench.errors import SAEMismatchError, UsageError, no_exit
+from sae_bench.errors import UsageError
 from sae_bench.language_models import LanguageModel, TokenTexts
-from sae_bench.language_models.layout import TokenLayout
-from sae_bench.language_models.numbers import check_finite, dtype_name
+from sae_bench.language_models.numbers import check_finite
 from sae_bench.language_models.token_choice import ALL_TOKENS
 
 logger = logging.getLogger(__name__)
-
-
-TOKENS_ON_CPU = 1024
-"""What a layer makes of so many tokens stays in the caches (measured: 15 to 35 % faster than 4096 tokens)."""
-TOKENS_ON_ACCELERATOR = 16_384
-BATCHES_PER_READ = {"cpu": 1}
-"""After so many batches it is read, by type of device, whether all codes were finite; 20 elsewhere: a read waits."""
 
 
 @dataclass
@@ -51,26 +42,6 @@ class PassOptions:
     max_tokens: int | None = None
     store: ActivationStore | None = None
     on_progress: Callable[[int], None] | None = None
-
-
-@dataclass
-class PassReport:
-    """What came of a pass: what it made of each request, failed SAEs, tokens read, seconds spent.
-
-    Attributes:
-        served: one entry per request, in their order.
-        failed: key of an SAE that raised -> its exception.
-        n_texts, n_tokens: what the model read; padding does not count.
-        texts_at_once: one entry per request: how many texts or rows the model read at once, at most.
-        seconds: spent in the model, the SAEs and the consumers.
-    """
-
-    served: Sequence[Served] = ()
-    failed: dict[str, Exception] = field(default_factory=dict)
-    n_texts: int = 0
-    n_tokens: int = 0
-    texts_at_once: Sequence[int] = ()
-    seconds: dict[str, float] = field(default_factory=lambda: {"lm_pass": 0.0, "sae_encode": 0.0, "consume": 0.0})
 
 
 @torch.no_grad()
@@ -119,12 +90,9 @@ class _Pass:
         self.members = members
         self.options = options
         self.shared = shared
-        default = TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
-        self.max_tokens = options.max_tokens or default
+        self.max_tokens = options.max_tokens or tokens_at_once(lm.device)
         self.report = PassReport()
-        self.batches_per_read = BATCHES_PER_READ.get(lm.device.type, 20)
-        self._unread: list[tuple[Tensor, Member, torch.dtype, Callable[[Member], object]]] = []
-        self._batches_unread = 0
+        self.encoder = Encoder(self.report, lm.device)
         self.largest = 0
 
     def pool(self, requests: list[PooledTexts]) -> list[PooledValues]:
@@ -151,7 +119,7 @@ class _Pass:
         limit_of = [limits.get(digest) for digest in last.digests]
         for batch in self._last_token_batches(last, alone, limit_of):
             self._add(batch, last)
-        self._read_checks()
+        self.encoder.read_checks()
         for pool in (whole, last):
             for member in pool.members:
                 if member.key in self.report.failed:  # in the other pool, perhaps
@@ -165,7 +133,7 @@ class _Pass:
 
     def _add(self, batch: ActivationBatch, pool: TextPool) -> None:
         pool.add_activations(batch)
-        self._encode(batch, pool.members, pool.add_codes, on_drop=pool.drop)
+        self.encoder.encode(batch, pool.members, pool.add_codes, on_drop=pool.drop)
 
     def feed(self, request: TokenRows) -> None:
         """Run packed rows in their own batches, as long as an SAE that wants them is left."""
@@ -175,7 +143,7 @@ class _Pass:
         members = self._wanted_by([request])
         hooks = list(dict.fromkeys([*sorted({m.hook_name for m in members}), *request.extra_hooks]))
         for start in range(0, len(request.rows_NL), request.batch_rows):
-            if not self._alive(members):
+            if not self.report.alive(members):
                 return
             ids = request.rows_NL[start : start + request.batch_rows]
             valid = self.lm.is_read(ids)
@@ -183,12 +151,12 @@ class _Pass:
                 self._count(0, ids.numel())
                 continue
             batch = self._rows(request, range(start, start + len(ids)), ids, valid, hooks)
-            with self._timed("consume"):
+            with self.report.timed("consume"):
                 consumer.on_activations(batch)
-            self._encode(batch, members, consumer.on_codes, on_drop=consumer.drop)
-            with self._timed("consume"):
+            self.encoder.encode(batch, members, consumer.on_codes, on_drop=consumer.drop)
+            with self.report.timed("consume"):
                 consumer.on_batch_end(batch)
-        self._read_checks()
+        self.encoder.read_checks()
 
     def _rows(
         self, request: TokenRows, rows: range, ids_BL: Tensor, valid_BL: Tensor, hooks: Sequence[str]
@@ -209,10 +177,7 @@ class _Pass:
     def _wanted_by(self, requests: Sequence[Request]) -> list[Member]:
         """The SAEs that any of the requests wants, without those that have failed before or have no codes."""
         wanted = [m for m in self.members if any(r.sae_keys is None or m.key in r.sae_keys for r in requests)]
-        return self._alive([m for m in wanted if not weights_only(m.sae)])
-
-    def _alive(self, members: list[Member]) -> list[Member]:
-        return [m for m in members if m.key not in self.report.failed]
+        return self.report.alive([m for m in wanted if not weights_only(m.sae)])
 
     def _text_batches(
         self, texts: TokenTexts, hooks: Sequence[str], limit_of: Sequence[int | None]
@@ -244,7 +209,7 @@ class _Pass:
                 valid[index_B, last_B] = True
                 yield self._capture(of_batch, ids, valid, pool.hooks, n_tokens=n_tokens, max_texts=limit)
                 continue
-            with self._timed("lm_pass"):
+            with self.report.timed("lm_pass"):
                 values = self._activations(ids, pool.hooks, only_B=last_B, max_texts=limit)
             check_finite(self.lm.name, self.lm.dtype, values)
             self._count(len(of_batch), n_tokens)
@@ -304,7 +269,7 @@ class _Pass:
         counts_BL: Tensor | None = None,
     ) -> ActivationBatch:
         """Run a batch; it has to give finite numbers at the tokens of `counts_BL` (by default the valid ones)."""
-        with self._timed("lm_pass"):
+        with self.report.timed("lm_pass"):
             values = self._activations(ids_BL, hooks, max_texts=max_texts)
         check_finite(self.lm.name, self.lm.dtype, values, valid_BL if counts_BL is None else counts_BL)
         self._count(len(rows), n_tokens)
@@ -338,118 +303,3 @@ class _Pass:
         if store is not None:
             store.save(self.lm, ids_BL, values, only_B=only_B)
         return values
-
-    def _encode(
-        self,
-        batch: ActivationBatch,
-        members: list[Member],
-        consume: Callable[[ActivationBatch, Member, SparseCodes | Tensor], None],
-        on_drop: Callable[[Member], object],
-    ) -> None:
-        """Encode the batch with every SAE and hand the codes on; an SAE that fails in either is left out."""
-        alive = self._alive(members)
-        tokens = {hook: batch.tokens(hook) for hook in {m.hook_name for m in alive}}
-        for member in alive:
-            try:
-                with self._timed("sae_encode"), no_exit(member.key):
-                    x_ND = tokens[member.hook_name]
-                    if reads_rows(member.sae):
-                        codes = encode_with_halving(member.sae, batch.x_BLD[member.hook_name], encode_rows)
-                        assert isinstance(codes, Tensor)
-                        codes = codes[batch.valid_BL]
-                    else:
-                        codes = encode_with_halving(member.sae, x_ND, encode_tokens)
-                    self._check_codes(codes, len(x_ND), member, on_drop)
-                with self._timed("consume"):
-                    consume(batch, member, codes)
-            except Exception as error:
-                traceback.clear_frames(error.__traceback__)  # its lines stay, the tensors of its frames go
-                self._leave_out(member, error, on_drop)
-        self._batches_unread += 1
-        if self._batches_unread >= self.batches_per_read:
-            self._read_checks()
-
-    def _leave_out(self, member: Member, error: Exception, on_drop: Callable[[Member], object]) -> None:
-        logger.error("%s failed and is left out: %s", member.key, error)
-        self.report.failed[member.key] = error
-        on_drop(member)
-
-    def _check_codes(
-        self, codes: SparseCodes | Tensor, n_tokens: int, member: Member, on_drop: Callable[[Member], object]
-    ) -> None:
-        """Refuse codes of a wrong shape now, and those that are no finite numbers when the device is next read."""
-        expected = (n_tokens, int(member.sae.cfg.d_sae))
-        got = (len(codes.values_NK), codes.d_sae) if isinstance(codes, SparseCodes) else tuple(codes.shape)
-        if got != expected:
-            raise SAEMismatchError(f"'{member.key}' encodes to codes of shape {got}; it has to be {expected}.")
-        values = codes.values_NK if isinstance(codes, SparseCodes) else codes
-        is_finite = torch.isfinite(values.sum(dtype=torch.float32))  # one read of the codes, and a NaN stays one
-        if self.batches_per_read > 1:
-            self._unread.append((is_finite, member, values.dtype, on_drop))
-        elif not bool(is_finite):
-            raise _not_finite(member, values.dtype)
-
-    def _read_checks(self) -> None:
-        """Whether the codes of the batches since the last time were finite, in one read of the device."""
-        unread, self._unread, self._batches_unread = self._unread, [], 0
-        if not unread:
-            return
-        for good, (_, member, dtype, on_drop) in zip(torch.stack([u[0] for u in unread]).tolist(), unread, strict=True):
-            if not good and member.key not in self.report.failed:
-                self._leave_out(member, _not_finite(member, dtype), on_drop)
-
-    @contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.report.seconds[phase] += perf_counter() - start
-
-
-def capture_with_halving(
-    lm: LanguageModel, ids_BL: Tensor, hooks: Sequence[str], *, layout: TokenLayout | None = None
-) -> dict[str, Tensor]:
-    """Capture at `hooks`; when the device runs out of memory, run the two halves of the batch one after the other."""
-    try:
-        return lm.capture(ids_BL, hooks, layout=layout)
-    except torch.OutOfMemoryError:
-        if len(ids_BL) == 1:
-            raise
-    logger.warning("out of memory on a batch of %d texts; going on with halves of it", len(ids_BL))
-    torch.cuda.empty_cache()
-    parts = [
-        capture_with_halving(lm, ids_BL[rows], hooks, layout=None if layout is None else layout.select(rows))
-        for rows in torch.arange(len(ids_BL)).tensor_split(2)
-    ]
-    return {hook: torch.cat([part[hook] for part in parts]) for hook in hooks}
-
-
-def encode_with_halving(
-    sae: SAE, x: Tensor, encode: Callable[[SAE, Tensor], SparseCodes | Tensor] = encode_tokens
-) -> SparseCodes | Tensor:
-    """Encode tokens (N, D); when the device runs out of memory, the two halves of them one after the other.
-
-    Args:
-        encode: `encode_tokens`, or `encode_rows` for whole texts (B, L, D).
-    """
-    try:
-        return encode(sae, x)
-    except torch.OutOfMemoryError:
-        if len(x) <= 1:
-            raise
-    logger.warning("out of memory on encoding %d tokens; going on with halves", x[..., 0].numel())
-    torch.cuda.empty_cache()
-    first, second = (encode_with_halving(sae, part, encode) for part in x.tensor_split(2))
-    if isinstance(first, SparseCodes) and isinstance(second, SparseCodes):
-        return joined([first, second])
-    assert isinstance(first, Tensor)
-    assert isinstance(second, Tensor)
-    return torch.cat([first, second])
-
-
-def _not_finite(member: Member, dtype: torch.dtype) -> SAEMismatchError:
-    return SAEMismatchError(
-        f"'{member.key}' encodes to codes that are NaN or infinite, in {dtype_name(dtype)}. "
-        "Next: look for broken weights in its file, or run it in a wider dtype."
-    )

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from sae_bench.activations.one_pass import TOKENS_ON_ACCELERATOR, TOKENS_ON_CPU, count_tokens
+from sae_bench.activations.device_limits import tokens_at_once
+from sae_bench.activations.one_pass import count_tokens
 from sae_bench.activations.requests import Request
 from sae_bench.errors import ResultError
 from sae_bench.evals.base import EvalContext
@@ -229,7 +230,7 @@ def _is_alike(result: Mapping[str, Any], plan: RunPlan, request: EvalRequest) ->
 def _tokens_per_second(plan: RunPlan, hooks: Sequence[str]) -> float:
     """How fast the model reads rows of text up to the deepest hook, in batches as the pass makes them."""
     lm = plan.lm
-    at_once = plan.pass_options.max_tokens or (TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR)
+    at_once = plan.pass_options.max_tokens or tokens_at_once(lm.device)
     ids_BL = torch.arange(max(at_once // _ROW, 1) * _ROW).view(-1, _ROW) % lm.embedding.num_embeddings
     times: list[float] = []
     while len(times) < 2 or sum(times) < CALIBRATION:

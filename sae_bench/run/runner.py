@@ -12,7 +12,8 @@ from functools import partial
 from itertools import islice
 from time import perf_counter
 
-from sae_bench.activations.one_pass import PassReport, count_tokens, run_pass
+from sae_bench.activations.one_pass import count_tokens, run_pass
+from sae_bench.activations.pass_report import PassReport
 from sae_bench.activations.requests import Request, Served
 from sae_bench.custom_saes.loading import Member, load_members
 from sae_bench.custom_saes.spec import SAEHandle

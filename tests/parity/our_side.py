@@ -20,7 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sae_bench.activations.one_pass import PassReport, run_pass
+from sae_bench.activations.one_pass import run_pass
+from sae_bench.activations.pass_report import PassReport
 from sae_bench.activations.requests import PooledValues, only
 from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.custom_saes.loading import Member

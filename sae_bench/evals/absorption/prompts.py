@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae_bench.activations.batches import bucket_by_length, pad
-from sae_bench.activations.one_pass import TOKENS_ON_ACCELERATOR, TOKENS_ON_CPU, capture_with_halving
+from sae_bench.activations.device_limits import capture_with_halving, tokens_at_once
 from sae_bench.errors import ModelError
 from sae_bench.evals.absorption.eval_config import PROMPTS_AT_ONCE, WORD, AbsorptionEvalConfig
 from sae_bench.evals.absorption.words import LETTERS, SEPARATOR, TEXTS_AT_ONCE, last_token_within, letter_of
@@ -124,7 +124,7 @@ def _captured(
     groups = prompts.groups if share else [[word] for word in range(len(prompts.token_ids))]
     trees = [TokenTree.of([prompts.token_ids[word] for word in group]) for group in groups]
     lengths = [len(tree.ids) for tree in trees]
-    max_tokens = TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
+    max_tokens = tokens_at_once(lm.device)
     if batch_size is not None:
         max_tokens = batch_size * max(lengths)
     for rows in bucket_by_length(lengths, max_tokens=max_tokens, max_texts=batch_size or PROMPTS_AT_ONCE):

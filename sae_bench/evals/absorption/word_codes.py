@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae_bench.activations.one_pass import encode_with_halving
+from sae_bench.activations.device_limits import encode_with_halving
 from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.errors import UsageError
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch
-from sae_bench.activations.one_pass import encode_with_halving
+from sae_bench.activations.device_limits import encode_with_halving
 from sae_bench.custom_saes.interface import SparseCodes, has_skip_path, skip_path
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.mdl.bins import Ranges

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from sae_bench.activations.one_pass import TOKENS_ON_ACCELERATOR, TOKENS_ON_CPU
+from sae_bench.activations.device_limits import tokens_at_once
 from sae_bench.evals.ravel.prompts import Prompt, shared_beginnings
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.layout import attention_window
@@ -83,7 +83,7 @@ class Tails:
         """Places of prompts that are read together: of one beginning as far as that goes, then of like length."""
         chosen = self.order if numbers is None else numbers
         ranked = sorted(chosen, key=lambda p: (self.n_shared(p), self.beginning_N[p], len(self.ids(p))))
-        budget = TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
+        budget = tokens_at_once(lm.device)
         batch: list[int] = []
         longest = 0
         for number in ranked:

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sae_bench.activations.one_pass import TOKENS_ON_ACCELERATOR
+from sae_bench.activations.device_limits import tokens_at_once
 from sae_bench.custom_saes.interface import HALF_PRECISION
 from sae_bench.evals.ravel.states import PromptStates
 from sae_bench.evals.ravel.swaps import Swap
@@ -145,7 +145,7 @@ def _attention(lm: LanguageModel) -> AbstractContextManager[None]:
 
 def _parts(rows: Sequence[int], states: PromptStates) -> list[list[int]]:
     """Split pairs into parts of similar length that fit in memory together."""
-    budget = TOKENS_ON_CPU if states.lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
+    budget = tokens_at_once(states.lm.device, TOKENS_ON_CPU)
     lengths = [len(states.tails.ids(row)) for row in rows]
     parts: list[list[int]] = [[]]
     for pair in sorted(range(len(rows)), key=lambda p: lengths[p]):

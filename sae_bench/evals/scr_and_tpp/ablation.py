@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_bench.activations.batches import bucket_by_length, pad
-from sae_bench.activations.one_pass import capture_with_halving
+from sae_bench.activations.device_limits import capture_with_halving
 from sae_bench.custom_saes.interface import compute_dtype, decoder_is_linear
 from sae_bench.errors import UsageError
 from sae_bench.language_models import LanguageModel

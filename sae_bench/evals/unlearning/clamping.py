@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sae_bench.activations.one_pass import encode_with_halving
+from sae_bench.activations.device_limits import encode_with_halving
 from sae_bench.custom_saes.interface import SAE, SparseCodes, decoder_is_linear, encode_tokens
 
 CODE_BYTES = 64 << 20

@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae_bench.activations.device_limits import tokens_at_once
 from sae_bench.custom_saes.loading import Member
 from sae_bench.datasets.multiple_choice import N_CHOICES
 from sae_bench.evals.unlearning.clamping import Clamp, ClampedTokens, encode_for_clamping
 from sae_bench.evals.unlearning.formats import AnswerReader
 from sae_bench.evals.unlearning.prompts import Ask
-from sae_bench.evals.unlearning.trees import ReadStates, TreeBatch, read_states, tokens_at_once, tree_batches
+from sae_bench.evals.unlearning.trees import ReadStates, TreeBatch, read_states, tree_batches
 from sae_bench.language_models import LanguageModel, Resume
 from sae_bench.language_models.branches import STREAMS_BETWEEN_LAYERS, stream_before
 from sae_bench.language_models.hooks import EMBED, HookPoint, parse_hook_name
@@ -189,7 +190,7 @@ class QuestionStates:
         return self._run(captured, every, captured.value_BLD.to(self.lm.device))
 
     def _trees_at_once(self, batch: TreeBatch) -> int:
-        n_trees = max(1, tokens_at_once(self.lm) // batch.ids_BL.shape[1])
+        n_trees = max(1, tokens_at_once(self.lm.device) // batch.ids_BL.shape[1])
         return n_trees if self.max_texts is None else min(n_trees, self.max_texts)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sae_bench.activations.batches import bucket_by_length, pad
-from sae_bench.activations.one_pass import TOKENS_ON_ACCELERATOR, TOKENS_ON_CPU
+from sae_bench.activations.device_limits import tokens_at_once
 from sae_bench.evals.unlearning.prompts import Row, common_prefix
 from sae_bench.language_models import LanguageModel
 from sae_bench.language_models.layout import TokenLayout, TokenTree, attention_window, lay_out
@@ -79,7 +79,7 @@ def tree_batches(
         for group in _groups(rows, rows_per_ask if _can_share(lm, rows) else 0)
     ]
     sizes = [len(tree.tree.ids) for tree in trees]
-    for batch in bucket_by_length(sizes, max_tokens=tokens_at_once(lm), max_texts=max_trees or len(trees) or 1):
+    for batch in bucket_by_length(sizes, max_tokens=tokens_at_once(lm.device), max_texts=max_trees or len(trees) or 1):
         yield _batch(lm, tuple(trees[number] for number in batch))
 
 
@@ -96,11 +96,6 @@ def read_states(trees: Sequence[RowTree], hidden_BLD: Float[Tensor, "B L D"]) ->
     rows = tuple(row for tree in trees for row in tree.rows)
     row_numbers = torch.tensor([number for tree in trees for number in tree.row_numbers])
     return ReadStates(torch.cat(hidden), torch.cat(reads), rows, row_numbers)
-
-
-def tokens_at_once(lm: LanguageModel) -> int:
-    """How many tokens the layers read together."""
-    return TOKENS_ON_CPU if lm.device.type == "cpu" else TOKENS_ON_ACCELERATOR
 
 
 def _can_share(lm: LanguageModel, rows: Sequence[Row]) -> bool:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sae_bench.activations import one_pass
-from sae_bench.activations.one_pass import PassReport, run_pass
+from sae_bench.activations import encoding
+from sae_bench.activations.one_pass import run_pass
+from sae_bench.activations.pass_report import PassReport
 from sae_bench.activations.requests import PooledTexts
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.base import EvalContext
@@ -48,7 +49,7 @@ class Counted(TorchDispatchMode):
 
 @pytest.fixture(autouse=True)
 def as_on_an_accelerator(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(one_pass, "BATCHES_PER_READ", {"cpu": BATCHES})
+    monkeypatch.setattr(encoding, "BATCHES_PER_READ", {"cpu": BATCHES})
     monkeypatch.setattr(token_statistics, "ROW_BY_ROW", ())
 
 

@@ -10,13 +10,8 @@ import torch
 from pass_samples import HOOK, ROUNDING, CountedModel, member, plain_code_mean, plain_mean, random_texts
 from torch import Tensor
 
-from sae_bench.activations.one_pass import (
-    PassOptions,
-    capture_with_halving,
-    count_tokens,
-    encode_with_halving,
-    run_pass,
-)
+from sae_bench.activations.device_limits import capture_with_halving, encode_with_halving
+from sae_bench.activations.one_pass import PassOptions, count_tokens, run_pass
 from sae_bench.activations.requests import PooledTexts, PooledValues, TokenRows, only
 from sae_bench.custom_saes.interface import SparseCodes
 from sae_bench.custom_saes.loading import Member

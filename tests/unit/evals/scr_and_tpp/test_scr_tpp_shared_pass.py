@@ -14,7 +14,7 @@ import torch
 from scr_tpp_settings import TINY
 from tiny_runs import SETTINGS, handle, read
 
-from sae_bench.activations import one_pass
+from sae_bench.activations import encoding
 from sae_bench.activations.one_pass import PassOptions
 from sae_bench.evals.registry import get_eval
 from sae_bench.language_models import LanguageModel
@@ -73,9 +73,9 @@ def distinct_texts(lm: LanguageModel, folder: Path) -> set[tuple[int, ...]]:
 
 def test_texts_that_three_evals_share_go_through_the_model_and_every_sae_once(lm, times, tmp_path, monkeypatch):
     encoded: Counter[int] = Counter()
-    encode = one_pass.encode_tokens
+    encode = encoding.encode_tokens
     monkeypatch.setattr(
-        one_pass, "encode_tokens", lambda sae, x_ND: (encoded.update({id(sae): len(x_ND)}), encode(sae, x_ND))[1]
+        encoding, "encode_tokens", lambda sae, x_ND: (encoded.update({id(sae): len(x_ND)}), encode(sae, x_ND))[1]
     )
     with forward_texts(lm) as texts:
         summary = run(plan(lm, tmp_path))
