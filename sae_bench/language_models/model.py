@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from sae_bench.errors import HookError, ModelError, UsageError
+from sae_bench.errors import HookError, UsageError
 from sae_bench.language_models import trials
 from sae_bench.language_models.aliases import ModelKind
 from sae_bench.language_models.fingerprint import hash_of_model, plain_weights
@@ -25,15 +25,14 @@ from sae_bench.language_models.hooks import (
     find_decoder,
     find_layers,
     hooks_side_by_side,
-    layer_hooks,
     locate,
-    norm_before_mlp,
     parse_hook_name,
 )
 from sae_bench.language_models.interventions import Replacement, Resume, check_resume, intervene, start_from
 from sae_bench.language_models.layout import TokenLayout
-from sae_bench.language_models.numbers import dtype_name, next_dtype
+from sae_bench.language_models.numbers import quantisation_of
 from sae_bench.language_models.placement import device_of, real_weights
+from sae_bench.language_models.structure import check_structure, misnamed_hooks
 from sae_bench.language_models.text_cache import TextCache
 from sae_bench.language_models.token_choice import ALL_TOKENS, TokenChoice
 from sae_bench.language_models.token_texts import TokenTexts
@@ -70,7 +69,7 @@ class LanguageModel:
         self._reads_on: bool | None = None
         self._wrong_parts: dict[int, dict[str, float]] = {}
         self._fingerprint: tuple[tuple[object, ...], str] | None = None
-        self._check_structure()
+        self._beside_stream = check_structure(self)
 
     # ---- facts
 
@@ -102,13 +101,7 @@ class LanguageModel:
     @property
     def quantisation(self) -> str | None:
         """`8bit` or `4bit` if bitsandbytes quantised the weights, another method by name, None if they are whole."""
-        stated = getattr(getattr(self.model, "config", None), "quantization_config", None)
-        if stated is None:
-            return None
-        values = stated if isinstance(stated, dict) else stated.to_dict()
-        bits = [name for name in ("8bit", "4bit") if values.get(f"load_in_{name}")]
-        method = values.get("quant_method")
-        return bits[0] if bits else str(getattr(method, "value", method))
+        return quantisation_of(self.model)
 
     @property
     def config(self) -> Any:
@@ -178,7 +171,7 @@ class LanguageModel:
         site = locate(point, self.layers, self.embedding)
         if point.kind in trials.BETWEEN_THE_ENDS:
             if point.layer not in self._wrong_parts:
-                self._wrong_parts[point.layer] = self._try_parts(point.layer)
+                self._wrong_parts[point.layer] = misnamed_hooks(self, point.layer)
             distance = self._wrong_parts[point.layer].get(point.kind)
             if distance is not None:
                 reason = trials.BETWEEN_THE_ENDS[point.kind].format(
@@ -188,26 +181,6 @@ class LanguageModel:
                     f"'{point.name}' {reason} Next: take blocks.{point.layer}.hook_resid_post or hook_resid_pre."
                 )
         return site
-
-    @torch.no_grad()
-    def _try_parts(self, layer: int) -> dict[str, float]:
-        """Kinds of hooks whose values are not what they are named after in this layer, and how far off they are."""
-        values: dict[str, Tensor] = {}
-        ids_BL = trials.trial_ids(8, self)[None]
-
-        def note(kind: str) -> Replacement:
-            return lambda value: values.setdefault(kind, value)
-
-        norm = norm_before_mlp(self.layers[layer])
-        sites = {} if norm is None else {trials.NORM_BEFORE_MLP: HookSite(norm, "output")}
-        for point in layer_hooks(layer):
-            with suppress(HookError):
-                sites[point.kind] = locate(point, self.layers, self.embedding)
-        with ExitStack() as stack:
-            for kind, site in sites.items():
-                stack.enter_context(intervene(site, note(kind), batch_shape=ids_BL.shape, device=self.device))
-            self._run_base(ids_BL, None)
-        return trials.wrong_parts(values)
 
     def fingerprint(self) -> str:
         """A short hash of configuration, dtype, weights, BOS, attention, choice of tokens: the key of anything cached.
@@ -222,15 +195,18 @@ class LanguageModel:
             *((weight.data_ptr(), weight.dtype, weight._version) for _, weight in weights),
         )
         if self._fingerprint is None or self._fingerprint[0] != state:
-            chosen = "" if self.choice == ALL_TOKENS else f" {self.choice.positions} {sorted(self.choice.excluded)}"
-            usual = "sdpa" if getattr(self.base, "_supports_sdpa", False) else "eager"
-            attention = "" if self.attention in (None, usual) else f" attention={self.attention}"
-            others = {b.dtype for b in self.model.buffers() if b.is_floating_point() and b.dtype != self.dtype}
-            mixed = "".join(f" and {dtype}" for dtype in sorted(map(str, others)))  # as rotary frequencies in float32
-            values = plain_weights(real_weights(self.model))
-            described = f"{self.dtype}{mixed} bos={self.prepend_bos}{chosen}{attention}"
-            self._fingerprint = (state, hash_of_model(self.model.config.to_dict(), described, values))
+            weights_now = plain_weights(real_weights(self.model))
+            self._fingerprint = (state, hash_of_model(self.model.config.to_dict(), self._beside_weights(), weights_now))
         return self._fingerprint[1]
+
+    def _beside_weights(self) -> str:
+        """What the fingerprint knows of this object beside configuration and weights."""
+        chosen = "" if self.choice == ALL_TOKENS else f" {self.choice.positions} {sorted(self.choice.excluded)}"
+        usual = "sdpa" if getattr(self.base, "_supports_sdpa", False) else "eager"
+        attention = "" if self.attention in (None, usual) else f" attention={self.attention}"
+        others = {b.dtype for b in self.model.buffers() if b.is_floating_point() and b.dtype != self.dtype}
+        mixed = "".join(f" and {dtype}" for dtype in sorted(map(str, others)))  # as rotary frequencies in float32
+        return f"{self.dtype}{mixed} bos={self.prepend_bos}{chosen}{attention}"
 
     # ---- tokens
 
@@ -431,42 +407,3 @@ class LanguageModel:
             for site, function in zip(sites, functions.values(), strict=True):
                 stack.enter_context(intervene(site, function, batch_shape=batch_shape, device=self.device))
             yield
-
-    @torch.no_grad()
-    def _check_structure(self) -> None:
-        """One tiny forward that proves the assumptions of this class for the loaded model.
-
-        Raises:
-            ModelError: hidden states and unembedding found here do not give the model's own logits.
-        """
-        outputs: list[object] = []
-        handle = self.layers[0].register_forward_hook(lambda _module, _args, output: outputs.append(output))
-        ids = torch.arange(4, device=self.device).remainder(self.d_vocab)[None]
-        try:
-            expected = self.model(input_ids=ids, use_cache=False).logits
-        finally:
-            handle.remove()
-        if not bool(expected.isfinite().all()):
-            raise ModelError(
-                f"'{self.name}' gives logits that are NaN or infinite in {dtype_name(self.dtype)}. "
-                f"{next_dtype(self.dtype)}"
-            )
-        stream, self._beside_stream = _split_output(outputs[0])
-        if stream.shape != (1, 4, self.d_model):
-            raise ModelError(
-                f"'{self.name}' ({type(self.layers[0]).__name__}): its layers hand on {tuple(stream.shape)} numbers "
-                f"for 4 tokens of width {self.d_model}, not one residual stream each. Such models are not supported."
-            )
-        rebuilt = self.unembed(self.final_hidden(ids))
-        tolerance = 1e-2 * expected.float().abs().max().item()
-        if not torch.allclose(rebuilt.float(), expected.float(), rtol=0.0, atol=tolerance):
-            worst = (rebuilt.float() - expected.float()).abs().max().item()
-            raise ModelError(
-                f"'{self.name}' ({type(self.model).__name__}): logits rebuilt from its final hidden states differ from "
-                f"its own by {worst:.3g}. Its head does something this version does not know (a logit scale, say)."
-            )
-
-
-def _split_output(output: Any) -> tuple[Tensor, int | None]:
-    """The stream that a layer hands on, and how many values stand beside it; None if it is no tuple."""
-    return (output[0], len(output) - 1) if isinstance(output, tuple | list) else (output, None)

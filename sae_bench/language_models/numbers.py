@@ -1,8 +1,9 @@
-"""Activations that are no finite numbers: one error that says where, how many, and which dtype to try."""
+"""The numbers of a model: dtype, quantisation, and one error for activations that are none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Bool
@@ -48,3 +49,14 @@ def next_dtype(dtype: torch.dtype) -> str:
 def dtype_name(dtype: torch.dtype) -> str:
     """`float32` and its kin."""
     return str(dtype).removeprefix("torch.")
+
+
+def quantisation_of(model: Any) -> str | None:
+    """`8bit` or `4bit` if bitsandbytes quantised the weights, another method by name, None if they are whole."""
+    stated = getattr(getattr(model, "config", None), "quantization_config", None)
+    if stated is None:
+        return None
+    values = stated if isinstance(stated, dict) else stated.to_dict()
+    bits = [name for name in ("8bit", "4bit") if values.get(f"load_in_{name}")]
+    method = values.get("quant_method")
+    return bits[0] if bits else str(getattr(method, "value", method))
