@@ -13,6 +13,8 @@ small one takes minutes:
     python scripts/train_embedded_saes.py --work .work/ladder --only topk --tokens 200000 --steps 400 --snapshots 6
     sae-bench run --model embedded --ladder path:.work/ladder/topk_snapshots
 
+`--model`, `--layer` and `--d-sae` train them on another model, on the same texts.
+
 Reads the `train` part of the embedded corpus only; explained variance, L0 and dead latents in the log are measured on
 the `held_out` part.
 """
@@ -47,7 +49,6 @@ from sae_bench.language_models import LanguageModel, load_language_model
 logger = logging.getLogger("train_embedded_saes")
 
 LAYER = 10
-HOOK = f"blocks.{LAYER}.hook_resid_post"
 D_SAE = 1536
 CONTEXT = 256
 SEED = 0
@@ -109,8 +110,17 @@ def recipes(steps: int) -> list[Recipe]:
 
 
 @torch.no_grad()
-def collect(lm: LanguageModel, split: str, n_tokens: int, path: Path) -> np.ndarray:
-    """Activations (N, D) at the hook as float16, BOS and separators left out; kept in `path`."""
+def collect(lm: LanguageModel, split: str, n_tokens: int, path: Path, layer: int = LAYER) -> np.ndarray:
+    """Activations (N, D) after a layer as float16, BOS and separators left out; kept in `path`.
+
+    Args:
+        lm: the model.
+        split: of the embedded corpus.
+        n_tokens: of whole texts that are read.
+        path: of the .npy file.
+        layer: of the residual stream.
+    """
+    hook = f"blocks.{layer}.hook_resid_post"
     if path.exists():
         return np.load(path, mmap_mode="r")
     rows = pack_corpus(corpus(split), lm, n_rows=n_tokens // CONTEXT, context_length=CONTEXT, seed=SEED)  # type: ignore[arg-type]
@@ -120,7 +130,7 @@ def collect(lm: LanguageModel, split: str, n_tokens: int, path: Path) -> np.ndar
     out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=(capacity, lm.d_model))
     n = 0
     for batch in rows.split(16):
-        x = lm.capture(batch, [HOOK])[HOOK][~torch.isin(batch, special)]
+        x = lm.capture(batch, [hook])[hook][~torch.isin(batch, special)]
         out[n : n + len(x)] = x.half().numpy()
         n += len(x)
     np.save(path, out[:n])
@@ -279,6 +289,9 @@ def as_plain(config: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path(".work/saes"), help="folder for activations and checkpoints")
+    parser.add_argument("--model", default="embedded", help="whose residual stream is read")
+    parser.add_argument("--layer", type=int, default=LAYER, help="after which it is read")
+    parser.add_argument("--d-sae", type=int, default=D_SAE, help="latents")
     parser.add_argument("--tokens", type=int, default=2_099_200, help="distinct training tokens")
     parser.add_argument("--steps", type=int, default=1200, help="optimiser steps")
     parser.add_argument("--batch-size", type=int, default=2048, help="tokens per step")
@@ -288,9 +301,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.work.mkdir(parents=True, exist_ok=True)
 
-    lm = load_language_model("embedded", dtype="bfloat16")
-    data = collect(lm, "train", args.tokens, args.work / "train.npy")
-    other = collect(lm, "held_out", min(102_400, args.tokens), args.work / "held_out.npy")
+    lm = load_language_model(args.model, dtype="bfloat16")
+    data = collect(lm, "train", args.tokens, args.work / "train.npy", args.layer)
+    other = collect(lm, "held_out", min(102_400, args.tokens), args.work / "held_out.npy", args.layer)
     held_out = torch.from_numpy(other.astype(np.float32))
     scale = float(np.sqrt(np.mean(np.sum(data[:100_000].astype(np.float32) ** 2, axis=1))))
     log: list[dict] = []
@@ -300,6 +313,7 @@ def main() -> None:
         trainer = train(
             recipe, data, steps=args.steps, batch_size=args.batch_size, scale=scale, log=log,
             snapshots=(args.snapshots, args.work / f"{recipe.name}_snapshots"),
+            d_sae=args.d_sae, layer=args.layer, lm_name=lm.name,
         )  # fmt: skip
         save(trainer.ae, trainer.config, args.work / recipe.name)
         log.append({"sae": recipe.name, "held_out": evaluate(trainer.ae, held_out)})

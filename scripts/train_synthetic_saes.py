@@ -64,9 +64,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("synthetic_saes"), help="folder of the SAEs")
     parser.add_argument("--d-sae", type=int, default=512, help="latents")
     parser.add_argument("--l0", type=int, default=10, help="active latents per sample that are aimed at")
-    parser.add_argument("--samples", type=int, default=400_000, help="distinct training samples")
+    parser.add_argument("--samples", type=int, default=200_000, help="distinct training samples")
     parser.add_argument("--steps", type=int, default=3000, help="optimiser steps")
-    parser.add_argument("--batch-size", type=int, default=1024, help="samples per step")
+    parser.add_argument("--batch-size", type=int, default=512, help="samples per step")
     parser.add_argument("--only", nargs="*", default=[], help="architectures to train; all by default")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -90,6 +90,7 @@ def main() -> None:
         save_sae(
             sae,
             args.out / f"{recipe.name}.safetensors",
+            dtype=torch.float16,
             metadata={"samples_seen": args.steps * args.batch_size, "seed": TRAINING_SEED, "log": log[-1]},
         )
         logger.info("%s", json.dumps(log[-1]))

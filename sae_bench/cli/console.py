@@ -15,6 +15,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from sae_bench.evals.base import EvalSpec
+    from sae_bench.run.plan import Failure
     from sae_bench.run.runner import RunSummary
 
 err = Console(stderr=True)
@@ -96,12 +97,24 @@ def show_summary(specs: Sequence[EvalSpec], summary: RunSummary, output_folder: 
     model = f"; model in {' and '.join(dtypes)}" if dtypes else ""
     if not is_quiet():
         err.print(escape(f"{done}{model}; {seconds:.0f} s in all{spent}."), soft_wrap=True)
-    for failure in summary.failures:
-        err.print(
-            "[red]failed[/red] "
-            + escape(f"{failure.eval_name} on {failure.sae}: {failure.message} (traceback: {failure.traceback_file})"),
-            soft_wrap=True,
-        )
+    for line in failure_lines(summary.failures):
+        err.print("[red]failed[/red] " + escape(line), soft_wrap=True)
+
+
+def failure_lines(failures: Sequence[Failure]) -> list[str]:
+    """What failed and why; a reason that several evals and SAEs have in common is one line."""
+    evals_of: dict[tuple[str, str], list[Failure]] = {}
+    for failure in failures:
+        evals_of.setdefault((failure.sae, failure.message), []).append(failure)
+    alike: dict[tuple[str, str], list[Failure]] = {}
+    for (_, message), of_sae in evals_of.items():
+        alike.setdefault((message, ", ".join(one.eval_name for one in of_sae)), []).extend(of_sae)
+    lines = []
+    for (message, evals), of_line in alike.items():
+        saes = ", ".join(dict.fromkeys(one.sae for one in of_line))
+        others = f" and {len(of_line) - 1} more" if len(of_line) > 1 else ""
+        lines.append(f"{evals} on {saes}: {message} (traceback: {of_line[0].traceback_file}{others})")
+    return lines
 
 
 def _cell(value: float | None) -> str:

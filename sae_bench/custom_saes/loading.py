@@ -270,9 +270,11 @@ def hook_width(lm: LanguageModel, hook: str) -> int:
 
 
 def _cost(member: Member, n_texts: int) -> tuple[int, int]:
-    both = 2 * member.sae.W_dec.nbytes
+    encoding = list(_encoding(member.sae))
+    both = sum({id(sae.W_dec): 2 * sae.W_dec.nbytes for sae in encoding}.values())
     d_sae = int(member.sae.cfg.d_sae)
-    codes_of_a_batch = 16 * VALUES_AT_ONCE if is_wide(d_sae) else 4096 * d_sae * 4
+    widths = [int(sae.cfg.d_sae) for sae in encoding]
+    codes_of_a_batch = sum(16 * VALUES_AT_ONCE if is_wide(width) else 4096 * width * 4 for width in widths)
     dense = n_texts * d_sae * 4
     pooled = dense if dense <= 1 << 30 else max(1 << 30, dense // 10)
     if is_wide(d_sae):
@@ -281,6 +283,14 @@ def _cost(member: Member, n_texts: int) -> tuple[int, int]:
     if member.file_weights is not None:
         on_host += 2 * member.file_weights.W_dec.nbytes
     return both + codes_of_a_batch, pooled + on_host
+
+
+def _encoding(sae: Any) -> Iterator[Any]:
+    """The SAE and those that it was made from and encodes with: each has weights and codes of its own."""
+    while sae is not None:
+        yield sae
+        parent = getattr(sae, "parent", None)
+        sae = parent if hasattr(parent, "W_dec") else None
 
 
 def _limits(limits: GroupLimits, device: torch.device) -> tuple[int, int]:

@@ -121,10 +121,7 @@ def threshold_for(l0: float, W_enc_DF: Float[Tensor, "D F"], b_enc_F: Float[Tens
 
 def not_sparse(n_latents: int, l0: float) -> SAEMismatchError:
     """Why a random encoder cannot have that L0."""
-    return SAEMismatchError(
-        f"a random encoder of {n_latents} latents cannot have {l0:.4g} active ones per token: it has more "
-        "than 0 and about half of them at most. Baselines that match L0 are for sparse SAEs."
-    )
+    return SAEMismatchError(f"random latents cannot match {l0:.4g} of {n_latents} active per token (0, or near half)")
 
 
 @torch.no_grad()

@@ -12,11 +12,13 @@ import pytest
 
 from sae_bench.cli import cli, demo
 from sae_bench.cli import evaluation as cli_evaluation
+from sae_bench.cli.console import failure_lines
 from sae_bench.cli.demo import DEMO_EVALS, DEMO_SAES
 from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.datasets import registry
 from sae_bench.evals.registry import eval_names, get_eval
 from sae_bench.results import files as result_files
+from sae_bench.run.plan import Failure
 from sae_bench.run.planning import choose_evals, make_config
 from sae_bench.run.request import RunRequest, Target
 from sae_bench.testing.synthetic_results import write_synthetic_results
@@ -120,6 +122,15 @@ def test_an_sae_of_another_width_is_a_failure_of_its_own(world: Any, sae_bench: 
     assert "reads vectors of 24 numbers" in said.message
     assert "6 results written" in said.message
     assert (tmp_path / "out/core/failed/wi[d]e_sae_core.txt").is_file()
+
+
+def test_one_reason_of_several_evals_and_saes_is_said_once():
+    failures = [Failure(sae, name, "too dense", Path(f"{name}/{sae}.txt")) for name in ("core", "tpp") for sae in "ab"]
+    other = Failure("a", "scr", "no room", Path("scr/a.txt"))
+    assert failure_lines([*failures, other]) == [
+        "core, tpp on a, b: too dense (traceback: core/a.txt and 3 more)",
+        "scr on a: no room (traceback: scr/a.txt)",
+    ]
 
 
 def test_declared_datasets_of_a_file(world: Any, sae_bench: Call, tmp_path: Path):

@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sae_bench.custom_saes.derived.derived_sae import derived_config
+from sae_bench.custom_saes.derived.token_matched import TokenMatchedSAE
 from sae_bench.custom_saes.loaders.native import save_sae
 from sae_bench.custom_saes.loading import GroupLimits, Member, load_member, load_members
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, resolve_spec
@@ -138,6 +140,32 @@ def test_whatever_loading_raises_is_the_failure_of_that_sae(error: BaseException
     )
     assert [member.sae_id for group in groups for member in group] == ["sae"]
     assert failed == ["bad"]
+
+
+def _unexpected(_handle: SAEHandle, error: Exception) -> None:
+    raise error
+
+
+def test_a_group_has_room_for_the_sae_that_a_null_counts_with(lm: LanguageModel) -> None:
+    """A null that is matched token by token holds the weights and the codes of its SAE, too."""
+
+    def sizes(*saes: Any) -> list[int]:
+        context = LoadContext(torch.device("cpu"), torch.float32)
+        handles = [replace(_handle(sae), sae_id=str(n)) for n, sae in enumerate(saes)]
+        limits = GroupLimits(device_bytes=int(3.5 * one), host_bytes=1 << 40)
+        groups = load_members(handles, context, lm, limits=limits, n_texts=1, on_failure=_unexpected)
+        return [len(group) for group in groups]
+
+    def null() -> TokenMatchedSAE:
+        parent: Any = tiny_sae("topk")
+        sae = TokenMatchedSAE(parent, derived_config(parent.cfg, {"name": "random_l0_matched"}, d_sae=F), d_out=D)
+        sae.W_dec.copy_(parent.W_dec)
+        sae.W_enc.copy_(parent.W_enc)
+        return sae
+
+    one = 2 * F * D * 4 + 4096 * F * 4  # encoder, decoder, codes of a batch
+    assert sizes(*(tiny_sae("topk") for _ in range(6))) == [3, 3]
+    assert sizes(null(), tiny_sae("topk"), null(), null()) == [2, 1, 1]
 
 
 @pytest.mark.parametrize("code", [0, 1, 143, 200, "no", None])
