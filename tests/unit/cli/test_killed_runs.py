@@ -104,7 +104,7 @@ def test_ctrl_c_keeps_what_is_done(world: Any, sae_bench: Callable[..., Any], tm
     with started(arguments) as process:
         wait_for(process, lambda: len(results(out)) == 2)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=180)
     assert process.returncode == 130
     assert "interrupted. What was done is kept; the same command goes on from there." in err
     assert "Traceback" not in err

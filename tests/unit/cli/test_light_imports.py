@@ -47,4 +47,4 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(arguments: list[str]):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.close()
     assert process.stderr.read() == ""
-    assert process.wait(timeout=60) <= 1
+    assert process.wait(timeout=180) <= 1

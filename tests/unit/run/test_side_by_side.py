@@ -47,16 +47,18 @@ def test_the_first_of_each_hook_goes_ahead_and_what_runs_the_model_waits():
     running: set[str] = set()
     beside: dict[str, set[str]] = {}
     threads: dict[str, int] = {}
-    lock = threading.Lock()
+    lock, both = threading.Lock(), threading.Barrier(2, timeout=120)
 
     def work(one: Member) -> str:
         with lock:
             running.add(one.sae_id)
-        time.sleep(0.05)
+        if one.sae_id in ("b", "d"):
+            both.wait()  # would break if they did not run at the same time
         with lock:
             beside[one.sae_id] = {*running} - {one.sae_id}
             threads[one.sae_id] = torch.get_num_threads()
-        time.sleep(0.05)
+        if one.sae_id in ("b", "d"):
+            both.wait()
         with lock:
             running.discard(one.sae_id)
         return one.sae_id.upper()
