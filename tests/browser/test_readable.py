@@ -19,15 +19,14 @@ PAGES = ("#overview", "#plots", "#run", "#sae/0")
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
-def walk_pages(page: Any, look: Callable[[str], None]) -> None:
+def walk_pages(opened: Any, look: Callable[[str], None]) -> None:
     """Every page at both widths, in both themes."""
     for width in (1440, 380):
-        page.set_viewport_size({"width": width, "height": 900})
+        opened.page.set_viewport_size({"width": width, "height": 900})
         for address in PAGES:
-            page.evaluate("address => { location.hash = address; }", address)
-            page.wait_for_timeout(300)
+            opened.show(address)
             for theme in ("one theme", "the other"):
-                page.locator("#theme").click()
+                opened.page.locator("#theme").click()
                 look(f"{address} at {width}, {theme}")
 
 
@@ -38,13 +37,13 @@ def test_nine_saes_and_all_evals(open_page: Callable[..., Any], tmp_path: Path):
     page = opened.page
 
     def look(where: str) -> None:
-        assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], where
+        opened.wait("document.documentElement.scrollWidth <= innerWidth")
         assert page.evaluate(CONTRAST) == [], where
 
-    walk_pages(page, look)
+    walk_pages(opened, look)
     assert (opened.complaints, opened.fetched) == ([], [])
     page.set_viewport_size({"width": 1440, "height": 900})
-    page.evaluate("() => { location.hash = '#overview'; }")
+    opened.show("#overview")
     page.locator("#search").focus()
     reached = set()
     for _ in range(120):

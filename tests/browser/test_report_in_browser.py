@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,11 +44,11 @@ def test_a_walk_from_the_best_to_its_page_and_its_figure(report_file: Path, open
     row = page.locator(f'#best tr[data-metric="{TOP_1}"]')
     row.wait_for()
     page.locator('[data-band="32"]').click()
-    page.wait_for_function("document.querySelector('#count').textContent !== '14 of 14 SAEs'")
+    opened.wait("document.querySelector('#count').textContent !== '14 of 14 SAEs'")
     within = page.evaluate("Report.shown().map(place => Report.data.saes[place].l0)")
     assert within
     assert all(32 / 1.4 <= l0 <= 32 * 1.4 for l0 in within)
-    page.wait_for_function(
+    opened.wait(
         """key => { const link = document.querySelector(`#best tr[data-metric="${key}"] a.sae-link`);
         return link && Report.shown().includes(Number(link.hash.split('/')[1])); }""", arg=TOP_1
     )  # fmt: skip
@@ -57,7 +56,7 @@ def test_a_walk_from_the_best_to_its_page_and_its_figure(report_file: Path, open
     best = row.locator("a.sae-link").first
     name = best.get_attribute("title")
     best.click()
-    page.wait_for_function("!document.getElementById('page-sae').hidden && document.querySelector('#sae-evals h2')")
+    opened.wait("!document.getElementById('page-sae').hidden && document.querySelector('#sae-evals h2')")
     assert page.locator("#page-sae h1").inner_text().strip() == name
     page.locator('[id^="histogram-core-feature_density"] .main-svg').first.wait_for()
     page.locator("#page-sae .save-menu summary").first.click()
@@ -95,7 +94,7 @@ def test_search_filters_and_chosen_metrics(report_file: Path, open_page: Open):
     opened = open_page(report_file)
     page = opened.page
     page.locator("#search").fill("matryoshka")
-    page.wait_for_function("Report.table.getRows('active').length === 2")
+    opened.wait("Report.table.getRows('active').length === 2")
     assert (
         page.locator("#scatter").evaluate(
             "plot => plot.data.filter(t => t.customdata).flatMap(t => t.customdata).length"
@@ -103,13 +102,13 @@ def test_search_filters_and_chosen_metrics(report_file: Path, open_page: Open):
         == 2
     )
     page.locator("#reset").click()
-    page.wait_for_function("Report.table.getRows('active').length === 14")
+    opened.wait("Report.table.getRows('active').length === 14")
     page.locator('[data-value="gated"]').click()
-    page.wait_for_function("Report.table.getRows('active').length === 2")
+    opened.wait("Report.table.getRows('active').length === 2")
     page.locator("#reset").click()
     page.locator("#columns summary").click()
     page.locator('#columns input[value="core|misc_metrics.frac_alive"]').uncheck()
-    page.wait_for_function("!document.querySelector('#table').textContent.includes('Alive')")
+    opened.wait("!document.querySelector('#table').textContent.includes('Alive')")
     page.keyboard.press("Escape")
     assert not page.locator("#columns").evaluate("menu => menu.open")
     assert opened.complaints == []
@@ -137,7 +136,7 @@ def test_a_point_says_what_it_is_and_leads_to_its_page(report_file: Path, open_p
     page.locator("#scatter .hovertext").wait_for()
     assert "Top-1 accuracy" in page.locator("#scatter .hovertext").text_content()
     page.mouse.click(x, y)
-    page.wait_for_function("location.hash.startsWith('#sae/')")
+    opened.wait("location.hash.startsWith('#sae/')")
     assert opened.complaints == []
 
 
@@ -150,15 +149,16 @@ def test_dark_and_light(report_file: Path, open_page: Open):
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
     assert page.evaluate(shade) != dark
     page.reload()
-    page.wait_for_function("Report.ready === true")
+    opened.settle()
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
     assert opened.complaints == []
 
 
-def test_a_file_that_comes_slowly_is_drawn_when_it_is_there(report_file: Path, open_page: Open):
-    """Plots start by a timer at the latest, but never with a plotly.js that is cut off in the middle."""
+def test_what_is_asked_while_the_file_still_comes_is_there_in_the_end(report_file: Path, open_page: Open):
+    """Plots start by a timer at the latest, never with a plotly.js that is cut off; pages opened before are drawn."""
     html = report_file.read_bytes()
     cut = html.index(b'id="plotly"') + 500_000
+    rest_may_come = threading.Event()
 
     class Slow(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -166,7 +166,7 @@ def test_a_file_that_comes_slowly_is_drawn_when_it_is_there(report_file: Path, o
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.end_headers()
             self.wfile.write(html[:cut])
-            time.sleep(3)
+            rest_may_come.wait(120)
             self.wfile.write(html[cut:])
 
         def log_message(self, *_arguments: Any) -> None:
@@ -174,10 +174,26 @@ def test_a_file_that_comes_slowly_is_drawn_when_it_is_there(report_file: Path, o
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        opened = open_page(f"http://127.0.0.1:{server.server_port}/report.html")
-        opened.page.locator("#scatter .main-svg").first.wait_for()
+        opened = open_page(f"http://127.0.0.1:{server.server_port}/report.html", whole=False)
+        opened.wait("typeof Report !== 'undefined' && Report.tableBuilt")
+        opened.go("#sae/0")
+        opened.page.wait_for_timeout(2_500)  # the timer that starts plots comes in between
+        rest_may_come.set()
+        opened.settle()
         server.shutdown()
+    for plot in ("#sae-rest", '[id^="histogram-core"]'):
+        opened.page.locator(f"{plot} .main-svg").first.wait_for()
+    opened.page.locator("#sae-scores tbody tr").first.wait_for()
     assert [said for said in opened.complaints if "favicon" not in said] == []
+
+
+def test_a_filter_set_before_the_table_stands_holds(report_file: Path, open_page: Open):
+    late = "const later = window.setTimeout; window.setTimeout = (act, ms, ...more) => later(act, ms || 3000, ...more);"
+    opened = open_page(report_file, whole=False, script=late)
+    opened.page.locator("#search").fill("matryoshka")
+    opened.settle()
+    assert opened.page.evaluate("Report.table.getRows('active').length") == 2
+    assert opened.complaints == []
 
 
 def test_numbers_have_the_digits_that_their_error_carries(report_file: Path, open_page: Open):
@@ -209,11 +225,9 @@ def test_trends_are_least_squares_with_the_band_of_their_mean(report_file: Path,
 
 def test_all_pages_on_a_phone(report_file: Path, open_page: Open):
     opened = open_page(report_file, width=380, height=780)
-    page = opened.page
     for address in ("#overview", "#plots", "#run", "#sae/2"):
-        page.evaluate("address => { location.hash = address; }", address)
-        page.wait_for_timeout(300)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 380, address
+        opened.show(address)
+        opened.wait("document.documentElement.scrollWidth <= innerWidth")
     assert (opened.complaints, opened.fetched) == ([], [])
 
 
@@ -225,7 +239,7 @@ def test_plots_facts_and_what_was_skipped(report_file: Path, open_page: Open):
     correlation = page.locator("#plot-agreement").evaluate("plot => plot.data[0].z")
     assert all(abs(row[i] - 1) < 1e-9 for i, row in enumerate(correlation))
     page.locator("#plots-sae").select_option("3")
-    page.wait_for_function("document.querySelector('#plot-strips').data.at(-1).mode === 'lines+markers'")
+    opened.wait("document.querySelector('#plot-strips').data.at(-1).mode === 'lines+markers'")
     page.locator('nav a[data-page="run"]').click()
     assert "cut.json" in page.locator("#skipped").inner_text()
     assert "42, 43, 44" in page.locator("#page-run").inner_text()
@@ -273,7 +287,7 @@ def test_equal_scores_are_called_the_same(open_page: Open, tmp_path: Path):
     row.wait_for()
     assert row.get_attribute("data-verdict") == "same"
     assert "the same for both in every seed and text" in row.inner_text()
-    opened.page.goto(f"{(tmp_path / 'report.html').as_uri()}#sae/0")
+    opened.show("#sae/0")
     opened.page.locator("#sae-compare").select_option("1")
     compared = opened.page.locator("#sae-compared tbody tr", has_text="Absorption fraction").first
     compared.wait_for()
@@ -322,7 +336,7 @@ def test_plots_of_many_metrics_name_every_row(open_page: Open, tmp_path: Path):
     assert page.evaluate(drawn, "plot-strips") == len(evals)
     page.locator("#plots-all").check()
     n = page.evaluate("Report.ranked().length")
-    page.wait_for_function(f"document.querySelector('#plot-strips').layout.yaxis.ticktext.length === {n}")
+    opened.wait(f"document.querySelector('#plot-strips').layout.yaxis.ticktext.length === {n}")
     labels = page.evaluate("document.querySelector('#plot-strips').layout.yaxis.ticktext")
     assert len(set(labels)) == n
     for plot in ("plot-strips", "plot-agreement"):
@@ -350,8 +364,8 @@ def test_the_page_of_an_sae_says_what_the_evals_found(open_page: Open, tmp_path:
         "Configuration",
     ]
     contents.filter(has_text="Absorption").click()
-    page.wait_for_function("location.hash === '#sae/1/absorption_first_letter'")
-    page.wait_for_function(
+    opened.wait("location.hash === '#sae/1/absorption_first_letter'")
+    opened.wait(
         "Math.abs(document.querySelector('[data-section=absorption_first_letter]').getBoundingClientRect().top) < 120"
     )
     assert page.locator("#chart-absorption_first_letter-0").evaluate("plot => plot.layout.yaxis.title.text")
@@ -387,7 +401,7 @@ def test_baselines_and_references_are_read_by_and_not_ranked(open_page: Open, tm
     page = opened.page
     page.locator("#scatter .main-svg").first.wait_for()
     page.locator("#scatter-y").select_option(TOP_1)
-    page.wait_for_function("document.querySelector('#scatter').layout.yaxis.title.text.includes('Top-1')")
+    opened.wait("document.querySelector('#scatter').layout.yaxis.title.text.includes('Top-1')")
     far_point = page.locator("#scatter").evaluate(
         "plot => plot.data.filter(t => t.text && t.text.some(Boolean)).map(t => [t.text[0], t.marker.symbol[0]])"
     )
@@ -416,11 +430,11 @@ def test_an_address_shows_what_it_was_copied_from(open_page: Open, tmp_path: Pat
     page.locator('[data-facet="layer"] [data-value="0"]').click()
     page.locator("#scatter-y").select_option("core|misc_metrics.frac_alive")
     page.locator("#search").fill("width")
-    page.wait_for_function("location.hash.includes('q=width')")
+    opened.wait("location.hash.includes('q=width')")
     shown = page.evaluate("Report.shown()")
     assert 0 < len(shown) < 8
     page.locator('nav a[data-page="plots"]').click()
-    page.wait_for_function("location.hash.startsWith('#plots?')")
+    opened.wait("location.hash.startsWith('#plots?')")
     page.locator("#plots-sae").select_option(str(shown[0]))
     address = page.evaluate("location.hash")
     other = open_page(tmp_path / "report.html", address=address).page
@@ -443,7 +457,7 @@ def test_what_is_shown_can_be_taken_along(report_file: Path, open_page: Open):
     opened = open_page(report_file)
     page = opened.page
     page.locator('[data-value="gated"]').click()
-    page.wait_for_function("Report.table.getRows('active').length === 2")
+    opened.wait("Report.table.getRows('active').length === 2")
     header(page, "Top-1 accuracy").click()
     taken = {}
     for ending in ("csv", "json", "tex"):

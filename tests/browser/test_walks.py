@@ -24,8 +24,7 @@ def test_one_sae_and_one_eval(open_page: Open, tmp_path: Path):
         write_report(tmp_path / name, tmp_path / f"{name}.html")
         opened = open_page(tmp_path / f"{name}.html")
         for address in PAGES:
-            opened.page.evaluate("address => { location.hash = address; }", address)
-            opened.page.wait_for_timeout(200)
+            opened.show(address)
         assert (opened.complaints, opened.fetched) == ([], []), name
         opened.page.context.close()
 

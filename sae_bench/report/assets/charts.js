@@ -110,6 +110,7 @@
     setTimeout(() => {
       ready = true;
       Report.route();
+      for (const [element, { make }] of drawn) if (!element.dataset.plotted && element.offsetParent) Report.plot(element, make);
       Report.ready = true;
       Report.drawnAfter = performance.now();
     });

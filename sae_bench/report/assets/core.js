@@ -141,7 +141,8 @@ const Report = {};
     else done();
   });
   /** A packed part of the page: base64 of deflated bytes. These parts stand at its end, behind all scripts. */
-  Report.unpack = async (id) => {
+  Report.unpack = (id) => busyWith(unpacked(id));
+  async function unpacked(id) {
     await Report.parsed;
     const element = document.getElementById(id);
     if (!element) return null;
@@ -149,7 +150,20 @@ const Report = {};
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
-  };
+  }
+  let pending = 0;
+  /** While parts of the page are unpacked, `main` says so (`aria-busy`). */
+  async function busyWith(work) {
+    const main = document.getElementById("main");
+    pending += 1;
+    main.setAttribute("aria-busy", "true");
+    try {
+      return await work;
+    } finally {
+      pending -= 1;
+      setTimeout(() => { if (!pending) main.removeAttribute("aria-busy"); }); // after what waited for it
+    }
+  }
   Report.unpackJson = async (id) => {
     const bytes = await Report.unpack(id);
     return bytes && JSON.parse(new TextDecoder().decode(bytes));

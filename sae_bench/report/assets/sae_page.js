@@ -7,6 +7,7 @@
   Report.renderSae = async (place, section) => {
     if (shownPlace === place && Report.shown() === shownAmong) { jumpTo(section); return; }
     const ticket = ++current, sae = data.saes[place];
+    shownPlace = null;
     if (!sae) { Report.fill(page(), h("p", { class: "card" }, "There is no such SAE in this report.")); return; }
     [shownPlace, shownAmong] = [place, Report.shown()];
     const rest = h("div", { class: "plot", id: "sae-rest" });
@@ -73,7 +74,11 @@
 
   function compareCard(place) {
     const out = h("div", { id: "sae-compared" });
-    const select = h("select", { id: "sae-compare", "aria-label": "SAE to compare with", onchange: async (e) => Report.fill(out, e.target.value === "" ? null : await compared(place, Number(e.target.value))) },
+    const compare = async () => {
+      const chosen = select.value, found = chosen === "" ? null : await compared(place, Number(chosen));
+      if (select.value === chosen) Report.fill(out, found);
+    };
+    const select = h("select", { id: "sae-compare", "aria-label": "SAE to compare with", onchange: compare },
       h("option", { value: "" }, "choose an SAE…"), data.saes.filter((s) => s.index !== place).map((s) => h("option", { value: String(s.index) }, s.short)));
     return h("section", { class: "card", "data-section": "compare" }, h("div", { class: "card-head" }, h("h2", {}, "Compared with"), select), out);
   }

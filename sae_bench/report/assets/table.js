@@ -2,7 +2,7 @@
 (() => {
   const { h, data } = Report;
   const chosen = new Set();
-  let table = null, best = new Map();
+  let table = null, best = new Map(), stale = false; // stale: filters or metrics changed before the table was built
 
   function choose() {
     const perEval = new Map();
@@ -105,13 +105,14 @@
       rowFormatter: (row) => row.getElement().classList.toggle("baseline", data.saes[row.getData().id].baseline),
       columnHeaderVertAlign: "bottom", selectableRows: false,
     });
-    table.on("tableBuilt", () => { reachable(); Report.tableBuilt = true; });
+    table.on("tableBuilt", () => { Report.tableBuilt = true; if (stale) rebuild(); else reachable(); });
     Report.table = table;
-    Report.onChange(() => { findBest(); if (Report.tableBuilt) table.replaceData(rowsShown()); });
+    Report.onChange(() => { findBest(); if (Report.tableBuilt) table.replaceData(rowsShown()); else stale = true; });
     notes();
   };
 
   function rebuild() {
+    if (!Report.tableBuilt) { stale = true; return; }
     findBest();
     table.setColumns(columns());
     table.replaceData(rowsShown());
