@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import stdev
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import beta
 
 from sae_bench.results.samples import Samples
@@ -16,6 +17,9 @@ from sae_bench.seeding import named_generator
 
 LEVEL = 0.95
 BOOTSTRAP_DRAWS = 1000
+
+MOST_KEPT = 4096
+"""Bootstraps of more cells are drawn anew for every metric: what each needs is too much to keep."""
 
 ONE_SEED = "one seed: no error bar; run more (--seeds 3 or more)"
 NO_VALUES = "no values per seed or per unit were kept: no error bar"
@@ -157,11 +161,9 @@ def bootstrap_interval(samples: Samples, *, level: float = LEVEL, draws: int = B
     values_SU, defined_SU = np.where(defined_SU, values_SU, 0.0)[:, used_U], defined_SU[:, used_U]
     weights_SU = weights_U[used_U] * defined_SU
     seed = named_generator("bootstrap", samples.key, draws).initial_seed() % (1 << 63)
-    rng = np.random.default_rng(seed)
-    counts_RU = _resampled(Strata.of(samples, used_U), draws, rng)
+    counts_RU, picked_RS = _bootstrapped(Strata.of(samples, used_U), draws, len(values_SU), seed)
     with np.errstate(invalid="ignore"):
         means_RS = (counts_RU @ (weights_SU * values_SU).T) / (counts_RU @ weights_SU.T)
-    picked_RS = rng.integers(len(values_SU), size=(draws, len(values_SU)))
     drawn_RS = np.take_along_axis(means_RS, picked_RS, axis=1)
     known_RS = np.isfinite(drawn_RS)
     with np.errstate(invalid="ignore"):  # a draw without any defined value has no mean and is left out
@@ -171,13 +173,27 @@ def bootstrap_interval(samples: Samples, *, level: float = LEVEL, draws: int = B
     return float(low), float(high)
 
 
-def _resampled(strata: Strata, draws: int, rng: np.random.Generator) -> Float[np.ndarray, "R U"]:
-    """How often each unit is drawn, all units of a cluster together.
+def _bootstrapped(
+    strata: Strata, draws: int, n_seeds: int, seed: int
+) -> tuple[Float[np.ndarray, "R U"], Int[np.ndarray, "R S"]]:
+    """How often each unit is drawn, all units of a cluster together, and the seeds that are drawn.
 
-    From each stratum as many clusters are drawn as it has; a cluster of several strata is drawn in each of them.
+    Metrics of the same units, of whichever SAE, have the same draws.
     """
-    counts_RX = np.empty((draws, len(strata.stratum_X)), dtype=np.float32)
-    for stratum in np.unique(strata.stratum_X):
-        index_N = np.flatnonzero(strata.stratum_X == stratum)
+    draw = _drawn if len(strata.stratum_X) <= MOST_KEPT else _drawn.__wrapped__
+    counts_RX, picked_RS = draw(strata.stratum_X.tobytes(), strata.stratum_X.dtype, draws, n_seeds, seed)
+    return counts_RX[:, strata.cell_N].astype(np.float64), picked_RS
+
+
+@lru_cache(maxsize=4)
+def _drawn(
+    stratum_X: bytes, dtype: np.dtype, draws: int, n_seeds: int, seed: int
+) -> tuple[Float[np.ndarray, "R X"], Int[np.ndarray, "R S"]]:
+    """From each stratum as many clusters as it has; a cluster of several strata is drawn in each of them."""
+    strata_X = np.frombuffer(stratum_X, dtype=dtype)
+    rng = np.random.default_rng(seed)
+    counts_RX = np.empty((draws, len(strata_X)), dtype=np.float32)
+    for stratum in np.unique(strata_X):
+        index_N = np.flatnonzero(strata_X == stratum)
         counts_RX[:, index_N] = rng.multinomial(len(index_N), np.full(len(index_N), 1.0 / len(index_N)), size=draws)
-    return counts_RX[:, strata.cell_N]
+    return counts_RX, rng.integers(n_seeds, size=(draws, n_seeds))
