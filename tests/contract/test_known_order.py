@@ -20,6 +20,7 @@ from sae_bench.run import planning
 pytestmark = pytest.mark.slow
 
 PLANTED, NAME = "saes:planted", "saes_planted"
+TPP = "tpp_metrics.tpp_threshold_2_total_metric"
 LADDERS = {
     "recovery.mcc": ("decoder_noise", "merged"),  # it reads decoder rows alone, in any order
     "recovery.f1": tuple(
@@ -54,12 +55,22 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         summary = evaluate(
             lm,
             [spec, *(f"baseline:degraded({spec},{kind})" for kind in DEGRADING)],
-            ["ground_truth"],
+            ["ground_truth", "sparse_probing", "tpp"],
             nulls=True,
             preset="quick",
-            settings={"ground_truth": {"n_samples": 1000, "batch_size": 50}},
+            settings={
+                "ground_truth": {"n_samples": 1000, "batch_size": 50},
+                "sparse_probing": {
+                    "dataset_names": ["synthetic/features:2"], "probe_train_set_size": 80, "probe_test_set_size": 40,
+                    "k_values": [1],
+                },
+                "tpp": {
+                    "dataset_names": ["synthetic/siblings:1"], "train_set_size": 240, "test_set_size": 80,
+                    "n_values": [1, 2], "probe_epochs": 20,
+                },
+            },
             output_folder=folder / "results",
-        )
+        )  # fmt: skip
     assert summary.failures == []
     return folder / "results"
 
@@ -103,6 +114,30 @@ def test_a_permuted_decoder_keeps_what_reads_codes_or_rows_alone_and_loses_the_r
         assert own[path] == ruined[path], path
     assert ruined["recovery.f1"] < own["recovery.f1"] / 3
     assert ruined["reconstruction.explained_variance"] < 0 < own["reconstruction.explained_variance"]
+
+
+def test_a_permuted_decoder_leaves_probing_as_it_is_and_ruins_tpp(results: Path) -> None:
+    permuted = f"baseline:permuted_decoder({NAME})"
+    probing, of_permuted = (scores(results, "sparse_probing", sae) for sae in (PLANTED, permuted))
+    assert probing == of_permuted
+    own, ruined = (scores(results, "tpp", sae)[TPP] for sae in (PLANTED, permuted))
+    assert ruined < own / 3
+
+
+@pytest.mark.parametrize("kind", ["decoder_noise", "permuted", "dead"])
+def test_ladders_lead_tpp_from_the_planted_sae_down(results: Path, kind: str) -> None:
+    own, best, worst = (
+        scores(results, "tpp", sae)[TPP]
+        for sae in (PLANTED, *(f"baseline:degraded({NAME},{kind},{level})" for level in (0, 1)))
+    )
+    assert own == best
+    assert worst < own / 3
+
+
+@pytest.mark.parametrize("name", NULLS)
+def test_nulls_of_a_planted_sae_score_less_in_tpp(results: Path, name: str) -> None:
+    own, of_null = (scores(results, "tpp", sae)[TPP] for sae in (PLANTED, f"baseline:{name}({NAME})"))
+    assert of_null < own / 2
 
 
 @pytest.mark.parametrize("name", NULLS)

@@ -12,7 +12,10 @@ import torch
 from click.testing import CliRunner
 from ravel_tiny import HOOK, N_TOKENS, SETTINGS, known_class, plain_completion, write_files
 
-from sae_bench.custom_saes.loading import Member
+from sae_bench.custom_saes.derived.grammar import Derivation
+from sae_bench.custom_saes.derived.handles import derived_handle
+from sae_bench.custom_saes.loading import Member, load_member
+from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import PrerequisiteError, UsageError
 from sae_bench.evals.base import EvalContext
 from sae_bench.evals.ravel import completions, main
@@ -188,6 +191,29 @@ def test_a_planted_cause_is_found(llama: LanguageModel, train_mdas: bool):
     if not train_mdas:
         random = job.score(saes["random"])  # of its few pairs one may come out right by accident
         assert random.metrics.ravel.cause_score < identity.metrics.ravel.cause_score / 2
+
+
+def test_another_decoder_ruins_what_the_same_codes_cause(llama: LanguageModel):
+    hook = "blocks.2.hook_resid_post"
+    settings = {
+        "num_epochs": 6,
+        "n_generated_tokens": 1,
+        "entity_attribute_selection": {"city": ["Country", "Language"]},
+    }
+    job = RAVELJob(EvalContext(llama, (hook,), (42,)), config_of(Path("/"), **settings), [at_the_end(llama)])
+    parent = SAEHandle("tiny", "identity", hook, None, lambda _: tiny_sae("identity", hook_name=hook))
+
+    def cause(derivation: Derivation | None) -> float:
+        handle = parent if derivation is None else derived_handle(derivation, parent)
+        member = load_member(handle, LoadContext(torch.device("cpu"), torch.float32), llama)
+        return job.score(member).metrics.ravel.cause_score
+
+    own = cause(None)
+    ladder = [cause(Derivation("degraded", kind="permuted", level=level)) for level in (0.0, 1.0)]
+    assert own == ladder[0] > 0.4
+    assert ladder[1] < own / 2
+    assert cause(Derivation("permuted_decoder")) < own / 2
+    assert cause(Derivation("degraded", kind="decoder_noise", level=1.0)) < own / 2
 
 
 def test_mdas_learns_the_swap_without_an_sae(llama: LanguageModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -99,9 +100,13 @@ def settings(lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 class Planted:
-    """An SAE at the embedding whose latent 0 is active on the topic's tokens and nowhere else."""
+    """An SAE at the embedding whose latent 0 is active on the topic's tokens and nowhere else.
 
-    def __init__(self, lm: LanguageModel) -> None:
+    Its latents 1 to 3 are active on one of `elsewhere` each, if these are given; else the last one is always active.
+    """
+
+    def __init__(self, lm: LanguageModel, elsewhere: Sequence[int] = ()) -> None:
+        self.elsewhere_TD = lm.embedding.weight[list(elsewhere)]
         ids = {lm.tokenizer(text, add_special_tokens=False)["input_ids"][-1] for text in (TOPIC, f" {TOPIC}")}
         self.topic_TD = lm.embedding.weight[list(ids)]
         rows_FD = torch.randn(4, 32, generator=torch.Generator().manual_seed(3))
@@ -112,7 +117,10 @@ class Planted:
         is_topic = (torch.cdist(x.reshape(-1, 32), self.topic_TD) < 1e-3).any(dim=1).view(x.shape[:-1])
         codes = torch.zeros(*x.shape[:-1], 4)
         codes[..., 0] = is_topic.float()
-        codes[..., 3] = 1.0  # active everywhere: never chosen
+        if len(self.elsewhere_TD):
+            codes[..., 1:] = (torch.cdist(x, self.elsewhere_TD) < 1e-3).float()
+        else:
+            codes[..., 3] = 1.0  # active everywhere: never chosen
         return codes
 
     def decode(self, f: Tensor) -> Tensor:
@@ -161,6 +169,25 @@ def test_a_planted_topic_is_unlearned_without_side_effects(lm, settings, tmp_pat
     held_out = [r["metrics"]["unlearning.unlearning_score_held_out"] for r in result["seed_results"]]
     assert metrics["unlearning_score_held_out"] == pytest.approx(sum(held_out) / 2)
     UnlearningEvalOutput.model_validate_json(summary.written[0].read_text())
+
+
+def test_the_latent_of_the_topic_is_at_the_ceiling_and_its_control_at_zero(lm, settings, tmp_path):
+    """Latents that are as active, on tokens that no question has, change no answer."""
+    corpora = [json.loads(line)["text"] for line in Path(settings["retain_corpus"]).read_text().splitlines()]
+    asked = [json.loads(line) for name in settings["dataset_names"] for line in Path(name).read_text().splitlines()]
+    in_questions = [text for row in asked for text in (row["question"], *row["choices"])]
+    of_corpora, of_questions = (
+        {token for prefix in ("", " ") for text in texts for token in lm.tokenizer(f"{prefix}{text}")["input_ids"]}
+        for texts in (corpora, in_questions)
+    )
+    elsewhere = sorted(of_corpora - of_questions)[:3]
+    assert len(elsewhere) == 3
+    sae = handle("planted", hook="hook_embed", load=lambda _context: Planted(lm, elsewhere))
+    values = {**settings, "n_features_list": [1], "retain_thresholds": [1e-4]}
+    summary = run(plan(lm, values, [sae], tmp_path, seeds=(42, 43)))
+    beside = read(summary.written[0])["validity"]["unlearning.unlearning_score"]
+    assert beside["floor"]["value"] == beside["control"]["value"] == 0.0
+    assert beside["above_floor"]["value"] == beside["score_minus_control"]["value"] == beside["ceiling"]["value"] == 1.0
 
 
 def test_the_whole_grid_is_that_of_one_row_and_one_question_at_a_time(lm, settings):
