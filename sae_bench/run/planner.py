@@ -137,14 +137,37 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._units)
 
-    def take(self, held: int | None) -> Unit | None:
-        """The longest unit of the model that a worker holds, else the longest of all; None if nothing waits."""
-        own = [unit for unit in self._units if unit.model == held] or self._units
-        if not own:
+    def take(self, held: int | None, at_work: Sequence[tuple[int | None, float]] = ()) -> Unit | None:
+        """What a free worker does: the longest unit of the model that it holds, else the longest that it helps with.
+
+        It helps with a unit of another model if it ends before those who hold that model have done all of its units.
+
+        Args:
+            held: the model that the worker holds.
+            at_work: of every other worker the model that it holds and the seconds until it is free.
+        Returns:
+            the unit; None if nothing waits, or nothing that would be done sooner for it.
+        """
+        own = [unit for unit in self._units if unit.model == held]
+        end = {} if own else {n: self._end_of_model(n, at_work) for n in {unit.model for unit in self._units}}
+        helped = own or [unit for unit in self._units if unit.price.start + unit.seconds < end[unit.model]]
+        if not helped:
             return None
-        unit = max(own, key=lambda unit: unit.seconds)
+        unit = max(helped, key=lambda unit: unit.seconds)
         self._units.remove(unit)
         return unit
+
+    def _end_of_model(self, model: int, at_work: Sequence[tuple[int | None, float]]) -> float:
+        """When those who hold a model have done all of its units that wait; never, if nobody holds it."""
+        free = [seconds for other, seconds in at_work if other == model]
+        if not free:
+            return math.inf
+        heapq.heapify(free)
+        end = 0.0
+        for seconds in sorted((unit.seconds for unit in self._units if unit.model == model), reverse=True):
+            end = max(end, free[0] + seconds)
+            heapq.heapreplace(free, free[0] + seconds)
+        return end
 
     def put_back(self, unit: Unit, n_workers: int) -> None:
         """A unit whose worker has died waits again, in parts if workers would have nothing to do otherwise."""
@@ -152,17 +175,22 @@ class Waiting:
 
 
 def end_of(units: Sequence[Unit], n_workers: int) -> float:
-    """When the last worker ends, if free workers take the longest unit of the model that they hold."""
+    """When the last worker ends, if free workers take units as they are handed out."""
     waiting = Waiting(units)
     free: list[tuple[float, int, int | None]] = [(0.0, worker, None) for worker in range(n_workers)]
+    idle: list[tuple[int, int | None]] = []
     end = 0.0
     while len(waiting):
         now, worker, held = heapq.heappop(free)
-        unit = waiting.take(held)
-        assert unit is not None
-        now += unit.seconds + (0.0 if unit.model == held else unit.price.start)
-        end = max(end, now)
-        heapq.heappush(free, (now, worker, unit.model))
+        unit = waiting.take(held, [(model, at - now) for at, _, model in free])
+        if unit is None:
+            idle.append((worker, held))  # until another takes something
+            continue
+        finish = now + unit.seconds + (0.0 if unit.model == held else unit.price.start)
+        end = max(end, finish)
+        for freed in [(finish, worker, unit.model), *((now, *one) for one in idle)]:
+            heapq.heappush(free, freed)
+        idle.clear()
     return end
 
 

@@ -82,18 +82,32 @@ def evaluate_on_ray(request: RunRequest, items: Sequence[Item], work: Work, list
 
 @dataclass
 class _Held:
-    """An actor with what it is at, and what is known of it."""
+    """An actor with what it is at, and what is known of it.
+
+    Attributes:
+        seconds: what its unit takes by price, with the start of its model if it takes that up.
+        asked: how many results its unit has; `done` and `failed` count those that are there, or cannot be.
+    """
 
     actor: Any
     hello: Hello | None = None
     unit: planner.Unit | None = None
     model: int | None = None
+    seconds: float = 0.0
+    asked: int = 1
     done: int = 0
     failed: int = 0
 
     @property
     def name(self) -> str:
         return "a worker that starts" if self.hello is None else self.hello.name
+
+    @property
+    def seconds_left(self) -> float:
+        """Until it is free, by price."""
+        return (
+            0.0 if self.unit is None else self.seconds * (1.0 - min(self.done + self.failed, self.asked) / self.asked)
+        )
 
 
 class _Driver:
@@ -140,16 +154,30 @@ class _Driver:
         self.streams[actor.hello.remote(list(self.markers.values()))] = _Held(actor)
 
     def _hand_out(self) -> None:
-        while self.free and len(self.waiting):
-            held = self.free.pop(0)
-            unit = self.waiting.take(held.model)
-            assert unit is not None
-            assert held.hello is not None
-            unseen = [] if held.hello.sees_folders else [self._there(folder, unit) for folder in self.markers]
-            call = held.actor.evaluate.options(num_returns="streaming")
-            stream = call.remote(self.request, unit.members, self.work, unseen)
-            self.streams[stream] = replace(held, unit=unit, model=unit.model, done=0, failed=0)
-            logger.info("%s takes %d SAEs", held.name, len(unit.members))
+        free, self.free = self.free, []
+        for n, held in enumerate(free):
+            others = [*(other for other in self.streams.values() if other.unit), *self.free, *free[n + 1 :]]
+            unit = self.waiting.take(held.model, [(other.model, other.seconds_left) for other in others])
+            if unit is None:
+                self.free.append(held)
+            else:
+                self._set_to_work(held, unit)
+
+    def _set_to_work(self, held: _Held, unit: planner.Unit) -> None:
+        assert held.hello is not None
+        unseen = [] if held.hello.sees_folders else [self._there(folder, unit) for folder in self.markers]
+        call = held.actor.evaluate.options(num_returns="streaming")
+        stream = call.remote(self.request, unit.members, self.work, unseen)
+        self.streams[stream] = replace(
+            held,
+            unit=unit,
+            model=unit.model,
+            seconds=unit.seconds + (0.0 if unit.model == held.model else unit.price.start),
+            asked=max(sum(len(self.items[n].folders) for n in unit.members), 1),
+            done=0,
+            failed=0,
+        )
+        logger.info("%s takes %d SAEs", held.name, len(unit.members))
 
     def _there(self, folder: Path, unit: planner.Unit) -> Place:
         """What a worker that does not see a folder has to know of it: results of its SAEs that are there."""

@@ -28,30 +28,34 @@ def makespan(groups: list[Unit], n_workers: int, dying: dict[int, float] | None 
     dying = dying or {}
     waiting, held, done = Waiting(divide(groups, n_workers)), dict.fromkeys(range(n_workers)), list[int]()
     free = [(0.0, worker) for worker in range(n_workers)]
-    busy: list[tuple[float, int, Unit, bool]] = []
-    alive, end, order = n_workers, 0.0, 0
+    busy: list[tuple[float, int, Unit, float]] = []  # until when, by whom, and when it would have been done
+    alive, end, now = n_workers, 0.0, 0.0
     while len(waiting) or busy:
-        while free and len(waiting) and (not busy or free[0][0] <= busy[0][0]):
-            now, worker = heapq.heappop(free)
+        refused = set[int | None]()  # others who hold the same would refuse, too
+        for at, worker in sorted(free):
+            now = max(now, at)
             if dying.get(worker, 1e9) <= now:
-                continue  # died while it was waiting
-            unit = waiting.take(held[worker])
-            assert unit is not None
-            start = 0.0 if unit.model == held[worker] else unit.price.start
-            held[worker], order = unit.model, order + 1
-            finish = now + start + unit.seconds
-            dies = dying.get(worker, 1e9) < finish
-            heapq.heappush(busy, (dying[worker] if dies else finish, worker, unit, dies))
-        now, worker, unit, dies = heapq.heappop(busy)
-        if dies:
+                free.remove((at, worker))  # died while it was waiting
+            if dying.get(worker, 1e9) <= now or held[worker] in refused:
+                continue
+            at_work = [(unit.model, finish - now) for _, _, unit, finish in busy]
+            at_work += [(held[other], 0.0) for _, other in free if other != worker]
+            unit = waiting.take(held[worker], at_work)
+            if unit is None:
+                refused.add(held[worker])
+            else:
+                free.remove((at, worker))
+                finish = now + unit.seconds + (0.0 if unit.model == held[worker] else unit.price.start)
+                held[worker] = unit.model
+                heapq.heappush(busy, (min(finish, dying.get(worker, 1e9)), worker, unit, finish))
+        now, worker, unit, finish = heapq.heappop(busy)
+        if finish > now:
             alive -= 1
             waiting.put_back(replace(unit, deaths=unit.deaths + 1), alive)
-            free = [(max(at, now), other) for at, other in free]
-            heapq.heapify(free)
         else:
             done += unit.members
             end = max(end, now)
-            heapq.heappush(free, (now, worker))
+            free.append((now, worker))
     assert sorted(done) == sorted(place for group in groups for place in group.members), "each SAE once"
     return end
 
@@ -71,16 +75,21 @@ def test_300_saes_at_six_hooks_of_two_models(name: str, n_workers: int):
     assert makespan(groups, n_workers) <= 1.15 * least_seconds(groups, n_workers)
 
 
-@pytest.mark.parametrize(
-    "name", ["alike", "cheap texts"]
-)  # where model and texts are most of it, twice is no plan's fault
+@pytest.mark.parametrize("name", SWEEPS)
 def test_one_worker_in_ten_dies_at_a_random_time(name: str):
+    """Workers are busy to the end, and what is lost takes a pass again.
+
+    Where that is most of the work no plan is within 1.5 of one without deaths unless it reads texts twice on suspicion,
+    which costs more than 1.15 where nobody dies; there the bound counts the pass after the last death.
+    """
     groups = SWEEPS[name]
     least = least_seconds(groups, 64)
+    again = min(unit.price.read + unit.price.hook + unit.price.sae for unit in groups)
     for seed in range(6):
         draw = random.Random(seed)
         dying = {worker: draw.uniform(0, least) for worker in draw.sample(range(64), 6)}
-        assert makespan(groups, 64, dying) <= 1.5 * least
+        bound = max(least, max(dying.values()) + again) if name == "expensive texts" else least
+        assert makespan(groups, 64, dying) <= 1.5 * bound
 
 
 @pytest.mark.parametrize(
@@ -113,6 +122,17 @@ def test_a_lost_unit_waits_whole_while_there_is_other_work():
     waiting.put_back(unit, 3)
     assert [len(waiting.take(None).members) for _ in range(3)] == [3, 3, 2]  # type: ignore[union-attr]
     assert waiting.take(None) is None
+
+
+def test_a_free_worker_takes_up_another_model_only_if_that_helps():
+    small, large = (unit for unit in sweep(2, 1, [SMALL, LARGE]))  # 65 and 95 s, and 30 and 90 s to take the model up
+    assert Waiting([small, large]).take(0, [(1, 1e9)]) == small, "its own first"
+    assert Waiting([large]).take(0) == large, "nobody holds it"
+    assert Waiting([large]).take(0, [(0, 0.0), (None, 0.0)]) == large, "nobody holds it"
+    assert Waiting([large]).take(0, [(1, 89.0), (1, 500.0)]) is None, "done at 184 s by its holder, here at 185"
+    assert Waiting([large]).take(0, [(1, 91.0)]) == large
+    assert Waiting([large, large, large]).take(0, [(1, 89.0), (1, 89.0)]) == large, "the third ends at 279 s"
+    assert Waiting([large, small]).take(None, [(1, 0.0)]) == small, "the longest of those that it helps with"
 
 
 def test_when_all_units_end():
