@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -18,23 +19,40 @@ from rows import Row
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(HERE.parent / "support"))
-from foreign_layouts import CASES, NORM, Case
+from edges import ALLOWED, at_an_edge
+from foreign_layouts import CASES, NORM
 
 from sae_bench.custom_saes.architectures import SAE_LENS
 from sae_bench.custom_saes.spec import LoadContext, resolve_spec
+from sae_bench.datasets import load_corpus
 from sae_bench.errors import HookError
+from sae_bench.language_models import load_language_model
 from sae_bench.language_models.hooks import parse_hook_name
 
 TITLE = "Readers of other libraries' files"
-D_IN, D_SAE, N = 64, 256, 1000
-ALLOWED = 1e-5
+N = 1000
+D_IN, D_SAE = 64, 256
+"""Of the random activations; the others are as wide as the model, with as many latents as the trained SAE has."""
+TRAINED, N_TEXTS = "embedded:jumprelu", 25
+SOURCES = ("random", "real")
 INTRODUCTION = f"""\
-SAELens 6.54.12, sparsify 1.3.3, circuit-tracer 0.5.0 and dictionary_learning 0.1.0 in an environment of their own, on
-{N:,} random activations of {D_IN} numbers, in float32; SAEs of {D_SAE} latents with random weights. Each library saves
-what it has made, and this package reads it. Files of Gemma Scope, Qwen Scope, Llama Scope, Goodfire and mwhanna are
-written by this package and read by both: on the other side by SAELens' loaders of these formats, with the hub replaced
-by the folder. Given is the largest difference, divided by the largest value; codes are those of unit decoder rows where
-the norms can be folded. The last part counts what of SAELens' list of pretrained SAEs is of a kind that is read.
+SAELens 6.54.12, sparsify 1.3.3, circuit-tracer 0.5.0 and dictionary_learning 0.1.0 in an environment of their own, in
+float32, on two sets of {N:,} activations. *random*: normal ones of {D_IN} numbers, SAEs of {D_SAE} latents with random
+weights. *real*: those of the embedded SmolLM2-135M-Instruct at `blocks.10.hook_resid_post`, {N // N_TEXTS} tokens from
+the start of each of {N_TEXTS} texts of its corpus without BOS, and encoder, decoder, biases and thresholds of the
+embedded JumpReLU SAE (1,536 latents) wherever a layout has them; what a layout has besides (gates, skip paths,
+attention) is random. Each library saves what it has made, and this package reads it. Files of Gemma Scope, Qwen Scope,
+Llama Scope, Goodfire and mwhanna are written by this package and read by both: on the other side by SAELens' loaders of
+these formats, with the hub replaced by the folder.
+
+Codes and reconstructions: the largest difference of any number, divided by the largest of all {N:,} activations'. Codes
+are those of unit decoder rows where the norms can be folded. Mean L0 counts codes that are not 0. A latent may be on on
+one side alone where it sits *at an edge*: where its code is within {ALLOWED:g} of the largest code from the threshold
+of that latent, or, in SAEs that take the k largest, from the smallest code that the other side took of that token.
+There float32, whose sums are rounded in another order, decides, and the code jumps. How many there are is stated; such
+a code and that token's reconstruction are left out of the differences. Nothing else is.
+
+The last part counts what of SAELens' list of pretrained SAEs is of a kind that is read.
 """
 _LOADERS = {
     "Gemma Scope transcoder": "gemma_2_transcoder",
@@ -79,15 +97,16 @@ FUNCTIONS = {
 
 
 def compare(work: Path, *, run: bool = True) -> list[Row]:
-    """Differences of every reader, then the entries of SAELens' list."""
-    folder = work / "readers"
-    if run:
-        _write_inputs(folder)
-        _run_reference(folder)
-    x_ND = load_file(folder / "inputs.safetensors")["x"]
+    """Differences of every reader on random and on real activations, then the entries of SAELens' list."""
     rows = []
-    for path in sorted((folder / "out").glob("*.safetensors")):
-        rows += _rows(path.stem, folder, load_file(path), x_ND)
+    for source in SOURCES:
+        folder = work / "readers" / source
+        if run:
+            _write_inputs(folder, source)
+            _run_reference(folder)
+        x_ND = load_file(folder / "inputs.safetensors")["x"]
+        for path in sorted((folder / "out").glob("*.safetensors")):
+            rows += _rows(path.stem, source, folder, load_file(path), x_ND)
     return rows + registry_rows()
 
 
@@ -152,43 +171,60 @@ def _kind_of(entry: dict[str, Any]) -> str:
     return f"{function}, {architecture}"
 
 
-def _write_inputs(folder: Path) -> None:
-    """The activations, and the repositories that both sides read."""
+def _write_inputs(folder: Path, source: str) -> None:
+    """The activations, trained weights for real ones, and the repositories that both sides read."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    save_file({"x": torch.randn(N, D_IN, generator=torch.Generator().manual_seed(0))}, folder / "inputs.safetensors")
+    if source == "random":
+        x_ND, trained = torch.randn(N, D_IN, generator=torch.Generator().manual_seed(0)), {}
+    else:
+        x_ND, trained = _real()
+        save_file(trained, folder / "trained.safetensors")
+    d_in, d_sae = x_ND.shape[1], len(trained["b_enc"]) if trained else D_SAE
+    save_file({"x": x_ND}, folder / "inputs.safetensors")
     cases = []
     for case in (case for case in CASES if case.name in _LOADERS):
-        case.write(folder / "mirror" / case.repository, _weights(case))
-        sizes = {"d_in": D_IN, "d_sae": D_SAE, **({"d_out": D_IN} if case.hooks[0] != case.hooks[1] else {})}
-        in_folder = case.sae_id + _FILES.get(case.name, "")
-        scale = D_IN**0.5 / NORM if case.scale != 1 else None
+        weights = case.weights(d_in=d_in, d_sae=d_sae)
+        case.write(folder / "mirror" / case.repository, {name: trained.get(name, w) for name, w in weights.items()})
+        sizes = {"d_in": d_in, "d_sae": d_sae, **({"d_out": d_in} if case.hooks[0] != case.hooks[1] else {})}
         cases.append(
             {
                 "name": case.name,
                 "loader": _LOADERS[case.name],
                 "repo_id": case.repository,
-                "folder": in_folder,
+                "folder": case.sae_id + _FILES.get(case.name, ""),
                 "overrides": sizes,
-                "scale": scale,
+                "scale": d_in**0.5 / NORM if case.scale != 1 else None,
             }
         )
     (folder / "inputs.json").write_text(json.dumps(cases))
 
 
-def _weights(case: Case) -> dict[str, torch.Tensor]:
-    return case.weights(d_in=D_IN, d_sae=D_SAE)
+def _real() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Activations of the embedded model, text after text, and the weights of an SAE that was trained on such."""
+    (handle,) = resolve_spec(TRAINED)
+    sae: Any = handle.load(LoadContext(torch.device("cpu"), torch.float32))
+    hook, length = sae.cfg.hook_name, N // N_TEXTS
+    lm = load_language_model("embedded", dtype="float32", device="cpu")
+    texts = (lm.tokenize([text])[0] for text in load_corpus("embedded"))
+    long_enough = (ids for ids in texts if len(ids) > length)
+    ids_BL = torch.tensor([ids[: length + 1] for ids in itertools.islice(long_enough, N_TEXTS)])
+    if not bool(lm.is_read(ids_BL[:, 1:]).all()):
+        raise ValueError("a text of the corpus has special tokens inside")
+    return lm.capture(ids_BL, [hook])[hook][:, 1:].flatten(0, 1).contiguous(), dict(sae.state_dict())
 
 
 def _run_reference(folder: Path) -> None:
     arguments = ["--mirror", folder / "mirror", "--saved", folder / "saved", "--out", folder / "out"]
     arguments += ["--inputs", folder / "inputs.safetensors"]
+    if (folder / "trained.safetensors").exists():
+        arguments += ["--weights", folder / "trained.safetensors"]
     command = [str(readers_python()), str(SIDE / "run_readers.py"), *map(str, arguments)]
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run(command, check=True, env={**inherited, "HF_HUB_OFFLINE": "1"})
 
 
-def _rows(name: str, folder: Path, theirs: dict[str, torch.Tensor], x_ND: torch.Tensor) -> list[Row]:
+def _rows(name: str, source: str, folder: Path, theirs: dict[str, torch.Tensor], x_ND: torch.Tensor) -> list[Row]:
     case = next((case for case in CASES if case.name == name), None)
     spec = f"{case.scheme}:{case.repository}:{case.sae_id}" if case else f"path:{folder / 'saved' / name}"
     handles = resolve_spec(spec, data_dir=folder / "mirror")
@@ -199,9 +235,17 @@ def _rows(name: str, folder: Path, theirs: dict[str, torch.Tensor], x_ND: torch.
     expected_NF = (
         theirs["codes"] * theirs["norm"] if "norm" in theirs and sae.check_decoder_norms() else theirs["codes"]
     )
-    rows = [_difference(f"{name}: codes", expected_NF, codes_NF)] if _comparable(name) else []
+    rows, at_edge_NF = [], torch.zeros_like(codes_NF, dtype=torch.bool)
+    if _comparable(name):
+        at_edge_NF = at_an_edge(expected_NF, codes_NF, getattr(sae, "threshold", None))
+        rows = [
+            _l0(f"{name}, {source}", expected_NF, codes_NF, int(at_edge_NF.sum())),
+            _difference(f"{name}, {source}: codes", expected_NF, codes_NF, ~at_edge_NF),
+        ]
     if "y" in theirs:
-        rows.append(_difference(f"{name}: reconstructions", theirs["y"], sae(x).view(len(x_ND), -1)))
+        whole_N = ~at_edge_NF.any(dim=1)
+        y_ND = sae(x).view(len(x_ND), -1)
+        rows.append(_difference(f"{name}, {source}: reconstructions", theirs["y"], y_ND, whole_N))
     return rows
 
 
@@ -220,6 +264,14 @@ def _comparable(name: str) -> bool:
     return "checkpoint" not in name
 
 
-def _difference(what: str, theirs: torch.Tensor, ours: torch.Tensor) -> Row:
-    difference = float((theirs.double() - ours.double()).abs().max() / theirs.abs().max())
+def _l0(what: str, theirs_NF: torch.Tensor, ours_NF: torch.Tensor, n_at_edge: int) -> Row:
+    """Active codes per activation on both sides: some, not all, and as many but for those at an edge."""
+    theirs, ours = ((codes_NF != 0).sum(dim=1).double().mean().item() for codes_NF in (theirs_NF, ours_NF))
+    good = 0 < ours < ours_NF.shape[1] and abs(theirs - ours) <= n_at_edge / len(ours_NF) + 1e-9
+    return Row(f"{what}: mean L0 of {ours_NF.shape[1]:,}", theirs, ours, f"{n_at_edge} at an edge", good)
+
+
+def _difference(what: str, theirs: torch.Tensor, ours: torch.Tensor, counted: torch.Tensor) -> Row:
+    """The largest difference of what counts."""
+    difference = float((theirs.double() - ours.double()).abs()[counted].max() / theirs.abs().max())
     return Row(f"{what}, largest difference / largest value", 0.0, difference, f"{ALLOWED:g}", difference <= ALLOWED)

@@ -1,8 +1,8 @@
 """Codes and reconstructions of the libraries that write SAEs, of files in their layouts.
 
 `--mirror` holds repositories that the other side has written: SAELens' own loaders of these formats read them, with the
-hub replaced by the mirror. `--saved` gets SAEs that each library has made and saved itself. It needs the libraries of
-readers_requirements.txt.
+hub replaced by the mirror. `--saved` gets SAEs that each library has made and saved itself, with random weights or with
+those of `--weights`. It needs the libraries of readers_requirements.txt.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 Values = dict[str, Tensor]
+Make = Callable[[Path, Tensor, Values], Values]
+"""Makes an SAE for activations, saves it into a folder, and says what it computes."""
 
 
 def main() -> None:
@@ -28,7 +30,9 @@ def main() -> None:
     parser.add_argument(
         "--inputs", type=Path, required=True, help="x (N, D) and the cases of the mirror as JSON beside it"
     )
+    parser.add_argument("--weights", type=Path, help="W_enc, b_enc, W_dec, b_dec, threshold of a trained SAE")
     args = parser.parse_args()
+    trained = load_file(str(args.weights)) if args.weights else {}
     x_ND = load_file(str(args.inputs))["x"]
     cases = json.loads(args.inputs.with_suffix(".json").read_text())
     args.out.mkdir(parents=True, exist_ok=True)
@@ -37,7 +41,7 @@ def main() -> None:
             save(args.out, case["name"], of_loader(case, args.mirror, x_ND))
         for name, make in {**SAE_LENS, **SPARSIFY, **CIRCUIT_TRACER, **DICTIONARY_LEARNING}.items():
             torch.manual_seed(len(name))
-            save(args.out, name, make(args.saved / name, x_ND))
+            save(args.out, name, make(args.saved / name, x_ND, trained))
 
 
 def save(folder: Path, name: str, values: Values) -> None:
@@ -98,8 +102,49 @@ def randomise(module: torch.nn.Module, **spread: float) -> None:
             value.data.abs_().add_(0.1)
 
 
-def sae_lens(architecture: str, **fields: Any) -> Callable[[Path, Tensor], Values]:
-    def make(folder: Path, x_ND: Tensor) -> Values:
+def fill(module: torch.nn.Module, trained: Values, *, centred: bool) -> None:
+    """Random weights; in their place those of a trained SAE, where a parameter is one of these by name and shape.
+
+    Args:
+        centred: whether the module subtracts `b_dec` from what it reads, which the trained SAE does not.
+    """
+    randomise(module)
+    if not trained:
+        return
+    shift_F = trained["b_dec"] @ trained["W_enc"] if centred else 0.0
+    known = {**trained, "b_enc": trained["b_enc"] + shift_F}
+    for name, value in module.named_parameters():
+        own = known.get(kind_of(name))
+        if own is None:
+            continue
+        if own.ndim == 2 and value.shape[-2:] != own.shape:
+            own = own[:, None] if value.ndim == 3 and value.shape[0] == len(own) else own.T
+        value.data.copy_(own.expand_as(value))
+
+
+def kind_of(name: str) -> str:
+    """Which of the five weights a parameter is, by its name in any of the libraries; empty for another."""
+    if name in ("b_enc", "encoder.bias", "gate_bias", "mag_bias", "b_gate", "b_mag"):
+        return "b_enc"
+    if name in ("b_dec", "decoder.bias", "decoder_bias", "bias"):
+        return "b_dec"
+    if "threshold" in name:
+        return "threshold"
+    return next((ours for ours in ("W_enc", "W_dec") if name.startswith((ours, f"{ours[2:]}oder.weight"))), "")
+
+
+def width(x_ND: Tensor, trained: Values) -> int:
+    """How many latents the SAEs have."""
+    return len(trained["b_enc"]) if trained else 4 * x_ND.shape[1]
+
+
+def threshold(trained: Values) -> float:
+    """One for all latents."""
+    return float(trained["threshold"].median()) if trained else 0.7
+
+
+def sae_lens(architecture: str, **fields: Any) -> Make:
+    def make(folder: Path, x_ND: Tensor, trained: Values) -> Values:
         from sae_lens.registry import get_sae_class
 
         transcodes = "transcoder" in architecture
@@ -107,16 +152,18 @@ def sae_lens(architecture: str, **fields: Any) -> Callable[[Path, Tensor], Value
             "model_name": "gpt2",
             "hook_name": "blocks.3.mlp.hook_in" if transcodes else "blocks.3.hook_resid_post",
         }
-        extra = {"d_out": x_ND.shape[1]} if transcodes else {}
+        extra: dict[str, float] = {"d_out": x_ND.shape[1]} if transcodes else {}
         if transcodes:
             metadata["hook_name_out"] = "blocks.3.hook_mlp_out"
+        if architecture == "matching_pursuit":  # it goes on until a quarter of an activation is left
+            extra["residual_threshold"] = float(x_ND.norm(dim=1).mean()) / 4
         sae_class, config_class = get_sae_class(architecture)
         config = {
-            "architecture": architecture, "d_in": x_ND.shape[1], "d_sae": 4 * x_ND.shape[1], "dtype": "float32",
+            "architecture": architecture, "d_in": x_ND.shape[1], "d_sae": width(x_ND, trained), "dtype": "float32",
             "device": "cpu", "apply_b_dec_to_input": not transcodes, "metadata": metadata, **extra, **fields,
         }  # fmt: skip
         sae = sae_class(config_class.from_dict(config))
-        randomise(sae)
+        fill(sae, trained, centred=not transcodes)
         if architecture == "matching_pursuit":
             sae.W_dec.data /= sae.W_dec.norm(dim=1, keepdim=True)
         sae.save_model(str(folder))
@@ -125,28 +172,28 @@ def sae_lens(architecture: str, **fields: Any) -> Callable[[Path, Tensor], Value
     return make
 
 
-def checkpoint(architecture: str, normalization: str) -> Callable[[Path, Tensor], Values]:
+def checkpoint(architecture: str, normalization: str) -> Make:
     """A checkpoint of training, beside what the trainer saves of its activations' scale; `y` is scaled back."""
 
-    def make(folder: Path, x_ND: Tensor) -> Values:
+    def make(folder: Path, x_ND: Tensor, trained: Values) -> Values:
         from sae_lens.registry import get_sae_training_class
         from sae_lens.training.activation_scaler import ActivationScaler, ActivationWhitening
 
         sae_class, config_class = get_sae_training_class(architecture)
         config = {
-            "architecture": architecture, "d_in": x_ND.shape[1], "d_sae": 4 * x_ND.shape[1], "dtype": "float32",
+            "architecture": architecture, "d_in": x_ND.shape[1], "d_sae": width(x_ND, trained), "dtype": "float32",
             "device": "cpu",
             "normalize_activations": normalization,
             "metadata": {"model_name": "gpt2", "hook_name": "blocks.3.hook_resid_post"},
         }  # fmt: skip
         sae = sae_class(config_class.from_dict(config))
-        randomise(sae)
+        fill(sae, trained, centred=True)
         scaler = ActivationScaler(scaling_factor=1.25 if normalization == "expected_average_only_in" else None)
         if normalization == "covariance_whitening":
             M = torch.randn(x_ND.shape[1], x_ND.shape[1])
             scaler.whitening = ActivationWhitening(torch.randn(x_ND.shape[1]), M, torch.linalg.inv(M))
         if hasattr(sae, "topk_threshold"):
-            sae.topk_threshold.fill_(0.7)
+            sae.topk_threshold.fill_(threshold(trained))
         sae.save_model(str(folder))
         scaler.save(str(folder / "activation_scaler.json"))
         z_ND = scaler.scale(x_ND)
@@ -163,12 +210,12 @@ def checkpoint(architecture: str, normalization: str) -> Callable[[Path, Tensor]
     return make
 
 
-SAE_LENS: dict[str, Callable[[Path, Tensor], Values]] = {
+SAE_LENS: dict[str, Make] = {
     **{f"sae_lens {name}": sae_lens(name) for name in ("standard", "gated", "jumprelu")},
     "sae_lens topk": sae_lens("topk", k=16),
     "sae_lens topk rescaled": sae_lens("topk", k=16, rescale_acts_by_decoder_norm=True),
     "sae_lens abstopk": sae_lens("abstopk", k=16),
-    "sae_lens matching_pursuit": sae_lens("matching_pursuit", residual_threshold=2.0),
+    "sae_lens matching_pursuit": sae_lens("matching_pursuit"),
     "sae_lens temporal": sae_lens(
         "temporal",
         n_heads=4,
@@ -190,13 +237,13 @@ SAE_LENS: dict[str, Callable[[Path, Tensor], Values]] = {
 # ---- sparsify
 
 
-def sparsify(*, transcode: bool = False, skip: bool = False) -> Callable[[Path, Tensor], Values]:
-    def make(folder: Path, x_ND: Tensor) -> Values:
+def sparsify(*, transcode: bool = False, skip: bool = False) -> Make:
+    def make(folder: Path, x_ND: Tensor, trained: Values) -> Values:
         from sparsify import SparseCoder, SparseCoderConfig
 
-        config = SparseCoderConfig(expansion_factor=4, k=16, transcode=transcode, skip_connection=skip)
+        config = SparseCoderConfig(num_latents=width(x_ND, trained), k=16, transcode=transcode, skip_connection=skip)
         coder = SparseCoder(x_ND.shape[1], config, dtype=torch.float32)
-        randomise(coder)
+        fill(coder, trained, centred=not transcode)
         coder.save_to_disk(folder / ("layers.3.mlp" if transcode else "layers.3"))
         top = coder.encode(x_ND)
         codes = torch.zeros(len(x_ND), coder.num_latents).scatter_(1, top.top_indices, top.top_acts)
@@ -215,18 +262,18 @@ SPARSIFY = {
 # ---- circuit-tracer
 
 
-def circuit_tracer(*, jumprelu: bool, skip: bool) -> Callable[[Path, Tensor], Values]:
-    def make(folder: Path, x_ND: Tensor) -> Values:
+def circuit_tracer(*, jumprelu: bool, skip: bool) -> Make:
+    def make(folder: Path, x_ND: Tensor, trained: Values) -> Values:
         import yaml
         from circuit_tracer.transcoder.activation_functions import JumpReLU
         from circuit_tracer.transcoder.single_layer_transcoder import SingleLayerTranscoder, TranscoderSet
 
-        d_in = x_ND.shape[1]
-        function = JumpReLU(torch.rand(4 * d_in) + 0.1, 0.1) if jumprelu else torch.nn.functional.relu
+        d_in, d_sae = x_ND.shape[1], width(x_ND, trained)
+        function = JumpReLU(torch.rand(d_sae) + 0.1, 0.1) if jumprelu else torch.nn.functional.relu
         one = SingleLayerTranscoder(
-            d_in, 4 * d_in, function, 0, skip_connection=skip, device=torch.device("cpu"), dtype=torch.float32
+            d_in, d_sae, function, 0, skip_connection=skip, device=torch.device("cpu"), dtype=torch.float32
         )
-        randomise(one)
+        fill(one, trained, centred=False)
         TranscoderSet({0: one}, "hook_resid_mid", "hook_mlp_out").to_safetensors(str(folder))
         hooks = {"feature_input_hook": "hook_resid_mid", "feature_output_hook": "hook_mlp_out"}
         (folder / "config.yaml").write_text(
@@ -237,16 +284,18 @@ def circuit_tracer(*, jumprelu: bool, skip: bool) -> Callable[[Path, Tensor], Va
     return make
 
 
-def cross_layer(*, whole: bool) -> Callable[[Path, Tensor], Values]:
+def cross_layer(*, whole: bool) -> Make:
     """Layer 1 of a cross-layer transcoder of three by its codes, or the whole of it by what it writes at layer 2."""
 
-    def make(folder: Path, x_ND: Tensor) -> Values:
+    def make(folder: Path, x_ND: Tensor, trained: Values) -> Values:
         import yaml
         from circuit_tracer.transcoder.cross_layer_transcoder import CrossLayerTranscoder
 
         d_in, dtype = x_ND.shape[1], torch.float32
-        clt = CrossLayerTranscoder(3, 4 * d_in, d_in, lazy_decoder=False, device=torch.device("cpu"), dtype=dtype)
-        randomise(clt)
+        clt = CrossLayerTranscoder(
+            3, width(x_ND, trained), d_in, lazy_decoder=False, device=torch.device("cpu"), dtype=dtype
+        )
+        fill(clt, trained, centred=False)
         folder.mkdir(parents=True, exist_ok=True)
         clt.to_safetensors(str(folder))
         hooks = {"feature_input_hook": "hook_resid_mid", "feature_output_hook": "hook_mlp_out"}
@@ -272,12 +321,12 @@ CIRCUIT_TRACER = {
 # ---- dictionary_learning
 
 
-def dictionary_learning(trainer: str, io: str = "out") -> Callable[[Path, Tensor], Values]:
-    def make(folder: Path, x_ND: Tensor) -> Values:
+def dictionary_learning(trainer: str, io: str = "out") -> Make:
+    def make(folder: Path, x_ND: Tensor, trained: Values) -> Values:
         from dictionary_learning import dictionary
         from dictionary_learning.trainers import batch_top_k, matryoshka_batch_top_k, top_k
 
-        d_in, d_sae = x_ND.shape[1], 4 * x_ND.shape[1]
+        d_in, d_sae = x_ND.shape[1], width(x_ND, trained)
         builders: dict[str, Callable[[], Any]] = {
             "StandardTrainer": lambda: dictionary.AutoEncoder(d_in, d_sae),
             "StandardTrainerAprilUpdate": lambda: dictionary.AutoEncoder(d_in, d_sae),
@@ -292,9 +341,9 @@ def dictionary_learning(trainer: str, io: str = "out") -> Callable[[Path, Tensor
             ),
         }
         sae = builders[trainer]()
-        randomise(sae)
+        fill(sae, trained, centred=trainer != "JumpReluTrainer")
         if "TopK" in trainer:
-            sae.threshold.fill_(0.7)
+            sae.threshold.fill_(threshold(trained))
         folder.mkdir(parents=True, exist_ok=True)
         torch.save(sae.state_dict(), folder / "ae.pt")
         stated = {"trainer_class": trainer, "dict_class": type(sae).__name__, "layer": 3, "lm_name": "gpt2"}
