@@ -49,7 +49,7 @@ class Encoder:
                     if reads_rows(member.sae):
                         codes = encode_with_halving(member.sae, batch.x_BLD[member.hook_name], encode_rows)
                         assert isinstance(codes, Tensor)
-                        codes = codes[batch.valid_BL]
+                        codes = codes.flatten(0, 1)[batch.token_N]
                     else:
                         codes = encode_with_halving(member.sae, x_ND, encode_tokens)
                     self._check_codes(codes, len(x_ND), member, on_drop)

@@ -214,7 +214,8 @@ class _Pass:
             check_finite(self.lm.name, self.lm.dtype, values)
             self._count(len(of_batch), n_tokens)
             end_B1 = ids[index_B, last_B][:, None].to(self.lm.device)
-            yield ActivationBatch(tuple(of_batch), end_B1, torch.ones_like(end_B1, dtype=torch.bool), values)
+            every_B = index_B.to(end_B1.device)
+            yield ActivationBatch(tuple(of_batch), end_B1, torch.ones_like(end_B1, dtype=torch.bool), values, every_B)
 
     def _refuse_no_tokens(self) -> None:
         """What a run asks for may leave nothing to read; texts that are empty by themselves are no fault of it."""

@@ -6,6 +6,7 @@ explicit (BOS, EOS and padding never count).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ from sae_bench.custom_saes.codes import SparseCodes, is_wide
 
 DENSE_LIMIT_BYTES = 1 << 30
 """Pooled codes of up to this size are kept dense; larger ones as compressed sparse rows."""
+
+WAITING_BYTES = 64 << 20
+"""Means of texts stay on an accelerator until there are so many: the host waits for a copy."""
 
 
 class ColumnSums(NamedTuple):
@@ -104,17 +108,50 @@ class CodeMatrix:
         return index_T if self._row_of_T is None else self._row_of_T[index_T]
 
 
+class _Waiting:
+    """Vectors of texts on the device that they were made on, until it pays to fetch them: on a CPU at once."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.parts: list[Tensor] = []
+
+    def add(self, rows: tuple[int, ...], x_BW: Float[Tensor, "B W"]) -> bool:
+        """Take in the vectors of some texts; returns whether it is time to fetch them."""
+        self.rows.extend(rows)
+        self.parts.append(x_BW)
+        return x_BW.device.type == "cpu" or sum(part.nbytes for part in self.parts) >= WAITING_BYTES
+
+    def take(self) -> tuple[list[int], Float[Tensor, "B W"]]:
+        """All of them, of which there are some; none is left."""
+        rows, parts = self.rows, self.parts
+        self.rows, self.parts = [], []
+        return rows, parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 class PooledActivations:
     """Accumulates m_i over batches; rows of texts with no valid token, or that no batch held, stay 0."""
 
     def __init__(self, n_texts: int, d: int, *, dtype: torch.dtype = torch.float32) -> None:
-        self.mean_TD = torch.zeros(n_texts, d, dtype=dtype)
+        self._mean_TD = torch.zeros(n_texts, d, dtype=dtype)
+        self._waiting = _Waiting()
 
     def update(self, batch: ActivationBatch, hook: str) -> None:
         """Add one batch."""
         count_B = batch.valid_BL.sum(dim=1)
         sums = _sum_by_text(batch.tokens(hook), batch.text_of_token_N, len(batch.rows))
-        self.mean_TD[list(batch.rows)] = (sums / count_B.clamp(min=1)[:, None]).to(self.mean_TD)
+        if self._waiting.add(batch.rows, (sums / count_B.clamp(min=1)[:, None]).to(self._mean_TD.dtype)):
+            self._fetch()
+
+    def _fetch(self) -> None:
+        rows, mean_BD = self._waiting.take()
+        self._mean_TD[rows] = mean_BD.cpu()
+
+    @property
+    def mean_TD(self) -> Float[Tensor, "T D"]:
+        """What has been added so far, in main memory."""
+        if self._waiting.rows:
+            self._fetch()
+        return self._mean_TD
 
 
 class PooledCodes:
@@ -124,19 +161,28 @@ class PooledCodes:
         self._shape = (n_texts, d_sae)
         dense = n_texts * d_sae * 4 <= dense_limit_bytes and not is_wide(d_sae)
         self._dense = torch.zeros(self._shape) if dense else None
+        self._waiting = _Waiting()
         self._order: list[int] = []
         self._values: list[np.ndarray] = []
         self._latents: list[np.ndarray] = []
         self._counts: list[np.ndarray] = []
 
     def update(self, batch: ActivationBatch, codes: SparseCodes | Tensor) -> None:
-        """Add the codes of the batch's valid tokens; of sparse rows, the active latents alone leave the device."""
-        if self._dense is None:
-            self._append(batch.rows, *_sparse_means(batch, codes, self._shape[1]))
-            return
-        self._dense[list(batch.rows)] = _dense_means(batch, codes, self._shape[1]).cpu()
+        """Add the codes of the batch's valid tokens; of wide SAEs, the active latents alone leave the device."""
+        if isinstance(codes, SparseCodes) and is_wide(self._shape[1]):
+            self._append(batch.rows, *_sparse_means(batch, codes))
+        elif self._waiting.add(batch.rows, _dense_means(batch, codes, self._shape[1])):
+            self._fetch()
 
-    def _append(self, rows: tuple[int, ...], count_B: Tensor, latent_A: Tensor, value_A: Tensor) -> None:
+    def _fetch(self) -> None:
+        rows, mean_BF = self._waiting.take()
+        if self._dense is not None:
+            self._dense[rows] = mean_BF.cpu()
+            return
+        text_A, latent_A = mean_BF.nonzero().unbind(dim=1)
+        self._append(rows, torch.bincount(text_A, minlength=len(rows)), latent_A, mean_BF[text_A, latent_A])
+
+    def _append(self, rows: Sequence[int], count_B: Tensor, latent_A: Tensor, value_A: Tensor) -> None:
         self._order.extend(rows)
         self._counts.append(count_B.cpu().numpy())
         self._latents.append(latent_A.to(torch.int32).cpu().numpy())
@@ -144,6 +190,8 @@ class PooledCodes:
 
     def finish(self) -> CodeMatrix:
         """The pooled codes in the order of the texts; the accumulator is empty afterwards."""
+        if self._waiting.rows:
+            self._fetch()
         if self._dense is not None:
             matrix, self._dense = self._dense, None
             return CodeMatrix(matrix)
@@ -170,21 +218,15 @@ def _dense_means(batch: ActivationBatch, codes: SparseCodes | Tensor, d_sae: int
 
 
 def _sparse_means(
-    batch: ActivationBatch, codes: SparseCodes | Tensor, d_sae: int
+    batch: ActivationBatch, codes: SparseCodes
 ) -> tuple[Int[Tensor, " B"], Int[Tensor, " A"], Float[Tensor, " A"]]:
     """Of each text of a batch: how many latents are active, which, ascending, and their mean; all on the device."""
-    n_texts = len(batch.rows)
-    if isinstance(codes, SparseCodes) and is_wide(d_sae):
-        token_A, latent_A, value_A = codes.entries()
-        flat_A, group_A = torch.unique(batch.text_of_token_N[token_A] * d_sae + latent_A, return_inverse=True)
-        sum_A = torch.zeros(len(flat_A), device=flat_A.device).index_add_(0, group_A, value_A.float())
-        text_A, latent_A = flat_A // d_sae, flat_A % d_sae
-        mean_A = sum_A / batch.valid_BL.sum(dim=1)[text_A]
-    else:
-        mean_BF = _dense_means(batch, codes, d_sae)
-        text_A, latent_A = mean_BF.nonzero().unbind(dim=1)
-        mean_A = mean_BF[text_A, latent_A]
-    return torch.bincount(text_A, minlength=n_texts), latent_A, mean_A
+    token_A, latent_A, value_A = codes.entries()
+    flat_A, group_A = torch.unique(batch.text_of_token_N[token_A] * codes.d_sae + latent_A, return_inverse=True)
+    sum_A = torch.zeros(len(flat_A), device=flat_A.device).index_add_(0, group_A, value_A.float())
+    text_A, latent_A = flat_A // codes.d_sae, flat_A % codes.d_sae
+    mean_A = sum_A / batch.valid_BL.sum(dim=1)[text_A]
+    return torch.bincount(text_A, minlength=len(batch.rows)), latent_A, mean_A
 
 
 def _drain(blocks: list[np.ndarray], dtype: type[np.generic]) -> np.ndarray:

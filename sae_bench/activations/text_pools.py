@@ -126,7 +126,7 @@ def last_tokens(
         )
     return replace(
         batch,
-        known_token_N=None,
+        known_token_N=torch.arange(len(chosen), device=batch.valid_BL.device),
         rows=rows,
         ids_BL=batch.ids_BL[chosen, last][:, None],
         valid_BL=torch.ones(len(chosen), 1, dtype=torch.bool, device=batch.valid_BL.device),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -197,8 +199,11 @@ def fits(matrix: Tensor, device: torch.device) -> bool:
 
 
 def frozen_zeros(*shape: int, device: torch.device | str, dtype: torch.dtype) -> nn.Parameter:
-    """A parameter of zeros that takes no gradient."""
-    return nn.Parameter(torch.zeros(*shape, device=device, dtype=dtype), requires_grad=False)
+    """A parameter of zeros that takes no gradient; in main memory it takes none until something is written to it."""
+    if torch.device(device).type != "cpu":
+        return nn.Parameter(torch.zeros(*shape, device=device, dtype=dtype), requires_grad=False)
+    pages = np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)  # torch.zeros writes them
+    return nn.Parameter(torch.from_numpy(pages).view(dtype).view(shape), requires_grad=False)
 
 
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:

@@ -18,7 +18,7 @@ WIDE = 1 << 16
 VALUES_AT_ONCE = 1 << 23
 """So many codes of a wide SAE exist as a dense block, at least."""
 SHARE_OF_FREE_MEMORY = 64
-"""On an accelerator such a part of its free memory is taken by a block, if that is more."""
+"""On a GPU such a part of its free memory is taken by a block, if that is more."""
 
 
 class SparseCodes(NamedTuple):
@@ -44,12 +44,15 @@ def is_wide(n_latents: int) -> bool:
     return n_latents >= WIDE
 
 
+def values_at_once(device: torch.device, at_least: int) -> int:
+    """How many float32 values of something that is made part by part may exist together on a device."""
+    free_bytes = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+    return max(at_least, free_bytes // (4 * SHARE_OF_FREE_MEMORY))
+
+
 def latent_blocks(n_tokens: int, n_latents: int, device: torch.device) -> Iterator[slice]:
     """Consecutive latents, as many at a time as there is memory for their codes of so many tokens."""
-    values = VALUES_AT_ONCE
-    if device.type == "cuda":
-        values = max(values, torch.cuda.mem_get_info(device)[0] // (4 * SHARE_OF_FREE_MEMORY))
-    size = max(256, values // max(1, n_tokens))
+    size = max(256, values_at_once(device, VALUES_AT_ONCE) // max(1, n_tokens))
     for start in range(0, n_latents, size):
         yield slice(start, min(start + size, n_latents))
 

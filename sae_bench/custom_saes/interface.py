@@ -19,6 +19,8 @@ HALF_PRECISION = (torch.bfloat16, torch.float16)
 PER_TOKEN_NORMALIZATIONS = ("layer_norm", "constant_norm_rescale")
 ROWS_AT_ONCE = 1 << 14
 """Rows of a matrix that are looked at together."""
+NUMBERS_AT_ONCE = 1 << 22
+"""Numbers of a weight that are looked at together; looking at them takes some copies of them."""
 GATHER_COST = 24
 """Fetching a decoder row costs as much as 4 to 24 rows of the dense product (measured on a CPU, F from 2k to 16k)."""
 
@@ -204,7 +206,8 @@ def encoder_bias(sae: Any) -> Tensor | None:
 def check_finite(sae: SAE) -> None:
     """Raise `SAELoadError` naming the first tensor that holds NaN or infinite values."""
     for name, tensor in weights(sae):
-        parts = tensor.split(ROWS_AT_ONCE) if tensor.ndim else (tensor,)
+        rows = max(1, NUMBERS_AT_ONCE // max(1, tensor.shape[1:].numel()))
+        parts = tensor.split(rows) if tensor.ndim else (tensor,)
         if n_bad := tensor.numel() - sum(int(torch.isfinite(part).sum()) for part in parts):
             raise SAELoadError(
                 f"{name} of this SAE holds {n_bad} NaN or infinite values of {tensor.numel()}. The checkpoint is "

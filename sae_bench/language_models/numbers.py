@@ -26,11 +26,11 @@ def check_finite(
         ModelError: names the hook, the share of tokens and the dtype to try.
     """
     for hook, x_BLD in values.items():
-        finite_BL = torch.isfinite(x_BLD).all(dim=-1)
+        wrong_BL = ~torch.isfinite(x_BLD).all(dim=-1)
         if counts_BL is not None:
-            finite_BL = finite_BL[counts_BL.to(finite_BL.device)]
-        if not bool(finite_BL.all()):
-            n_wrong, n_tokens = int((~finite_BL).sum()), finite_BL.numel()
+            wrong_BL &= counts_BL.to(wrong_BL.device)
+        if bool(wrong_BL.any()):
+            n_wrong, n_tokens = int(wrong_BL.sum()), int(counts_BL.sum()) if counts_BL is not None else wrong_BL.numel()
             raise ModelError(
                 f"'{name}' gives activations at {hook} that are NaN or infinite for {n_wrong:,} of {n_tokens:,} tokens "
                 f"({n_wrong / n_tokens:.1%}) of a batch, in {dtype_name(dtype)}. {next_dtype(dtype)}"

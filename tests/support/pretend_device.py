@@ -60,6 +60,7 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     name = func.overloadpacket.__name__
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     there = any(isinstance(tensor, OnDevice) for tensor in tensors)
+    assert not any(tensor.is_meta and not isinstance(tensor, OnDevice) for tensor in tensors), f"{name}: values lost"
     bound = tree_leaves((args[:1], args[2:])) if name in INDEXING and isinstance(args[0], OnDevice) else tensors
     left = [t for t in bound if isinstance(t, Tensor) and not isinstance(t, OnDevice) and t.ndim]
     target = kwargs.get("device")
@@ -96,12 +97,16 @@ def wrapped(leaf: Any, written: list[tuple[Tensor, Tensor]]) -> Any:
 
 
 class _FromNumbers(TorchFunctionMode):
-    """Tensors that are made of Python numbers lose them on a device of this type: they are made here, and moved."""
+    """Tensors made of Python numbers, lists of indices among them, lose them on a device of this type: made here."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
             return func(*args, **{**kwargs, "device": None}).to(kwargs["device"])
+        if func in (Tensor.__getitem__, Tensor.__setitem__):
+            places = args[1] if isinstance(args[1], tuple) else (args[1],)
+            places = tuple(torch.tensor(place) if isinstance(place, list) else place for place in places)
+            args = (args[0], places, *args[2:])
         return func(*args, **kwargs)
 
 
@@ -111,7 +116,6 @@ class Counted(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.n = 0
-        self.names: collections.Counter[str] = collections.Counter()
         self.reads: collections.Counter[str] = collections.Counter()
         self._from_numbers = _FromNumbers()
 
@@ -129,7 +133,6 @@ class Counted(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if any(isinstance(leaf, OnDevice) for leaf in tree_leaves((args, kwargs))):
             self.n += 1
-            self.names[name] += 1
             masks = name.startswith("index") and any(
                 isinstance(leaf, Tensor) and leaf.dtype in (torch.bool, torch.uint8) for leaf in tree_leaves(args[1:2])
             )

@@ -5,35 +5,15 @@ Neighbouring rows may come from one document, so single rows are not independent
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae_bench.evals.core.loss import BranchSums, LossSums
-
 ROWS_PER_BLOCK = 4
 
 STATISTICS_COLUMNS = ("tokens", "l0", "squared_error", "distance_to_mean", "norm_ratio", "cosine")
-
-
-@dataclass
-class LossBlock:
-    """Sums of one block for the original model and every branch."""
-
-    original: LossSums
-    branches: dict[str, BranchSums]
-
-    def add_to(self, total: LossSums, sums: Mapping[str, BranchSums]) -> None:
-        """Add this block to the sums of all."""
-        total.n_tokens += self.original.n_tokens
-        total.n_targets += self.original.n_targets
-        total.loss += self.original.loss
-        for name, branch in self.branches.items():
-            sums[name].kl += branch.kl
-            sums[name].loss += branch.loss
 
 
 def slices(n_rows: int) -> Iterator[slice]:
@@ -45,7 +25,12 @@ def slices(n_rows: int) -> Iterator[slice]:
 def sums_by_block(columns: Sequence[Tensor], row_N: Int[Tensor, "N"], n_rows: int) -> Float[Tensor, "_ W"]:
     """Number of tokens, then the sums of the columns (one value per token), of each block of a batch, on the device."""
     n_blocks = -(-n_rows // ROWS_PER_BLOCK)
-    dtype = torch.float32 if row_N.device.type == "mps" else torch.float64
+    dtype = widest_float(row_N.device)
     x_NW = torch.stack([torch.ones_like(row_N, dtype=dtype), *(column.to(dtype) for column in columns)], dim=1)
     sums = torch.zeros(n_blocks, x_NW.shape[1], dtype=dtype, device=x_NW.device)
     return sums.index_add_(0, row_N // ROWS_PER_BLOCK, x_NW)
+
+
+def widest_float(device: torch.device) -> torch.dtype:
+    """The widest float type that the device supports: float64, or float32 on MPS."""
+    return torch.float32 if device.type == "mps" else torch.float64

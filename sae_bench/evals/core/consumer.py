@@ -22,7 +22,6 @@ from sae_bench.custom_saes.interface import (
 )
 from sae_bench.custom_saes.loading import Member
 from sae_bench.evals.core import blocks
-from sae_bench.evals.core.blocks import LossBlock
 from sae_bench.evals.core.eval_config import CoreEvalConfig
 from sae_bench.evals.core.loss import BranchSums, LossSums, compare_branches, zero_stream_logits
 from sae_bench.evals.core.mean_activation import MeanActivation, branch_name, with_mean
@@ -66,7 +65,6 @@ class CoreConsumer:
         skipping = [skip_only(m) for m in members if has_skip_path(m.sae)]
         self.statistics |= {name: ReconstructionStatistics(1) for name in skipping}
         self.losses = LossSums()
-        self.loss_blocks: list[LossBlock] = []
         self.statistics_rows: list[range] = []
         self.loss_rows: list[range] = []
         self.sae_sums = {name: BranchSums() for name in self.statistics}
@@ -75,6 +73,7 @@ class CoreConsumer:
         self.projections: dict[str, float] = {}
         self._branch_hidden: dict[str, Tensor] = {}
         self._beside: dict[str, Tensor] = {}
+        self._special_N: Tensor | None = None
 
     @property
     def n_loss_rows(self) -> int:
@@ -107,7 +106,7 @@ class CoreConsumer:
         return tuple(dict.fromkeys([*streams, *self.hooks]))
 
     def on_activations(self, batch: ActivationBatch) -> None:
-        self._branch_hidden, self._beside = {}, {}
+        self._branch_hidden, self._beside, self._special_N = {}, {}, None
         if batch.rows[0] < self.n_statistics_rows:
             self.statistics_rows += rows_of_blocks(batch)
             for hook, statistics in self.targets.items():
@@ -126,7 +125,7 @@ class CoreConsumer:
     def _add(self, name: str, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor) -> None:
         """Add a batch to the sums of that name, as what these codes of an SAE make of it."""
         hook = member.hook_name_out
-        reconstruction_ND = self._predict(batch, member, codes, batch.valid_BL)
+        reconstruction_ND = self._predict(batch, member, codes, batch.token_N)
         if batch.rows[0] < self.n_statistics_rows:
             self.statistics[name].update(
                 self.targets[hook], batch.tokens(hook), reconstruction_ND, codes, batch.text_of_token_N, len(batch.rows)
@@ -142,7 +141,7 @@ class CoreConsumer:
             return float("nan")
         target_ND = batch.tokens(member.hook_name_out)
         if reads_rows(member.sae):
-            skipped_ND: Tensor | None = self._beside_latents(batch, member)[batch.valid_BL]
+            skipped_ND: Tensor | None = self._beside_latents(batch, member)[batch.token_N]
         else:
             skipped_ND = skip_path(member.sae, batch.tokens(member.hook_name).to(compute_dtype(member.sae)))
         return nth_decoder_projection(member.sae, target_ND if skipped_ND is None else target_ND - skipped_ND)
@@ -160,33 +159,19 @@ class CoreConsumer:
             mean_BLD = with_mean(batch, name, self._changed(batch))
             start = resume_point(self.hooks[name], batch.x_BLD)
             ablated[branch_name(name)] = run_branch(self.lm, self.hooks[name], batch.ids_BL, start, mean_BLD)
-        original_BLD = self._original(batch)
         self.loss_rows += rows_of_blocks(batch)
-        for rows in blocks.slices(len(batch.rows)):
-            self._compare(batch, rows, original_BLD, {**self._branch_hidden, **ablated})
-        self._branch_hidden = {}
-
-    def _compare(
-        self, batch: ActivationBatch, rows: slice, original_BLD: Tensor, hidden_BLD: Mapping[str, Tensor]
-    ) -> None:
-        """Add one block of rows to the sums of all branches, and keep what it added."""
-        means = {hook: branch_name(hook) for hook in self._unmeasured}
-        branches = (*self.sae_sums, *self.ablation_sums, *means.values())
-        block = LossBlock(LossSums(), {name: BranchSums() for name in branches})
+        means = {branch_name(hook): self.means[hook].losses for hook in self._unmeasured}
         compare_branches(
             self.lm,
-            original_BLD[rows],
-            {name: hidden[rows] for name, hidden in hidden_BLD.items()},
+            self._original(batch),
+            {**self._branch_hidden, **ablated},
             self.constant_ablations,
-            batch.ids_BL[rows],
-            batch.valid_BL[rows],
-            block.original,
-            block.branches,
+            batch.ids_BL,
+            batch.token_N,
+            self.losses,
+            {**self.sae_sums, **self.ablation_sums, **means},
         )
-        for hook, name in means.items():
-            self.means[hook].loss_blocks.append(block.branches.pop(name))
-        block.add_to(self.losses, {**self.sae_sums, **self.ablation_sums})
-        self.loss_blocks.append(block)
+        self._branch_hidden = {}
 
     def drop(self, member: Member) -> None:
         for name in (member.key, skip_only(member)):
@@ -209,34 +194,40 @@ class CoreConsumer:
         Args:
             silent: whether it is made without latents.
         """
-        value = batch.x_BLD[member.hook_name_out].clone()
-        value[batch.valid_BL] = reconstruction_ND.to(value.dtype)
-        special = self._changed(batch) & ~batch.valid_BL
-        if bool(special.any()):
-            x_BLD = batch.x_BLD[member.hook_name]
+        x_BLD = batch.x_BLD[member.hook_name_out]
+        value_ND = x_BLD.flatten(0, 1).clone()
+        value_ND[batch.token_N] = reconstruction_ND.to(value_ND.dtype)
+        special_N = self._special_tokens(batch)
+        if len(special_N):
+            read_BLD = batch.x_BLD[member.hook_name]
             if reads_rows(member.sae):
-                codes: SparseCodes | Tensor = encode_rows(member.sae, x_BLD)[special]
+                codes: SparseCodes | Tensor = encode_rows(member.sae, read_BLD).flatten(0, 1)[special_N]
             else:
-                codes = encode_tokens(member.sae, x_BLD[special])
-            value[special] = self._predict(batch, member, no_latents(codes) if silent else codes, special).to(
-                value.dtype
-            )
-        return value
+                codes = encode_tokens(member.sae, read_BLD.flatten(0, 1)[special_N])
+            special_ND = self._predict(batch, member, no_latents(codes) if silent else codes, special_N)
+            value_ND[special_N] = special_ND.to(value_ND.dtype)
+        return value_ND.view(x_BLD.shape)
 
-    def _predict(self, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor, where_BL: Tensor) -> Tensor:
-        """What is to stand at the output hook at the tokens of `where_BL`, whose codes are given."""
+    def _special_tokens(self, batch: ActivationBatch) -> Tensor:
+        """Place of each token that a reconstruction takes the place of beside the valid ones; read once per batch."""
+        if self._special_N is None:
+            self._special_N = (self._changed(batch) & ~batch.valid_BL).flatten().nonzero()[:, 0]
+        return self._special_N
+
+    def _predict(self, batch: ActivationBatch, member: Member, codes: SparseCodes | Tensor, where_N: Tensor) -> Tensor:
+        """What is to stand at the output hook at the tokens in those places, whose codes are given."""
         if reads_rows(member.sae):
-            return decode_tokens(member.sae, codes) + self._beside_latents(batch, member)[where_BL]
+            return decode_tokens(member.sae, codes) + self._beside_latents(batch, member)[where_N]
         if not has_skip_path(member.sae):  # nothing of what is read has to be gathered again
             return decode_tokens(member.sae, codes)
-        return predict_tokens(member.sae, codes, batch.x_BLD[member.hook_name][where_BL])
+        return predict_tokens(member.sae, codes, batch.x_BLD[member.hook_name].flatten(0, 1)[where_N])
 
     def _beside_latents(self, batch: ActivationBatch, member: Member) -> Tensor:
-        """What an SAE of whole texts reconstructs without its codes, (B, L, D); once per batch."""
+        """What an SAE of whole texts reconstructs without its codes at each of the B x L tokens; once per batch."""
         if member.key not in self._beside:
             x_BLD = batch.x_BLD[member.hook_name].to(compute_dtype(member.sae))
             beside_BLD = skip_path(member.sae, x_BLD)
-            self._beside[member.key] = torch.zeros_like(x_BLD) if beside_BLD is None else beside_BLD
+            self._beside[member.key] = (torch.zeros_like(x_BLD) if beside_BLD is None else beside_BLD).flatten(0, 1)
         return self._beside[member.key]
 
     def _changed(self, batch: ActivationBatch) -> Tensor:

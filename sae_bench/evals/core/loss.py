@@ -10,13 +10,15 @@ for softmax"); the logits of a token never exist as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae_bench.custom_saes.codes import values_at_once
+from sae_bench.evals.core.blocks import ROWS_PER_BLOCK, widest_float
 from sae_bench.language_models import LanguageModel, Resume
 from sae_bench.language_models.branches import run_branch
 from sae_bench.language_models.hooks import parse_hook_name
@@ -24,9 +26,11 @@ from sae_bench.language_models.hooks import parse_hook_name
 PART_BYTES = {"cpu": 2 << 20}
 """Size of the float32 logits that are made together, by type of device."""
 OTHER_PART_BYTES = 64 << 20
+"""Elsewhere they take at least so much, and more where memory is free."""
 
-TOKENS_OF_A_PART = 512
-"""Tokens whose logits are made together, for as many vocabulary entries as fit into a part."""
+TOKENS_OF_A_PART = {"cpu": 512}
+"""Tokens whose logits are made together, for as many vocabulary entries as fit into a part, by type of device."""
+OTHER_TOKENS_OF_A_PART = 4096
 
 ROUNDING = {False: 1e-4, True: 3e-2}
 """How far equal hidden states may lie apart, relative to the largest entry, in full and in half precision."""
@@ -34,22 +38,39 @@ ROUNDING = {False: 1e-4, True: 3e-2}
 
 @dataclass
 class BranchSums:
-    """Sums over valid tokens of one branch."""
+    """Sums over valid tokens of one branch, block by block of rows; on the device until they are asked for."""
 
-    kl: float = 0.0
-    loss: float = 0.0
+    of_batches: list[Float[Tensor, "_ 2"]] = field(default_factory=list)
+
+    def of_blocks(self) -> Float[Tensor, "U 2"]:
+        """Divergence and loss of each block, in float64 on the CPU."""
+        return torch.cat(self.of_batches).cpu().double() if self.of_batches else torch.zeros(0, 2).double()
+
+    @property
+    def kl(self) -> float:
+        """Sum of the divergence from the original model."""
+        return float(self.of_blocks()[:, 0].cumsum(0)[-1:].sum())
+
+    @property
+    def loss(self) -> float:
+        """Sum of the next-token loss."""
+        return float(self.of_blocks()[:, 1].cumsum(0)[-1:].sum())
 
 
 @dataclass
-class LossSums:
-    """Sums over valid tokens of the original model, and how many there were.
+class LossSums(BranchSums):
+    """Sums of the original model, and how many tokens there were.
 
     `n_targets` is smaller than `n_tokens`: the last token of a row predicts nothing.
     """
 
     n_tokens: int = 0
-    n_targets: int = 0
-    loss: float = 0.0
+    targets_of_batches: list[Int[Tensor, ""]] = field(default_factory=list)
+
+    @property
+    def n_targets(self) -> int:
+        """Tokens that have a next one."""
+        return int(sum(self.targets_of_batches))
 
 
 def compare_branches(
@@ -58,44 +79,82 @@ def compare_branches(
     branches_BLD: Mapping[str, Float[Tensor, "B L D"]],
     constant_branches_V: Mapping[str, Float[Tensor, "V"]],
     ids_BL: Int[Tensor, "B L"],
-    valid_BL: Bool[Tensor, "B L"],
+    token_N: Int[Tensor, "N"],
     totals: LossSums,
     sums: Mapping[str, BranchSums],
 ) -> None:
-    """Add one batch to `totals` and to the sums of every branch.
+    """Add one batch to `totals` and to the sums of every branch, without waiting for the device.
 
     Args:
         original_BLD, branches_BLD: final hidden states of the model and of each branch.
         constant_branches_V: logits of branches whose prediction depends neither on text nor position.
+        ids_BL: token ids.
+        token_N: place of each token that counts among the B x L.
+        totals: of the original model.
+        sums: of each branch by its name.
     """
+    n_rows, length = ids_BL.shape
     targets_BL = torch.cat([ids_BL[:, 1:], ids_BL[:, :1]], dim=1)
-    has_target_BL = valid_BL.clone()
-    has_target_BL[:, -1] = False
-    hidden = {name: h[valid_BL] for name, h in branches_BLD.items()}
+    target_N, has_target_N = targets_BL.flatten()[token_N], token_N % length != length - 1
+    block_N, n_blocks = token_N // (length * ROWS_PER_BLOCK), -(-n_rows // ROWS_PER_BLOCK)
+    original_ND = original_BLD.flatten(0, 1)[token_N]
+    hidden = {name: h_BLD.flatten(0, 1)[token_N] for name, h_BLD in branches_BLD.items()}
     log_q_V = {name: torch.log_softmax(logits_V.float(), dim=-1) for name, logits_V in constant_branches_V.items()}
-    original_ND, target_N, counts_N = original_BLD[valid_BL], targets_BL[valid_BL], has_target_BL[valid_BL]
-    totals.n_tokens += len(target_N)
-    totals.n_targets += int(counts_N.sum())
-    n_tokens, n_entries = _part_size(lm)
-    for start in range(0, len(target_N), n_tokens):
-        part = slice(start, start + n_tokens)
-        target, counts = target_N[part], counts_N[part]
+    none_U2 = torch.zeros(n_blocks, 2, dtype=widest_float(ids_BL.device), device=ids_BL.device)
+    model_U2, added = none_U2.clone(), {name: none_U2.clone() for name in (*hidden, *log_q_V)}
+    tokens_at_once, n_entries = _part_size(lm, len(token_N))
+    for part in _parts(block_N, n_blocks, tokens_at_once):
+        target, counts, block = target_N[part], has_target_N[part], block_N[part]
         comparison = _Comparison(target, hidden, log_q_V)
-        parts = [lm.unembed_in_parts(h[part], n_entries) for h in (original_ND, *hidden.values())]
-        for (entries, z_NP), *others in zip(*parts, strict=True):
-            comparison.add(entries, z_NP.float(), [z.float() for _, z in others])
-        totals.loss -= _sum(comparison.model.log_prob_N()[counts])
+        of_model, *of_branches = (lm.unembed_in_parts(h[part], n_entries) for h in (original_ND, *hidden.values()))
+        for entries, z_NP in of_model:
+            comparison.add(entries, z_NP.float(), (next(logits)[1].float() for logits in of_branches))
+        _add_by_block(model_U2[:, 1], comparison.model.log_prob_N(), block, counts)
         for name, log_prob_N, kl_N in comparison.results():
-            sums[name].loss -= _sum(log_prob_N[counts])
-            sums[name].kl += _sum(kl_N)
+            _add_by_block(added[name][:, 0], kl_N, block)
+            _add_by_block(added[name][:, 1], log_prob_N, block, counts)
+    totals.n_tokens += len(token_N)
+    totals.targets_of_batches.append(has_target_N.sum())
+    for branch, sums_U2 in ((totals, model_U2), *((sums[name], of_name) for name, of_name in added.items())):
+        sums_U2[:, 1].neg_()  # of log-probabilities to a loss
+        branch.of_batches.append(sums_U2)
 
 
-def _part_size(lm: LanguageModel) -> tuple[int, int]:
+def _part_size(lm: LanguageModel, n_tokens: int) -> tuple[int, int]:
     """Tokens and vocabulary entries whose logits are made together."""
-    floats = PART_BYTES.get(lm.device.type, OTHER_PART_BYTES) // 4
+    device = lm.device
     if not lm.unembeds_in_parts:
-        return max(1, OTHER_PART_BYTES // 4 // lm.d_vocab), lm.d_vocab
-    return TOKENS_OF_A_PART, max(1, floats // TOKENS_OF_A_PART)
+        return max(1, values_at_once(device, OTHER_PART_BYTES // 4) // lm.d_vocab), lm.d_vocab
+    tokens = TOKENS_OF_A_PART.get(device.type) or max(1, min(n_tokens, OTHER_TOKENS_OF_A_PART))
+    floats = (
+        PART_BYTES[device.type] // 4 if device.type in PART_BYTES else values_at_once(device, OTHER_PART_BYTES // 4)
+    )
+    return tokens, max(1, floats // tokens)
+
+
+def _parts(block_N: Int[Tensor, "N"], n_blocks: int, tokens_at_once: int) -> Iterator[slice]:
+    """Neighbouring tokens whose logits are made together; on a CPU they are of one block."""
+    on_cpu = block_N.device.type == "cpu"
+    sizes = torch.bincount(block_N, minlength=n_blocks).tolist() if on_cpu else [len(block_N)]
+    start = 0
+    for size in sizes:
+        for first in range(start, start + size, tokens_at_once):
+            yield slice(first, min(first + tokens_at_once, start + size))
+        start += size
+
+
+def _add_by_block(
+    sums_U: Float[Tensor, " U"],
+    x_N: Float[Tensor, "N"],
+    block_N: Int[Tensor, "N"],
+    counts_N: Bool[Tensor, "N"] | None = None,
+) -> None:
+    """Add a value per token to the sum of the token's block; on a CPU all tokens are of one block."""
+    if x_N.device.type == "cpu":
+        sums_U[block_N[0]] += (x_N if counts_N is None else x_N[counts_N]).double().sum()
+    else:
+        x_N = x_N if counts_N is None else torch.where(counts_N, x_N, 0.0)
+        sums_U.index_add_(0, block_N, x_N.to(sums_U.dtype))
 
 
 class _Softmax:
@@ -138,8 +197,8 @@ class _Comparison:
         self.own_N = torch.zeros_like(self.model.total_N)
         self.expected_N = {name: torch.zeros_like(self.own_N) for name in (*self.branches, *log_q_V)}
 
-    def add(self, entries: slice, z_NP: Float[Tensor, "N P"], branches_NP: Sequence[Float[Tensor, "N P"]]) -> None:
-        """Take the logits of one part of the vocabulary, those of the branches in their order."""
+    def add(self, entries: slice, z_NP: Float[Tensor, "N P"], branches_NP: Iterable[Float[Tensor, "N P"]]) -> None:
+        """Take the logits of one part of the vocabulary, those of the branches in their order, one after the other."""
         weight_NP, shrink_N = self.model.add(entries, z_NP)
         self.own_N = self.own_N * shrink_N + torch.linalg.vecdot(weight_NP, z_NP)
         for (name, softmax), zq_NP in zip(self.branches.items(), branches_NP, strict=True):
@@ -175,8 +234,3 @@ def zero_stream_logits(lm: LanguageModel, hook: str) -> Float[Tensor, "V"] | Non
     if float((hidden_BLD - hidden_BLD[0, 0]).abs().max()) > tolerance:
         return None
     return lm.unembed(hidden_BLD[0, 0])
-
-
-def _sum(x_N: Float[Tensor, "N"]) -> float:
-    """Sum of a tensor, in float64 where the device supports it."""
-    return float(x_N.double().sum()) if x_N.device.type != "mps" else float(x_N.sum())

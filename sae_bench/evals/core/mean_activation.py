@@ -19,11 +19,11 @@ class MeanActivation:
 
     Attributes:
         cosine_blocks: number of tokens and sum of their cosines with the mean, of the blocks of each batch.
-        loss_blocks: sums of the branch in which the mean takes the place of the activation.
+        losses: sums of the branch in which the mean takes the place of the activation.
     """
 
     cosine_blocks: list[Float[Tensor, "_ 2"]] = field(default_factory=list)
-    loss_blocks: list[BranchSums] = field(default_factory=list)
+    losses: BranchSums = field(default_factory=BranchSums)
 
     def add_cosines(self, batch: ActivationBatch, hook: str) -> None:
         """Add the valid tokens of one batch."""

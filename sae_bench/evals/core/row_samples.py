@@ -7,7 +7,7 @@ of a token's batch stands in for that to the mean of all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -65,7 +65,7 @@ def mean_samples(consumer: CoreConsumer, hook: str, corpus: CorpusRows) -> dict[
             {COSINE: _samples(cosine_U / tokens_U, tokens_U, key)}, corpus.clusters(consumer.statistics_rows)
         )
     key = _key("loss", consumer, corpus, consumer.n_loss_rows)
-    losses = _loss_scores(consumer, hook, mean.loss_blocks, {}, key)
+    losses = _loss_scores(consumer, hook, mean.losses, {}, key)
     return samples | _clustered(losses, corpus.clusters(consumer.loss_rows))
 
 
@@ -79,7 +79,7 @@ def skip_only_samples(consumer: CoreConsumer, member: Member, corpus: CorpusRows
         key = _key("statistics", consumer, corpus, consumer.n_statistics_rows)
         samples |= _clustered(_of_statistics(consumer, name, values, key), corpus.clusters(consumer.statistics_rows))
     key = _key("loss", consumer, corpus, consumer.n_loss_rows)
-    losses = _loss_scores(consumer, hook, [block.branches[name] for block in consumer.loss_blocks], {}, key)
+    losses = _loss_scores(consumer, hook, consumer.sae_sums[name], {}, key)
     return samples | _clustered(losses, corpus.clusters(consumer.loss_rows))
 
 
@@ -102,7 +102,7 @@ def _of_statistics(consumer: CoreConsumer, name: str, values: Mapping[str, float
 
 
 def _of_losses(consumer: CoreConsumer, member: Member, values: Mapping[str, float], key: str) -> dict[str, Samples]:
-    branch = [block.branches[member.key] for block in consumer.loss_blocks]
+    branch = consumer.sae_sums[member.key]
     known = {path: values.get(path) for path in (LOSS_SCORE, KL_SCORE)}
     samples = _loss_scores(consumer, member.hook_name_out, branch, known, key)
     return {path: of for path, of in samples.items() if known[path] is not None}
@@ -111,7 +111,7 @@ def _of_losses(consumer: CoreConsumer, member: Member, values: Mapping[str, floa
 def _loss_scores(
     consumer: CoreConsumer,
     hook: str,
-    branch_U: Sequence[BranchSums],
+    branch: BranchSums,
     values: Mapping[str, float | None],
     key: str,
 ) -> dict[str, Samples]:
@@ -119,21 +119,19 @@ def _loss_scores(
 
     Args:
         hook: where the branch replaces the activation, and zeros do for the zero of the scores.
-        branch_U: its sums, block by block.
+        branch: its sums.
         values: the scores; where one is not known, it is taken from the sums.
         key: of the samples.
     """
-    rows = [
-        (ablated.loss - branch.loss, ablated.loss - block.original.loss, ablated.kl, ablated.kl - branch.kl)
-        for block, branch in zip(consumer.loss_blocks, branch_U, strict=True)
-        for ablated in [block.branches[hook]]
-    ]
-    if not rows:
+    if not consumer.losses.n_tokens:
         return {}
-    gain_U, possible_gain_U, kl_U, kl_gain_U = torch.tensor(rows, dtype=torch.float64).unbind(dim=1)
+    original_U = consumer.losses.of_blocks()[:, 1]
+    ablated_kl_U, ablated_U = consumer.ablation_sums[hook].of_blocks().unbind(dim=1)
+    branch_kl_U, branch_U = branch.of_blocks().unbind(dim=1)
+    gain_U, possible_gain_U = ablated_U - branch_U, ablated_U - original_U
     return {
         LOSS_SCORE: _ratio(values.get(LOSS_SCORE), gain_U, possible_gain_U, key),
-        KL_SCORE: _ratio(values.get(KL_SCORE), kl_gain_U, kl_U, key),
+        KL_SCORE: _ratio(values.get(KL_SCORE), ablated_kl_U - branch_kl_U, ablated_kl_U, key),
     }
 
 

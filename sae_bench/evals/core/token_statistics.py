@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae_bench.custom_saes.codes import SparseCodes, is_wide
-from sae_bench.evals.core.blocks import sums_by_block
+from sae_bench.evals.core.blocks import sums_by_block, widest_float
 
 Sum = float | Tensor
 """A sum over batches: nothing yet, or a float64 number on the device."""
@@ -47,7 +47,7 @@ class TargetStatistics:
         self.distance_to_batch_mean_N = (x - x.mean(dim=0)).pow(2).sum(dim=-1)
         self.norm += _total(self.norm_N)
         self.distance_to_batch_means += _total(self.distance_to_batch_mean_N)
-        total_D = x.sum(dim=0, dtype=_wide(x))
+        total_D = x.sum(dim=0, dtype=widest_float(x.device))
         self.squared_batch_means += _total(total_D.pow(2)) / len(x)
         self.sum_D = total_D if self.sum_D is None else self.sum_D + total_D
 
@@ -197,11 +197,6 @@ def summarise_densities(density_F: Float[Tensor, "F"]) -> dict[str, float]:
     }
 
 
-def _wide(x: Tensor) -> torch.dtype:
-    """The widest float type that the device supports: float64, or float32 on MPS."""
-    return torch.float32 if x.device.type == "mps" else torch.float64
-
-
 def _total(x: Tensor) -> Tensor:
-    total = x.sum(dtype=_wide(x))
+    total = x.sum(dtype=widest_float(x.device))
     return total.cpu().double() if x.device.type == "mps" else total  # MPS has no float64 to add batches up in

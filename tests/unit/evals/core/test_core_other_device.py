@@ -47,7 +47,7 @@ def test_numbers_are_those_of_the_cpu(name: str, monkeypatch: pytest.MonkeyPatch
     expected, vectors = numbers(name, on_device=False)
     with Counted() as counted:
         found, of_device = numbers(name, on_device=True)
-    assert counted.names["addmm"] > 0
+    assert counted.n > 100, "it ran there"
     for key, value in expected.items():
         assert found[key] == (None if value is None else pytest.approx(value, rel=2e-5, abs=2e-5)), key
     for one, other in zip(of_device, vectors, strict=True):
