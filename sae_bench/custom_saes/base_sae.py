@@ -43,6 +43,8 @@ class BaseSAE(nn.Module, ABC):
     """What whoever reads its results has to know, in sentences."""
     trained_with: Mapping[str, Any] = MappingProxyType({})
     """What its file states of its training: `prepend_bos`, `seqpos_slice`."""
+    codes_only: str = ""
+    """Why its reconstruction means nothing, for one that is read for its codes; empty where it does."""
     casts_blocks: ClassVar[bool] = False
     """Whether `encode` and `encode_sparse` of a wide SAE read its encoder by `encoder_columns` alone."""
     matrices_as_in_file: bool = False

@@ -30,8 +30,6 @@ class Transcoder(BaseSAE):
 
     architecture = "transcoder"
     casts_blocks = True
-    codes_only: str = ""
-    """Why its reconstruction means nothing, for one that is read for its codes; empty where it does."""
     W_skip: nn.Parameter | None
 
     def __init__(

@@ -126,6 +126,24 @@ def _gemma_scope_2(leaf: str, point: str, point_out: str | None = None) -> Calla
     return write
 
 
+_CROSSCODER = "crosscoder/layer_7_13_17_22_width_65k_l0_medium"
+
+
+def crosscoder_config(**changes: Any) -> dict[str, Any]:
+    point = "model.layers.{7,13,17,22}.output"
+    config = {"architecture": "jump_relu", "model_name": "google/gemma-3-1b-pt", "type": "crosscoder"}
+    return {**config, "hf_hook_point_in": point, "hf_hook_point_out": point, **changes}
+
+
+def _crosscoder(folder: Path, w: Weights) -> None:
+    """The latents that read the second of four layers; what they write there are the weights' decoder rows."""
+    others = torch.randn(*w["W_dec"].shape, generator=torch.Generator().manual_seed(5))
+    rows = [torch.zeros_like(others), w["W_dec"], others, -others]
+    to_json(folder / _CROSSCODER / "config.json", crosscoder_config())
+    tensors = {**gemma_scope_2_tensors(w), "w_dec": torch.stack(rows, dim=1)}
+    to_safetensors(folder / _CROSSCODER / "params_layer_1.safetensors", tensors)
+
+
 # ---- sparsify
 
 
@@ -278,6 +296,11 @@ CASES: tuple[Case, ...] = (
         ),
         "jumprelu", ("blocks.3.hook_mlp_in", "blocks.3.hook_mlp_out"), "google/gemma-3-1b-pt",
         "jumprelu_skip_transcoder", skip=True,
+    ),
+    Case(
+        "Gemma Scope 2 crosscoder head", "gemma_scope", "google/gemma-scope-2-1b-pt", f"{_CROSSCODER}/params_layer_1",
+        _crosscoder, "jumprelu", ("blocks.13.hook_resid_post", "blocks.13.hook_resid_post"), "google/gemma-3-1b-pt",
+        "jumprelu",
     ),
     Case(
         "sparsify SAE", "sparsify", "EleutherAI/sae-pythia-160m-32k", "layers.3", _sparsify("layers.3"), "topk",

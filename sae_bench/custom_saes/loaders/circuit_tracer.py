@@ -24,7 +24,6 @@ from sae_bench.custom_saes.loaders.repository import Format, Repository
 from sae_bench.custom_saes.loaders.tensor_layout import Entry, Layout, Weights, arrange, build
 from sae_bench.custom_saes.spec import SAEHandle, unusable
 from sae_bench.custom_saes.transcoder import CROSS_LAYER as CROSS_LAYER_REASON
-from sae_bench.custom_saes.transcoder import Transcoder
 from sae_bench.errors import SAELoadError, UsageError
 from sae_bench.text_files import read_yaml
 
@@ -82,7 +81,6 @@ def load_cross_layer(encoder: Path, decoder: Path, layer: int, hooks: Hooks, mod
     arranged.tensors.pop("W_skip", None)
     arranged.tensors["W_dec"] = arranged.tensors.pop("W_dec_FLO").sum(dim=1)
     transcoder = _build(arranged, encoder, hooks, model_name)
-    assert isinstance(transcoder, Transcoder)
     transcoder.codes_only = CROSS_LAYER_REASON
     return transcoder
 

@@ -80,7 +80,8 @@ def _is_second(name: str, folder: Path | None) -> bool:
     """Whether a repository is of Gemma Scope 2, by its name or its files."""
     if folder is None:
         return "gemma-scope-2-" in name
-    return next(folder.rglob(gemma_scope_2.PARAMS), None) is not None or (folder / "clt").is_dir()
+    has_several_layers = any((folder / kind).is_dir() for kind in ("clt", "crosscoder"))
+    return has_several_layers or next(folder.rglob(gemma_scope_2.PARAMS), None) is not None
 
 
 def _handle_in(repository: Repository, filename: str) -> SAEHandle:

@@ -1,6 +1,7 @@
-"""Gemma Scope 2: JumpReLU SAEs, transcoders with and without an affine path, and layers of cross-layer transcoders.
+"""Gemma Scope 2: JumpReLU SAEs, transcoders (affine ones too), cross-layer transcoders, heads of crosscoders.
 
-`<kind>/<leaf>/params.safetensors` with `config.json` beside it, or `clt/<name>/<...layer_<L>...>.safetensors`.
+`<kind>/<leaf>/params.safetensors` with `config.json` beside it, or `clt/<name>/<...layer_<L>...>.safetensors`, or
+`crosscoder/<name>/params_layer_<I>.safetensors`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from torch import Tensor
 
 from sae_bench.custom_saes.base_sae import BaseSAE
 from sae_bench.custom_saes.files import read_json, read_safetensors
+from sae_bench.custom_saes.loaders import crosscoder
 from sae_bench.custom_saes.loaders import repository as of
 from sae_bench.custom_saes.loaders.cross_layer import LayerWeights, hooks_up_to, written_at
 from sae_bench.custom_saes.loaders.module_hooks import Hooks
 from sae_bench.custom_saes.loaders.repository import Format, Repository
 from sae_bench.custom_saes.loaders.tensor_layout import Entry, Layout, arrange, build
 from sae_bench.custom_saes.spec import SAEHandle, unusable
-from sae_bench.custom_saes.transcoder import CROSS_LAYER, Transcoder
+from sae_bench.custom_saes.transcoder import CROSS_LAYER
 from sae_bench.errors import SAELoadError
 
 PARAMS, CONFIG = "params.safetensors", "config.json"
@@ -46,6 +48,7 @@ _KINDS = {
     "mlp_out": "hook_mlp_out",
     "transcoder": "hook_mlp_in",
     "clt": "hook_mlp_in",
+    crosscoder.FOLDER: "hook_resid_post",
 }
 """First folder, without `_all` -> the hook that is read there."""
 _POINTS = {
@@ -61,7 +64,9 @@ def handles(repository: Repository) -> list[SAEHandle]:
     """One handle per file of weights."""
     leaves = [match[0] for match in repository.matching(rf"(?:.+/)?{re.escape(PARAMS)}")]
     layers = [m[0] for m in repository.matching(r"(?:.+/)?clt/.*layer_\d+[^/]*\.safetensors") if m[0] not in leaves]
-    return [*(_handle(repository, filename) for filename in (*leaves, *layers)), *_up_to_layers(repository, layers)]
+    heads = [m[0] for m in repository.matching(rf"(?:.+/)?{crosscoder.FOLDER}/.*params_layer_\d+\.safetensors")]
+    alone = (_handle(repository, filename) for filename in (*leaves, *layers, *heads))
+    return [*alone, *_up_to_layers(repository, layers)]
 
 
 def load(weights: Path, config: Mapping[str, Any], where: str) -> BaseSAE:
@@ -71,25 +76,28 @@ def load(weights: Path, config: Mapping[str, Any], where: str) -> BaseSAE:
         config: the `config.json` beside it; empty where there is none.
         where: its path with the repository's name: what the configuration does not say of kind, layer and model.
     Raises:
-        SAELoadError: broken or contradictory files, a crosscoder, another architecture, a kind that is not told.
+        SAELoadError: broken or contradictory files, another architecture, a kind that is not told.
     """
     hooks = hooks_of(config, where)
     raw = read_safetensors(weights)
-    is_layer = raw.get("w_dec") is not None and raw["w_dec"].ndim == 3
-    if is_layer:
-        raw = _summed(raw)
+    head = crosscoder.head_of(where) if crosscoder.FOLDER in where.split("/") else None
+    is_layer = head is None and raw.get("w_dec") is not None and raw["w_dec"].ndim == 3
     transcodes = is_layer or hooks.read != hooks.written
+    if head is not None:
+        arranged = crosscoder.arrange_head(raw, head, source=weights)
+    else:
+        layout = TRANSCODER_LAYOUT if transcodes else SAE_LAYOUT
+        arranged = arrange(_summed(raw) if is_layer else raw, layout, source=weights)
     sae = build(
         "jumprelu_transcoder" if transcodes else "jumprelu",
-        arrange(raw, TRANSCODER_LAYOUT if transcodes else SAE_LAYOUT, source=weights),
+        arranged,
         source=weights,
         hook_name=hooks.read,
         hook_name_out=hooks.written,
         model_name=model_of(config, where),
         context_size=CONTEXT_SIZE,
     )
-    if is_layer and isinstance(sae, Transcoder):
-        sae.codes_only = CROSS_LAYER
+    sae.codes_only = crosscoder.REASON if head is not None else CROSS_LAYER if is_layer else ""
     return sae
 
 
@@ -117,17 +125,15 @@ def hooks_of(config: Mapping[str, Any], where: str) -> Hooks:
     """What is read and what is predicted, from the configuration and the path.
 
     Raises:
-        SAELoadError: neither tells, both tell and differ, or it is a crosscoder.
+        SAELoadError: neither tells, or both tell and differ.
     """
     if config.get("architecture", "jump_relu") != "jump_relu":
         raise SAELoadError(f"'{where}' has the architecture '{config['architecture']}'; jump_relu is read.")
     folders = [part.removesuffix("_all") for part in reversed(where.split("/"))]
     kind = next((folder for folder in folders if folder in _KINDS), None)
-    layers = re.findall(r"layer_(\d+)", where)
-    if "crosscoder" in folders:
-        raise SAELoadError(f"'{where}' is a crosscoder, which reads several layers at once and is not read here.")
-    by_path = f"blocks.{layers[-1]}.{_KINDS[kind]}" if kind and layers else None
-    by_config = _hook(config.get("hf_hook_point_in"), where)
+    layer = _layer_of(where, kind)
+    by_path = f"blocks.{layer}.{_KINDS[kind]}" if kind and layer else None
+    by_config = _hook(config.get("hf_hook_point_in"), layer, where)
     if by_path is None and by_config is None:
         raise SAELoadError(
             f"'{where}': neither {CONFIG} nor the path says the hook. Next: keep the folders of the repository, as in "
@@ -136,7 +142,7 @@ def hooks_of(config: Mapping[str, Any], where: str) -> Hooks:
     if by_path and by_config and by_path != by_config:
         raise SAELoadError(f"'{where}' is of '{by_path}' by its path and of '{by_config}' by its {CONFIG}.")
     read = by_config or by_path or ""
-    written = _hook(config.get("hf_hook_point_out"), where)
+    written = _hook(config.get("hf_hook_point_out"), layer, where)
     if written is None:
         written = read.replace("hook_mlp_in", "hook_mlp_out") if kind in ("transcoder", "clt") else read
     return Hooks(read, written)
@@ -201,13 +207,27 @@ def _up_to_layers(repository: Repository, files: Sequence[str]) -> list[SAEHandl
     return found
 
 
-def _hook(point: object, where: str) -> str | None:
+def _layer_of(where: str, kind: str | None) -> str | None:
+    """The layer that a path names last, or that a crosscoder's file reads."""
+    if kind == crosscoder.FOLDER:
+        return crosscoder.head_of(where).layer
+    layers = re.findall(r"layer_(\d+)", where)
+    return layers[-1] if layers else None
+
+
+def _hook(point: object, layer: str | None, where: str) -> str | None:
+    """Our name of a hook point; of several layers, as in `model.layers.{5,9}.output` or `{all}`, that of the path."""
     if point is None:
         return None
-    match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", str(point))
+    match = re.fullmatch(r"model\.layers\.(\d+|\{[\d, ]+\}|\{all\})\.(.+)", str(point))
     if match is None or match[2] not in _POINTS:
         raise SAELoadError(f"'{where}': the hook point '{point}' is not known; known are {', '.join(_POINTS)}.")
-    return f"blocks.{match[1]}.{_POINTS[match[2]]}"
+    layers = re.findall(r"\d+", match[1])
+    if match[1].startswith("{"):
+        if layer is None or (layers and layer not in layers):
+            raise SAELoadError(f"'{where}' is of layer {layer} by its path and of '{point}' by its {CONFIG}.")
+        layers = [layer]
+    return f"blocks.{layers[0]}.{_POINTS[match[2]]}"
 
 
 def _summed(raw: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from foreign_layouts import (
     K,
     Weights,
     circuit_tracer_tensors,
+    crosscoder_config,
     gemma_scope_2_tensors,
     set_config,
     to_json,
@@ -226,8 +227,43 @@ def test_gemma_scope_2_contradictions_and_crosscoders(tmp_path: Path, context: L
     with pytest.raises(SAELoadError, match=r"'blocks.3.hook_resid_post' by its path and of 'blocks.3.attn.hook_z'"):
         one(f"gemma_scope:{folder}").load(context)
     (folder / "resid_post").rename(folder / "crosscoder")
-    with pytest.raises(SAELoadError, match="is a crosscoder"):
+    with pytest.raises(
+        SAELoadError, match="is of a crosscoder, and its path does not say which of the layers it reads"
+    ):
         one(f"gemma_scope:{folder}").load(context)
+
+
+def test_a_head_of_a_crosscoder_is_read_for_its_codes(tmp_path: Path, context: LoadContext) -> None:
+    case = BY_NAME["Gemma Scope 2 crosscoder head"]
+    folder = written(case, tmp_path)
+    path = tensors_of(folder)
+    handle = one(f"gemma_scope:{folder}")
+    assert "write to all later layers" in handle.load(context).codes_only  # type: ignore[attr-defined]
+    to_json(path.parent / "config.json", crosscoder_config(hf_hook_point_in="model.layers.{7,17}.output"))
+    with pytest.raises(SAELoadError, match=r"is of layer 13 by its path and of 'model.layers.\{7,17\}.output'"):
+        one(f"gemma_scope:{folder}").load(context)
+    to_json(path.parent / "config.json", crosscoder_config())
+    save_file({**load_file(path), "w_dec": load_file(path)["w_dec"][:, :3].contiguous()}, path)
+    with pytest.raises(SAELoadError, match=rf"{path}': w_dec has shape \(40, 3, 16\); 4 layers are named in its path"):
+        handle.load(context)
+    path.rename(path.with_name("params_layer_4.safetensors"))
+    with pytest.raises(SAELoadError, match="does not say which of the layers"):
+        one(f"gemma_scope:{folder}").load(context)
+
+
+def test_a_configuration_of_all_layers_goes_with_the_layer_of_the_path(tmp_path: Path, context: LoadContext) -> None:
+    """As the `config.json` beside the layers of a cross-layer transcoder is."""
+    w = BY_NAME["Gemma Scope 2 transcoder"].weights()
+    leaf = tmp_path / "google/gemma-scope-2-1b-it/clt/width_262k_l0_big"
+    to_safetensors(leaf / "params_layer_0.safetensors", {**gemma_scope_2_tensors(w), "w_dec": w["W_dec"][:, None]})
+    points = {"in": "pre_feedforward_layernorm", "out": "post_feedforward_layernorm"}
+    hooks = {f"hf_hook_point_{end}": f"model.layers.{{all}}.{module}.output" for end, module in points.items()}
+    to_json(leaf / "config.json", {"architecture": "jump_relu", "model_name": "google/gemma-3-1b-it", **hooks})
+    layer, whole = resolve_spec(f"gemma_scope:{tmp_path}/google/gemma-scope-2-1b-it")
+    for handle in (layer, whole):
+        sae = handle.load(context)
+        assert (sae.cfg.hook_name, output_hook(sae)) == ("blocks.0.hook_mlp_in", "blocks.0.hook_mlp_out")
+        assert sae.cfg.model_name == "google/gemma-3-1b-it"
 
 
 def test_embeddings_are_read_as_the_model_scales_them(tmp_path: Path, context: LoadContext) -> None:
