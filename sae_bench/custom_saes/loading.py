@@ -257,9 +257,18 @@ def differences(trained_with: Mapping[str, Any], lm: LanguageModel) -> list[str]
         here = "all" if lm.choice.positions == ALL_TOKENS.positions else f"those of {lm.choice.slice_text}"
         warnings.append(
             f"the SAE was trained on some positions of each text only (seqpos_slice {trained_with['seqpos_slice']}) "
-            f"and is evaluated on {here} (--seqpos-slice)"
+            f"and is evaluated on {here}{_advice(stated)}"
         )
     return warnings
+
+
+def _advice(stated: tuple[int | None, ...]) -> str:
+    """By which flag a run reads the positions that an SAE states; nothing where they count from the end."""
+    own = slice(*stated)
+    if any(part is not None and part < 0 for part in stated):
+        return ""
+    start, stop, step = ("" if part is None else str(part) for part in (own.start, own.stop, own.step))
+    return f". Next: --seqpos-slice {start}:{stop}{f':{step}' if step else ''}, in a run of its own"
 
 
 @torch.no_grad()

@@ -135,7 +135,10 @@ class Target(BaseModel):
     @field_validator("seqpos_slice", mode="after")
     @classmethod
     def _some_positions(cls, value: tuple[int | None, ...] | None) -> tuple[int | None, ...] | None:
-        TokenChoice.of((), value)
+        try:
+            TokenChoice.of((), value)
+        except UsageError as error:  # the field is named anyway
+            raise ValueError(str(error).removeprefix("seqpos_slice ")) from error
         return value
 
     @field_validator("saes", mode="before")

@@ -71,7 +71,14 @@ def test_an_sae_on_one_head_is_refused(lm: LanguageModel) -> None:
     [
         ({"prepend_bos": False}, "trained without a BOS token before every text and is evaluated with one"),
         ({"prepend_bos": True}, ""),
-        ({"seqpos_slice": [5, 100]}, r"some positions of each text only \(seqpos_slice \[5, 100\]\)"),
+        (
+            {"seqpos_slice": [5, 100]},
+            r"some positions of each text only \(seqpos_slice \[5, 100\]\) .* all. Next: --seqpos-slice 5:100, in",
+        ),
+        ({"seqpos_slice": (64,)}, "--seqpos-slice :64, in"),
+        ({"seqpos_slice": [1, None]}, "--seqpos-slice 1:, in"),
+        ({"seqpos_slice": [None, None, 2]}, "--seqpos-slice ::2, in"),
+        ({"seqpos_slice": [-5, None]}, "evaluated on all$"),
         ({"seqpos_slice": [None]}, ""),
         ({"seqpos_slice": [0, None]}, ""),
         ({}, ""),

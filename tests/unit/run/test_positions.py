@@ -147,6 +147,7 @@ def test_flags_and_files_ask_for_the_same(flags: dict[str, Any], expected: tuple
     [
         ({"seqpos_slice": "5"}, "START:STOP"),
         ({"seqpos_slice": "-3:"}, "positions count from the start"),
+        ({"seqpos_slice": "5:2"}, r"seqpos_slice: 5:2: positions count"),
         ({"seqpos_slice": "a:b"}, "seqpos_slice"),
         ({"exclude_tokens": ("the",)}, "exclude_tokens"),
     ],
