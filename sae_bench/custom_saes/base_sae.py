@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import torch
@@ -27,6 +27,21 @@ _SENTENCE = (
     "The expedition reached the glacier late in the evening, and the geologists, who had argued about its age for "
     "twenty years, found it thinner than any of their maps had said."
 )
+
+
+class _Needed(TypedDict):
+    d_in: int
+    d_sae: int
+    model_name: str
+    hook_layer: int
+    device: torch.device | str
+    dtype: torch.dtype
+
+
+class SAEArguments(_Needed, total=False):
+    """What every SAE is built from, by name: for classes that take more than that."""
+
+    hook_name: str | None
 
 
 class BaseSAE(nn.Module, ABC):

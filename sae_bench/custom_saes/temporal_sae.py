@@ -5,13 +5,18 @@ Shapes: B texts, L tokens, D d_in, F latents, E = F / bottleneck factor.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sae_bench.custom_saes.base_sae import BaseSAE
+from sae_bench.custom_saes.base_sae import BaseSAE, SAEArguments
 from sae_bench.custom_saes.codes import largest
 from sae_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Attention(nn.Module):
@@ -51,19 +56,13 @@ class TemporalSAE(BaseSAE):
 
     def __init__(
         self,
-        d_in: int,
-        d_sae: int,
-        model_name: str,
-        hook_layer: int,
-        device: torch.device | str,
-        dtype: torch.dtype,
-        hook_name: str | None = None,
         *,
         n_active: int | None = None,
         n_heads: int = 1,
         n_attn_layers: int = 1,
         bottleneck_factor: int = 1,
         smallest_length: float = 1e-6,
+        **common: Unpack[SAEArguments],
     ) -> None:
         """
         Args:
@@ -72,7 +71,8 @@ class TemporalSAE(BaseSAE):
         Raises:
             UsageError: the latents do not divide into the heads, or `n_active` is no possible number of them.
         """
-        super().__init__(d_in, d_sae, model_name, hook_layer, device, dtype, hook_name)
+        super().__init__(**common)
+        d_sae, device, dtype = common["d_sae"], common["device"], common["dtype"]
         if d_sae % (n_heads * bottleneck_factor):
             raise UsageError(
                 f"{d_sae} latents do not divide into {n_heads} heads of keys {bottleneck_factor} times narrower."

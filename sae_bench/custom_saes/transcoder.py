@@ -6,20 +6,33 @@ the output and is not subtracted from the input. Shapes: N tokens, D d_in, O d_o
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sae_bench.custom_saes.base_sae import ALL, BaseSAE, affine, at_least_float32, frozen_zeros
+from sae_bench.custom_saes.base_sae import ALL, BaseSAE, SAEArguments, affine, at_least_float32, frozen_zeros
 from sae_bench.custom_saes.batch_topk_sae import register_k
 from sae_bench.custom_saes.codes import SparseCodes, is_wide, largest, largest_by_blocks
 from sae_bench.custom_saes.custom_sae_config import TranscoderConfig
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 CROSS_LAYER = (
     "this is one layer of a cross-layer transcoder, whose latents write to all later layers: its decoder here is the "
     "sum over those layers"
 )
 """Why the reconstruction of such a layer means nothing."""
+
+
+class TranscoderArguments(SAEArguments, total=False):
+    """What every transcoder is built from, by name."""
+
+    d_out: int | None
+    hook_name_out: str | None
+    skip: bool
 
 
 class Transcoder(BaseSAE):
@@ -34,19 +47,14 @@ class Transcoder(BaseSAE):
 
     def __init__(
         self,
-        d_in: int,
-        d_sae: int,
-        model_name: str,
-        hook_layer: int,
-        device: torch.device | str,
-        dtype: torch.dtype,
-        hook_name: str | None = None,
         *,
         d_out: int | None = None,
         hook_name_out: str | None = None,
         skip: bool = False,
+        **common: Unpack[SAEArguments],
     ) -> None:
-        super().__init__(d_in, d_sae, model_name, hook_layer, device, dtype, hook_name)
+        super().__init__(**common)
+        d_in, d_sae, device, dtype = common["d_in"], common["d_sae"], common["device"], common["dtype"]
         d_out = d_in if d_out is None else d_out
         self.W_dec = frozen_zeros(d_sae, d_out, device=device, dtype=dtype)
         self.b_dec = frozen_zeros(d_out, device=device, dtype=dtype)
@@ -75,24 +83,7 @@ class JumpReluTranscoder(Transcoder):
     architecture = "jumprelu_transcoder"
     keeps_float32 = ("threshold",)
 
-    def __init__(
-        self,
-        d_in: int,
-        d_sae: int,
-        model_name: str,
-        hook_layer: int,
-        device: torch.device | str,
-        dtype: torch.dtype,
-        hook_name: str | None = None,
-        *,
-        d_out: int | None = None,
-        hook_name_out: str | None = None,
-        skip: bool = False,
-    ) -> None:
-        super().__init__(
-            d_in, d_sae, model_name, hook_layer, device, dtype, hook_name,
-            d_out=d_out, hook_name_out=hook_name_out, skip=skip,
-        )  # fmt: skip
+    def add_parameters(self, d_sae: int, device: torch.device | str, dtype: torch.dtype) -> None:
         self.threshold = frozen_zeros(d_sae, device=device, dtype=at_least_float32(dtype))
 
     def encode_latents(self, x: Float[Tensor, "*N D"], latents: slice) -> Float[Tensor, "*N B"]:
@@ -111,29 +102,14 @@ class CrossLayerTranscoder(Transcoder):
     architecture = "cross_layer_transcoder"
     keeps_float32 = ("threshold",)
 
-    def __init__(
-        self,
-        d_in: int,
-        d_sae: int,
-        model_name: str,
-        hook_layer: int,
-        device: torch.device | str,
-        dtype: torch.dtype,
-        hook_name: str | None = None,
-        *,
-        d_out: int | None = None,
-        hook_name_out: str | None = None,
-        skip: bool = False,
-        n_layers: int = 1,
-    ) -> None:
+    def __init__(self, *, n_layers: int = 1, **given: Unpack[TranscoderArguments]) -> None:
         # on no device: one matrix for all layers would be I times as large as theirs together
-        super().__init__(
-            d_in, d_sae, model_name, hook_layer, "meta", dtype, hook_name,
-            d_out=d_out, hook_name_out=hook_name_out, skip=skip,
-        )  # fmt: skip
+        on_no_device: TranscoderArguments = {**given, "device": "meta"}
+        super().__init__(**on_no_device)
+        d_in, d_sae, device, dtype = given["d_in"], given["d_sae"], given["device"], given["dtype"]
         del self.W_enc
         self.encoders_IDF = frozen_zeros(n_layers, d_in // n_layers, d_sae // n_layers, device=device, dtype=dtype)
-        for name in ("b_enc", "W_dec", "b_dec", *(["W_skip"] if skip else [])):
+        for name in ("b_enc", "W_dec", "b_dec", *([] if self.W_skip is None else ["W_skip"])):
             setattr(self, name, frozen_zeros(*getattr(self, name).shape, device=device, dtype=dtype))
         self.threshold = frozen_zeros(d_sae, device=device, dtype=at_least_float32(dtype))
         self.cfg.device = str(device)
@@ -153,26 +129,9 @@ class TopKTranscoder(Transcoder):
     architecture = "topk_transcoder"
     k: Tensor
 
-    def __init__(
-        self,
-        d_in: int,
-        d_sae: int,
-        k: int,
-        model_name: str,
-        hook_layer: int,
-        device: torch.device | str,
-        dtype: torch.dtype,
-        hook_name: str | None = None,
-        *,
-        d_out: int | None = None,
-        hook_name_out: str | None = None,
-        skip: bool = False,
-    ) -> None:
-        super().__init__(
-            d_in, d_sae, model_name, hook_layer, device, dtype, hook_name,
-            d_out=d_out, hook_name_out=hook_name_out, skip=skip,
-        )  # fmt: skip
-        self.n_active = register_k(self, k, d_sae)
+    def __init__(self, *, k: int, **given: Unpack[TranscoderArguments]) -> None:
+        super().__init__(**given)
+        self.n_active = register_k(self, k, given["d_sae"])
 
     def encode(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N F"]:
         dense_NF = self.encode_sparse(x.reshape(-1, x.shape[-1])).to_dense()
