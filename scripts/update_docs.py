@@ -1,8 +1,9 @@
-"""Put files into the pages that show them, the output of a demo run into the README, the suite's scores into its page.
+"""Put files into the pages that show them, the output of a demo run into the README, suites' scores into their pages.
 
 python scripts/update_docs.py
 make demo 2>&1 | tee demo.log
 python scripts/update_docs.py --log demo.log --results demo_results
+python scripts/update_docs.py --truth truth
 """
 
 from __future__ import annotations
@@ -42,14 +43,26 @@ def excerpt(log: str) -> str:
 
 def suite_table(results: Path) -> str:
     """Core metrics of the embedded SAEs as a Markdown table."""
-    spec = get_eval("core")
+    of_suite = [one for one in contents(results, "core") if one["sae_lens_release_id"] == "embedded"]
+    return scores_table("core", {one["sae_lens_id"]: one for one in of_suite})
+
+
+def truth_table(results: Path) -> str:
+    """What `ground_truth` says of every SAE there, the best F1 first."""
+    of_saes = {f"{one['sae_lens_release_id']}:{one['sae_lens_id']}": one for one in contents(results, "ground_truth")}
+    best_first = sorted(of_saes, key=lambda sae: -of_saes[sae]["eval_result_metrics"]["recovery"]["f1"])
+    return scores_table("ground_truth", {sae: of_saes[sae] for sae in best_first})
+
+
+def scores_table(eval_name: str, results: dict[str, dict]) -> str:
+    """Headline metrics of an eval as a Markdown table, a row per name and result."""
+    spec = get_eval(eval_name)
     lines = ["| SAE | " + " | ".join(metric.title for metric in spec.metrics) + " |",
              "| --- |" + " --- |" * len(spec.metrics)]  # fmt: skip
-    for content in contents(results, "core"):
-        if content["sae_lens_release_id"] == "embedded":
-            values = (metric.read(content["eval_result_metrics"]) for metric in spec.metrics)
-            cells = " | ".join("none" if value is None else f"{value:.3f}" for value in values)
-            lines.append(f"| `{content['sae_lens_id']}` | {cells} |")
+    for name, content in results.items():
+        values = (metric.read(content["eval_result_metrics"]) for metric in spec.metrics)
+        cells = " | ".join("none" if value is None else f"{value:.3f}" for value in values)
+        lines.append(f"| `{name}` | {cells} |")
     return "\n".join(lines)
 
 
@@ -67,10 +80,13 @@ def show_files(page: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--log", type=Path, help="what the demo printed; without it only files are shown")
+    parser.add_argument("--truth", type=Path, help="results on synthetic:small, for the page of ground_truth")
     parser.add_argument("--results", type=Path, default=Path("demo_results"), help="what the demo wrote")
     args = parser.parse_args()
     for page in sorted((ROOT / "docs").glob("*.md")):
         show_files(page)
+    if args.truth is not None:
+        replace_between(ROOT / "docs" / "evals" / "ground_truth.md", "truth-table", truth_table(args.truth))
     if args.log is None:
         return
     replace_between(ROOT / "README.md", "demo-output", f"```\n{excerpt(args.log.read_text(encoding='utf-8'))}\n```")

@@ -95,12 +95,13 @@ def _evals() -> Listing:
 
 
 def _saes() -> Listing:
-    from sae_bench.custom_saes.listing import BASELINES, DERIVED_BASELINES, SPEC_FORMS, embedded_saes
+    from sae_bench.custom_saes.listing import BASELINES, DERIVED_BASELINES, SPEC_FORMS, packaged_saes
 
     rows = [(f"baseline:{name}", "", "", "") for name in (*BASELINES, *DERIVED_BASELINES.values())]
-    rows += [(f"embedded:{sae.name}", sae.hook, sae.model, "") for sae in embedded_saes()]
+    rows += [(*sae, "") for sae in packaged_saes()]
     rows += _sae_lens() if importlib.util.find_spec("sae_lens") else []
-    rows += [(form, "", "", "") for scheme, form in SPEC_FORMS.items() if scheme not in ("embedded", "baseline")]
+    listed = ("embedded", "synthetic", "baseline")
+    rows += [(form, "", "", "") for scheme, form in SPEC_FORMS.items() if scheme not in listed]
     return ("SAE spec", "hook", "model", "limits"), rows
 
 

@@ -24,12 +24,14 @@ EXAMPLES = """\b
 Examples:
   sae-bench validate demo_results
   sae-bench validate demo_results --save --metric tpp
-  sae-bench validate --model synthetic:small --sae path:synthetic_saes --output-folder truth
+  sae-bench validate --model synthetic:small --output-folder truth
   sae-bench validate --model embedded --output-folder panel --truth truth
 """
 
 PANEL_FOLDER = Path("validation_results")
 EMBEDDED = "embedded"
+PACKAGED = {EMBEDDED: f"{EMBEDDED}:.*", "synthetic:small": "synthetic:.*"}
+"""Model -> the spec of its SAEs that come with the package."""
 _STYLES = {
     "ranks SAEs here": "green",
     "separates good from bad only": "yellow",
@@ -57,7 +59,7 @@ _STYLES = {
     type=TEXT,
     multiple=True,
     metavar="SPEC",
-    help="With --model: trained SAEs; repeat.  [default: embedded:.* on embedded]",
+    help="With --model: trained SAEs; repeat.  [default: those of the package for embedded and synthetic:small]",
 )
 @click.option("--ladder-of", type=TEXT, metavar="SPEC", help="With --model: made worse step by step.  [default: first]")
 @click.option("--evals", type=TEXT, default="all", show_default=True, help="With --model: evals of the panel.")
@@ -140,13 +142,13 @@ def evaluate_panel(*, saes: tuple[str, ...], ladder_of: str | None, output_folde
 
 
 def trained_specs(model: str, saes: tuple[str, ...]) -> tuple[str, ...]:
-    """The trained SAEs of a panel; on the embedded model those of the package, if none are named.
+    """The trained SAEs of a panel: those of the package for that model, if none are named.
 
     Raises:
         UsageError: none are named on another model.
     """
-    if saes or model == EMBEDDED:
-        return saes or (f"{EMBEDDED}:.*",)
+    if saes or model in PACKAGED:
+        return saes or (PACKAGED[model],)
     raise UsageError("a panel needs trained SAEs. Next: --sae SPEC, e.g. --sae path:my_saes.")
 
 
@@ -167,9 +169,9 @@ def _first(spec: str, data_dir: Path | None) -> str:
     if len(handles) == 1:
         return spec
     scheme = spec.partition(":")[0]
-    if scheme != "embedded":
+    if spec not in PACKAGED.values():
         raise UsageError(f"'{spec}' names {len(handles)} SAEs. Next: --ladder-of with the spec of one of them.")
-    return f"embedded:{re.escape(handles[0].sae_id)}"
+    return f"{scheme}:{re.escape(handles[0].sae_id)}"
 
 
 def show(validation: Validation) -> None:

@@ -9,6 +9,9 @@ from typing import NamedTuple
 SUITE = Path(__file__).resolve().parent / "embedded_suite"
 """Folder of the SAEs that come with the package, `<name>.safetensors` and `<name>.json` each."""
 
+SYNTHETIC_SUITE = SUITE.with_name("synthetic_suite")
+"""Folder of those for the synthetic model `synthetic:small`."""
+
 BASELINES = ("identity", "oracle", "pca", "random", "zero")
 """Names of the baselines: `baseline:<name>`."""
 
@@ -51,6 +54,7 @@ SPEC_FORMS: dict[str, str] = {
     "baseline": "baseline:identity|oracle|pca|random|zero[@<hook name>] or baseline:"
     + "|".join(DERIVED_BASELINES.values()),
     "embedded": "embedded:<name regex>",
+    "synthetic": "synthetic:<name regex>",
     "python": "python:<module>:<callable>",
 }
 """Scheme -> its form, as the error messages and `--help` show it."""
@@ -59,15 +63,16 @@ SPEC_FORMS: dict[str, str] = {
 class ListedSAE(NamedTuple):
     """One SAE as a list shows it."""
 
-    name: str
+    spec: str
     hook: str
     model: str
 
 
-def embedded_saes() -> list[ListedSAE]:
-    """The SAEs that come with the package, by name; none where they are not installed."""
+def packaged_saes() -> list[ListedSAE]:
+    """The SAEs that come with the package, by spec; none where they are not installed."""
     listed = []
-    for path in sorted(SUITE.glob("*.json")):
-        cfg = json.loads(path.read_text(encoding="utf-8"))["cfg"]
-        listed.append(ListedSAE(path.stem, cfg["hook_name"], cfg["model_name"]))
+    for scheme, folder in (("embedded", SUITE), ("synthetic", SYNTHETIC_SUITE)):
+        for path in sorted(folder.glob("*.json")):
+            cfg = json.loads(path.read_text(encoding="utf-8"))["cfg"]
+            listed.append(ListedSAE(f"{scheme}:{path.stem}", cfg["hook_name"], cfg["model_name"]))
     return listed

@@ -27,6 +27,7 @@ _LOADERS: dict[str, str] = {
     "decoder": "decoder",
     "baseline": "baseline",
     "embedded": "embedded",
+    "synthetic": "synthetic",
     "python": "python_callable",
 }
 

@@ -34,7 +34,7 @@ EMBEDDED_PCA_CORPUS = "embedded_train"
 RUN_FIELDS = {"model_name": "--model", "llm_dtype": "--llm-dtype", "random_seed": "--random-seed"}
 """Setting of an eval that describes the run -> the flag of the run that decides it."""
 
-NAMED_ONCE = ("embedded", "sae_lens", "baseline")
+NAMED_ONCE = ("embedded", "synthetic", "sae_lens", "baseline")
 """Kinds of SAE whose release and id name one SAE wherever they are written; elsewhere they come from folders."""
 
 

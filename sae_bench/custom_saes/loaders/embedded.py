@@ -15,16 +15,26 @@ from sae_bench.errors import SAELoadError
 
 def resolve(rest: str, *, data_dir: Path | None = None, suite: Path = SUITE) -> list[SAEHandle]:  # noqa: ARG001
     """Every SAE of the suite whose whole name matches the regular expression."""
+    return of_suite(rest, suite, release="embedded")
+
+
+def of_suite(rest: str, suite: Path, *, release: str) -> list[SAEHandle]:
+    """Every SAE of a folder of the package whose whole name matches the regular expression `rest`.
+
+    Raises:
+        SAELoadError: the folder is empty.
+        UsageError: `rest` is no regular expression, or matches nothing.
+    """
     pattern = compile_pattern(rest)
-    handles = pair_handles(suite, release="embedded")
+    handles = pair_handles(suite, release=release)
     if not handles:
         raise SAELoadError(
-            f"this installation has no embedded SAEs ('{suite}' is empty). Install the released package, or train the "
+            f"this installation has no {release} SAEs ('{suite}' is empty). Install the released package, or train the "
             "suite with the script that is in the source repository."
         )
     chosen = [handle for handle in handles if pattern.fullmatch(handle.sae_id)]
     if not chosen:
-        raise nothing_matches(rest, [handle.sae_id for handle in handles], "the embedded suite")
+        raise nothing_matches(rest, [handle.sae_id for handle in handles], f"the {release} suite")
     return chosen
 
 

@@ -63,8 +63,9 @@ def test_wrong_use(sae_bench: Call, arguments: list[str], message: str):
     assert message in said.message
 
 
-def test_a_panel_has_every_way_of_being_worse_and_the_embedded_saes_by_default():
+def test_a_panel_has_every_way_of_being_worse_and_the_saes_of_the_package_by_default():
     assert trained_specs("embedded", ()) == ("embedded:.*",)
+    assert trained_specs("synthetic:small", ()) == ("synthetic:.*",)
     assert trained_specs("embedded", ("embedded:topk",)) == ("embedded:topk",)
     specs = panel_specs("embedded:topk")
     for kind in DEGRADING:

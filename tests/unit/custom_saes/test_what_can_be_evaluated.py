@@ -28,9 +28,12 @@ def test_every_layout_is_in_the_table_with_its_scheme() -> None:
     assert {layout.title for layout in FORMATS} <= schemes.keys()
     for layout in FORMATS:
         assert schemes[layout.title] == [layout.scheme, "path"]
-    assert {scheme for named in schemes.values() for scheme in named} | {"baseline", "embedded", "python"} == {
-        *SPEC_FORMS
-    }
+    assert {scheme for named in schemes.values() for scheme in named} | {
+        "baseline",
+        "embedded",
+        "synthetic",
+        "python",
+    } == {*SPEC_FORMS}
 
 
 @pytest.mark.parametrize(("kind", "need"), [("transcoders", RECONSTRUCTION), ("SAEs of whole texts", SINGLE_TOKENS)])
