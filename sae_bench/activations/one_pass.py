@@ -78,10 +78,16 @@ def run_pass(
 
 def count_tokens(requests: Sequence[Request]) -> int:
     """Tokens that a pass over these requests reads: the length of its progress bar."""
+    pooled = sum(lengths_of_texts(requests).values())
+    return pooled + n_tokens_of([r for r in requests if isinstance(r, TokenRows)])
+
+
+def lengths_of_texts(requests: Sequence[Request]) -> dict[bytes, int]:
+    """The distinct texts that a pass pools for these requests: hash -> number of tokens."""
     length_of: dict[bytes, int] = {}
     for texts in (TokenTexts.of(r.token_ids) for r in requests if isinstance(r, PooledTexts)):
         length_of |= zip(texts.digests(), texts.lengths.tolist(), strict=True)
-    return sum(length_of.values()) + n_tokens_of([r for r in requests if isinstance(r, TokenRows)])
+    return length_of
 
 
 class _Pass:

@@ -59,6 +59,11 @@ def keys_of(request: TokenRows, ids_BL: Int[Tensor, "B L"]) -> list[bytes]:
 
 
 def n_tokens_of(requests: Sequence[TokenRows]) -> int:
-    """Tokens of the distinct rows of some requests."""
-    length_of = {key: r.rows_NL.shape[1] for r in requests for key in keys_of(r, r.rows_NL)}
-    return sum(length_of.values())
+    """Tokens of the rows that are read for some requests: whole batches, but those whose rows were all read before."""
+    n_tokens, read = 0, set[bytes]()
+    for request in requests:
+        for ids_BL in request.rows_NL.split(request.batch_rows):
+            keys = set(keys_of(request, ids_BL))
+            n_tokens += 0 if keys <= read else ids_BL.numel()
+            read |= keys
+    return n_tokens

@@ -5,9 +5,11 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from sae_bench.activations.pooled import DENSE_LIMIT_BYTES
 from sae_bench.cli.console import err, table_console
 from sae_bench.cli.progress import duration
-from sae_bench.run.dry_run import ModelForecast, dry_run
+from sae_bench.run.dry_run import dry_run
+from sae_bench.run.forecast import ModelForecast
 from sae_bench.run.request import RunRequest
 
 
@@ -19,13 +21,19 @@ def show_forecast(request: RunRequest, n_workers: int) -> None:
     Raises:
         SAEBenchError: as the run itself would, before it starts.
     """
+    nothing = True
     for forecast in dry_run(request, n_workers):
+        nothing = False
         console = table_console()
         title = f"{forecast.name}: {forecast.n_saes} SAEs to do, {forecast.n_done} results are there"
         console.print(escape(title), soft_wrap=True, highlight=False)
         console.print(_table(forecast))
         for line in _lines(forecast):
             err.print(escape(line), soft_wrap=True, highlight=False)
+    if nothing:
+        err.print(
+            f"Nothing to do: there are more shares than SAEs, and share {request.shard} has none.", soft_wrap=True
+        )
 
 
 def _table(forecast: ModelForecast) -> Table:
@@ -33,14 +41,13 @@ def _table(forecast: ModelForecast) -> Table:
     for column in ("Eval", "SAEs", "Tokens", "Preparing", "Scoring, per SAE", "Scoring, all"):
         table.add_column(column, justify="left" if column == "Eval" else "right")
     for one in forecast.evals:
-        scored = one.score_seconds
         table.add_row(
             one.name,
             str(one.n_saes),
             f"{one.tokens:,}",
             _time(one.prepare_seconds),
-            _time(scored),
-            _time(None if scored is None else scored * one.n_saes),
+            _time(one.score_seconds),
+            _time(one.all_score_seconds),
         )
     return table
 
@@ -56,6 +63,12 @@ def _lines(forecast: ModelForecast) -> list[str]:
             f"One pass of the model over {forecast.tokens:,} tokens (texts that evals share count once): "
             f"{duration(seconds)} at {forecast.tokens_per_second:,.0f} tokens/s, measured just now; codes: "
             f"{_time(forecast.codes_seconds)} per SAE."
+        )
+    if forecast.n_texts:
+        pooled, codes, most = map(_size, (forecast.pooled_bytes, forecast.pooled_code_bytes, DENSE_LIMIT_BYTES))
+        lines.append(
+            f"Kept in main memory of {forecast.n_texts:,} texts: {pooled} of activations, and per SAE and 1,000 "
+            f"latents {codes} of codes (the active ones alone where that is over {most} for an SAE)."
         )
     workers = f"{forecast.n_workers} workers like this" if forecast.n_workers > 1 else "one process"
     sizes = sorted({len(unit.members) for unit in forecast.units}, reverse=True)
@@ -73,6 +86,10 @@ def _lines(forecast: ModelForecast) -> list[str]:
             "SAE there, then ask again."
         )
     return lines
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
 
 
 def _time(seconds: float | None) -> str:

@@ -23,6 +23,7 @@ from sae_bench.cli.console import err, is_quiet
 
 if TYPE_CHECKING:
     from sae_bench.run.evaluate import Listener
+    from sae_bench.run.forecast import ModelForecast
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,22 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def line_of_run(forecast: ModelForecast) -> str:
+    """What a run that has prepared its evals still takes, as far as it is known."""
+    n_saes = f"{forecast.n_saes} SAE" + ("" if forecast.n_saes == 1 else "s")
+    parts = {
+        f"the model over {forecast.tokens:,} tokens": forecast.pass_seconds,
+        "codes": forecast.all_codes_seconds,
+        "scores": forecast.all_score_seconds,
+    }
+    known = {what: seconds for what, seconds in parts.items() if seconds is not None}
+    said = ", ".join(f"{what} {duration(seconds)}" for what, seconds in known.items())
+    if len(known) == len(parts):
+        return f"{n_saes}: about {duration(sum(known.values()))} from here ({said})"
+    missing = " and ".join(what for what in parts if what not in known)
+    return f"{n_saes}: about {said}; how long {missing} will take, no result in this folder tells"
+
+
 class RunProgress:
     """Keeps the state of a run, moves the bars, and says lines where there are no bars."""
 
@@ -91,7 +108,7 @@ class RunProgress:
         """What a run tells of itself comes here."""
         from sae_bench.run.evaluate import Listener
 
-        return Listener(self.phase, self.advance, self.result)
+        return Listener(self.phase, self.advance, self.result, self.forecast)
 
     def phase(self, name: str, tokens: int) -> None:
         """A new phase; one that reads tokens shows how far it is."""
@@ -112,6 +129,15 @@ class RunProgress:
         self.state.done, self.state.failed, self.state.asked = done, failed, asked
         if self._bars is not None:
             self._bars.update(self._results, total=asked, completed=done + failed, visible=True)
+
+    def forecast(self, of_model: ModelForecast) -> None:
+        """What is to be expected, above the bars; nothing where nothing is known."""
+        if of_model.pass_seconds is None and of_model.all_score_seconds is None:
+            return
+        line = line_of_run(of_model)
+        logger.info("%s", line)
+        if self._bars is not None:
+            self._bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def say(self) -> None:
         """One line of the log; shown where there are no bars."""

@@ -222,6 +222,8 @@ def run(
     given = {name: value for name, value in options.items() if not request_file or _was_given(context, name)}
     given = {name: value for name, value in given.items() if value is not None}
     request = RunRequest.from_flags(given, request_file=request_file)
+    if dry_run and track is not None:
+        raise UsageError("--dry-run makes no results that --track could log. Next: leave one of them out.")
     if dry_run:
         from sae_bench.cli.forecast import show_forecast
 

@@ -197,8 +197,8 @@ class EvalSpec:
             evals that otherwise take the first texts of a source.
         side_by_side: whether several SAEs of a hook may be scored at the same time, once one has been: `Job.score` then
             changes nothing that it reads for another SAE, and runs the model for decoders that are not linear alone.
-        tokens_of: for an eval whose `start` does more than read texts, so that a dry run leaves it out: the tokens that
-            it will ask the pass for, by its settings.
+        texts: for an eval whose `start` does more than read texts, so that a dry run leaves it out: takes what `start`
+            takes, and gives what the job will ask the pass for, without its SAEs.
         judge_price: takes the settings, the number of seeds, whether there are controls and the number of SAEs; gives
             what a judge that is paid will read and write, None for another.
     """
@@ -226,7 +226,7 @@ class EvalSpec:
     given: str = ""
     resampled: Mapping[str, Any] = field(default_factory=dict)
     side_by_side: bool = False
-    tokens_of: Callable[[Any], int] | None = None
+    texts: Callable[[EvalContext, Any], Sequence[Request]] | None = None
     judge_price: Callable[[Any, int, bool, int], Any] | None = None
 
     def given_with(self, *, resample_data: bool) -> str:

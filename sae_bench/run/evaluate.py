@@ -317,4 +317,5 @@ def _plan(
         judge_key=None if key is None else key.get_secret_value(),
         on_phase=listener.on_phase,
         on_result=listener.on_result,
+        on_forecast=listener.on_forecast,
     )

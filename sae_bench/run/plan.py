@@ -12,6 +12,7 @@ from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.evals.base import EvalSpec
 from sae_bench.language_models import LanguageModel
 from sae_bench.results.model import BaseEvalConfig, own_copy
+from sae_bench.run.forecast import ModelForecast
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Listener:
         on_phase: what happens next, and how many tokens it will read (0 if it reads none).
         on_tokens: so many more tokens were read.
         on_result: how many results are there, how many failed, and how many of the model's were asked for.
+        on_forecast: what a model's SAEs will take, once its evals are prepared; None saves measuring it.
     """
 
     on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
     on_tokens: Callable[[int], None] = lambda _tokens: None
     on_result: Callable[[int, int, int], None] = lambda _done, _failed, _asked: None
+    on_forecast: Callable[[ModelForecast], None] | None = None
 
 
 SILENT = Listener()
@@ -58,6 +61,7 @@ class RunPlan:
         judge_key: for evals that ask a judge; written nowhere.
         on_phase: told what happens next and how many tokens it will read (0 if it reads none).
         on_result: told how many results are there, how many failed, and how many were asked for.
+        on_forecast: told what the SAEs will take, once the evals are prepared; None saves measuring it.
     """
 
     lm: LanguageModel
@@ -77,6 +81,7 @@ class RunPlan:
     judge_key: str | None = field(default=None, repr=False)
     on_phase: Callable[[str, int], None] = lambda _phase, _tokens: None
     on_result: Callable[[int, int, int], None] = lambda _done, _failed, _asked: None
+    on_forecast: Callable[[ModelForecast], None] | None = None
 
     def eval_folder(self, name: str) -> Path:
         """Where the results of an eval go."""

@@ -26,11 +26,16 @@ def start_resampled(spec: EvalSpec, context: EvalContext, config: BaseEvalConfig
     """The eval with texts drawn per seed; an eval that draws no texts runs as always and says so."""
     if "random_seed" not in config_fields(type(config)):
         return _Remarked(spec.start(context, config), NOT_RESAMPLED)
-    jobs = [
-        spec.start(replace(context, seeds=(seed,)), replace(config, **{**spec.resampled, "random_seed": seed}))
-        for seed in context.seeds
-    ]
+    draws = settings_of_draws(spec, config, context.seeds)
+    jobs = [spec.start(replace(context, seeds=(seed,)), draw) for seed, draw in zip(context.seeds, draws, strict=True)]
     return ResampledJob(spec, context.seeds, jobs)
+
+
+def settings_of_draws(spec: EvalSpec, config: BaseEvalConfig, seeds: Sequence[int]) -> list[BaseEvalConfig]:
+    """The settings of every seed's draw of the texts; one draw for all seeds if the eval draws none."""
+    if "random_seed" not in config_fields(type(config)):
+        return [config]
+    return [replace(config, **{**spec.resampled, "random_seed": seed}) for seed in seeds]
 
 
 class ResampledJob:

@@ -20,6 +20,7 @@ from sae_bench.custom_saes.spec import SAEHandle
 from sae_bench.errors import HookError, ResultError, SAEMismatchError, UsageError, no_exit
 from sae_bench.evals.base import EvalContext, EvalSpec, Job, Scores
 from sae_bench.results.model import BaseEvalConfig, BaseEvalOutput
+from sae_bench.run.forecasting import forecast_of, hooks_of
 from sae_bench.run.pending import find_pending, made_meanwhile
 from sae_bench.run.plan import EvalRequest, RunPlan, RunSummary
 from sae_bench.run.resampled import start_resampled
@@ -57,6 +58,9 @@ class _Run:
         if not handles:
             return self.summary
         self._start_jobs(handles)
+        if self.plan.on_forecast is not None:
+            asked = {name: job.requests([]) for name, job in self.jobs.items()}
+            self.plan.on_forecast(forecast_of(self.plan, handles, self.pending, asked, calibration=0.0))
         for group in self._groups(handles):
             self._run_group(group)
             group.clear()  # the SAEs of one group leave the memory before those of the next enter it
@@ -92,10 +96,9 @@ class _Run:
         return usable
 
     def _start_jobs(self, handles: Sequence[SAEHandle]) -> None:
-        hooks = tuple(sorted({h.hook_name or self.plan.load_context.hook_name or "" for h in handles} - {""}))
         context = EvalContext(
             lm=self.plan.lm,
-            hook_names=hooks,
+            hook_names=hooks_of(self.plan, handles),
             seeds=self.plan.seeds,
             data_dir=self.plan.data_dir,
             artifacts_folder=self.plan.output_folder,
@@ -206,10 +209,10 @@ class _Run:
             seconds = {
                 "prepare (shared)": self.prepare_seconds[name],
                 **{f"{phase} (shared)": value for phase, value in pass_seconds.items()},
-                "score": perf_counter() - start,
             }
             datasets = self.jobs[name].datasets
-            return self.writer.describe(request, member, scores, datasets=datasets, seconds=seconds), scores
+            output = self.writer.describe(request, member, scores, datasets=datasets, seconds=seconds, since=start)
+            return output, scores
         except Exception as error:
             return error
 

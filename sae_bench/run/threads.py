@@ -31,7 +31,7 @@ def side_by_side(work: Callable[[Member], T], members: Sequence[Member]) -> Iter
     linear = [member for member in members if decoder_is_linear(member.sae)]
     alone = [member for member in members if not decoder_is_linear(member.sae)]
     n_threads = torch.get_num_threads()
-    at_once = min(len(linear), n_threads, MOST_AT_ONCE)
+    at_once = scored_at_once(len(linear))
     if at_once < 2:
         yield from ((member, work(member)) for member in members)
         return
@@ -47,3 +47,8 @@ def side_by_side(work: Callable[[Member], T], members: Sequence[Member]) -> Iter
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(n_threads)
+
+
+def scored_at_once(n_saes: int) -> int:
+    """How many of so many SAEs `side_by_side` works on at the same time."""
+    return max(1, min(n_saes, torch.get_num_threads(), MOST_AT_ONCE))

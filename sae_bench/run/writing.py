@@ -57,13 +57,20 @@ class ResultWriter:
         *,
         datasets: Mapping[str, Any],
         seconds: Mapping[str, float],
+        since: float,
     ) -> BaseEvalOutput:
         """The result of one SAE on one eval.
 
         Args:
             datasets: source and revision of each data set.
-            seconds: wall-clock time by phase.
+            seconds: wall-clock time by phase, but for scoring.
+            since: when scoring began, by `perf_counter`; error bars belong to it.
         """
+        statistics = _statistics(
+            request.spec, scores, given=request.spec.given_with(resample_data=self.plan.resample_data)
+        )
+        validity = _validity(request.spec, scores)
+        seconds = {**seconds, "score": time.perf_counter() - since}
         provenance = self._provenance(request, member, scores, datasets, seconds)
         return request.spec.output(
             eval_type_id=request.spec.type_id,
@@ -80,10 +87,8 @@ class ResultWriter:
             eval_result_unstructured=scores.unstructured,
             provenance=provenance,
             seed_results=scores.seed_results,
-            statistics=_statistics(
-                request.spec, scores, given=request.spec.given_with(resample_data=self.plan.resample_data)
-            ),
-            validity=_validity(request.spec, scores),
+            statistics=statistics,
+            validity=validity,
             not_computed=scores.not_computed,
         )
 

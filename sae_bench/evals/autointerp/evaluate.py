@@ -63,16 +63,7 @@ class AutoInterpJob:
         return sources
 
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
-        rows_RL = self.corpus.rows_RL
-        gatherer = ActivationGatherer(
-            members,
-            self.config,
-            seeds=self.seeds,
-            n_rows=self.corpus.n_rows,
-            n_valid_tokens=int(self.lm.is_read(rows_RL).sum()),
-        )
-        batch_rows = self.config.rows_at_once
-        return [TokenRows(rows_RL, batch_rows, gatherer, max_rows=self.config.llm_batch_size)]
+        return rows_to_read(self.lm, self.config, self.corpus.rows_RL, members, self.seeds)
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
         gatherer = only(served, ActivationGatherer)
@@ -160,6 +151,27 @@ class AutoInterpJob:
     def _embed(self, findings: Findings) -> None:
         if self._embedder is not None and findings.examples:
             findings.embedding = embedding_scores(findings.examples, self._embedder, self.corpus)
+
+
+def rows_to_read(
+    lm: LanguageModel,
+    config: AutoInterpEvalConfig,
+    rows_RL: Int[Tensor, "R L"],
+    members: Sequence[Member] = (),
+    seeds: Sequence[int] = (),
+) -> list[Request]:
+    """What a job asks the pass for.
+
+    Args:
+        lm: the model.
+        config: of the job.
+        rows_RL: packed rows.
+        members: SAEs of a group; without any it can only be counted what is read.
+        seeds: of the run.
+    """
+    n_valid_tokens = int(lm.is_read(rows_RL).sum())
+    gatherer = ActivationGatherer(members, config, seeds=seeds, n_rows=len(rows_RL), n_valid_tokens=n_valid_tokens)
+    return [TokenRows(rows_RL, config.rows_at_once, gatherer, max_rows=config.llm_batch_size)]
 
 
 def pack_rows(context: EvalContext, config: AutoInterpEvalConfig) -> Int[Tensor, "R L"]:

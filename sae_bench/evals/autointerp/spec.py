@@ -1,5 +1,6 @@
 """What AutoInterp is: the declaration, which loads nothing that computes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sae_bench.evals.autointerp.eval_config import AutoInterpEvalConfig
@@ -12,6 +13,13 @@ def judge_price(config: AutoInterpEvalConfig, n_seeds: int, controls: bool, n_sa
     from sae_bench.evals.autointerp.opening import cost_of_one_sae
 
     return None if config.judge != "openai" else cost_of_one_sae(config, n_seeds, controls=controls).times(n_saes)
+
+
+def texts(context: Any, config: AutoInterpEvalConfig) -> Sequence[Any]:
+    """What its job asks the pass for, without a judge that has to be opened."""
+    from sae_bench.evals.autointerp.evaluate import pack_rows, rows_to_read
+
+    return rows_to_read(context.lm, config, pack_rows(context, config))
 
 
 SPEC = EvalSpec(
@@ -31,7 +39,7 @@ SPEC = EvalSpec(
     cost="one pass over the corpus; per SAE, seed and latent two questions to the judge (logprob: 15), "
     "at most a quarter more for the floor, and 29 texts to embed",
     given="these texts",
-    tokens_of=lambda config: config.total_tokens,
+    texts=texts,
     judge_price=judge_price,
     start=Lazy("sae_bench.evals.autointerp.evaluate:AutoInterpJob"),
     needs=frozenset({JUDGE}),

@@ -58,7 +58,8 @@ class UnlearningJob:
         self._provenance: dict[str, dict[str, str]] = {}
         if data is None:
             sets = self._load_questions(context)
-            forget_NL, retain_NL = self._pack_corpora(context)
+            forget_NL, retain_NL, provenance = pack_corpora(context, config)
+            self._provenance |= provenance
             data = UnlearningData(forget_NL, retain_NL, [self._known(questions) for questions in sets])
             check_known(data.known, config, model=self.lm.name)
         self.known = list(data.known)
@@ -73,11 +74,7 @@ class UnlearningJob:
     def requests(self, members: Sequence[Member]) -> Sequence[Request]:
         hooks = {(member.hook_name, member.hook_name_out) for member in members}
         self._states = {key: states for key, states in self._states.items() if key in hooks}
-        rows = self.config.rows_at_once
-        return [
-            TokenRows(rows_NL, rows, ActiveCounter(members), max_rows=self.config.llm_batch_size)
-            for rows_NL in (self.forget_NL, self.retain_NL)
-        ]
+        return rows_to_read(self.config, self.forget_NL, self.retain_NL, members)
 
     def score(self, member: Member, served: Sequence[Served]) -> Scores:
         forget_F, retain_F = (counter.sparsity(member) for counter in served if isinstance(counter, ActiveCounter))
@@ -135,22 +132,6 @@ class UnlearningJob:
         self._provenance |= {questions.name: questions.provenance for questions in sets}
         return sets
 
-    def _pack_corpora(self, context: EvalContext) -> tuple[Tensor, Tensor]:
-        config = self.config
-        forget = corpora.open_texts(config.forget_corpus, data_dir=context.data_dir)
-        retain = corpora.open_texts(config.retain_corpus, data_dir=context.data_dir)
-        pack = partial(corpora.pack, lm=self.lm, length=config.seq_len)
-        n, name, seed = config.dataset_size, config.forget_corpus, config.random_seed
-        rows_NL = pack(corpora.sampled(forget.texts, n, name=name, seed=seed), name=name)
-        forget_NL = corpora.sampled_rows(rows_NL, n, name=name, seed=seed)
-        retain_NL = pack(retain.texts, name=config.retain_corpus, max_rows=config.dataset_size)
-        for role, name, source, rows_NL in (
-            ("forget", config.forget_corpus, forget, forget_NL),
-            ("retain", config.retain_corpus, retain, retain_NL),
-        ):
-            self._provenance[f"{role} corpus: {name}"] = {**source.provenance, "rows": str(len(rows_NL))}
-        return forget_NL, retain_NL
-
     def _known(self, questions: QuestionSet) -> KnownQuestions:
         answer = partial(answer_plainly, self.lm, self.reader, max_texts=self._max_texts)
         known = find_known(
@@ -162,6 +143,43 @@ class UnlearningJob:
         )
         logger.info("%s knows %s", self.lm.name, _counts(known))
         return known
+
+
+def rows_to_read(
+    config: UnlearningEvalConfig, forget_NL: Tensor, retain_NL: Tensor, members: Sequence[Member] = ()
+) -> list[Request]:
+    """What a job asks the pass for.
+
+    Args:
+        config: of the job.
+        forget_NL, retain_NL: packed rows.
+        members: SAEs of a group; without any it can only be counted what is read.
+    """
+    return [
+        TokenRows(rows_NL, config.rows_at_once, ActiveCounter(members), max_rows=config.llm_batch_size)
+        for rows_NL in (forget_NL, retain_NL)
+    ]
+
+
+def pack_corpora(
+    context: EvalContext, config: UnlearningEvalConfig
+) -> tuple[Tensor, Tensor, dict[str, dict[str, str]]]:
+    """Rows of the text to forget and of that to retain, and where they come from."""
+    forget = corpora.open_texts(config.forget_corpus, data_dir=context.data_dir)
+    retain = corpora.open_texts(config.retain_corpus, data_dir=context.data_dir)
+    pack = partial(corpora.pack, lm=context.lm, length=config.seq_len)
+    n, name, seed = config.dataset_size, config.forget_corpus, config.random_seed
+    rows_NL = pack(corpora.sampled(forget.texts, n, name=name, seed=seed), name=name)
+    forget_NL = corpora.sampled_rows(rows_NL, n, name=name, seed=seed)
+    retain_NL = pack(retain.texts, name=config.retain_corpus, max_rows=config.dataset_size)
+    provenance = {
+        f"{role} corpus: {name}": {**source.provenance, "rows": str(len(rows_NL))}
+        for role, name, source, rows_NL in (
+            ("forget", config.forget_corpus, forget, forget_NL),
+            ("retain", config.retain_corpus, retain, retain_NL),
+        )
+    }
+    return forget_NL, retain_NL, provenance
 
 
 def given_questions(questions: QuestionSet, indices: Sequence[int]) -> KnownQuestions:

@@ -1,9 +1,21 @@
 """What Unlearning is: the declaration, which loads nothing that computes."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from sae_bench.evals.base import INTERVENTION, SHARE, SINGLE_TOKENS, Caveat, EvalSpec, Lazy, Metric, Shows
 from sae_bench.evals.shows import PlaneChart
 from sae_bench.evals.unlearning.eval_config import UnlearningEvalConfig
 from sae_bench.evals.unlearning.eval_output import UnlearningEvalOutput
+
+
+def texts(context: Any, config: UnlearningEvalConfig) -> Sequence[Any]:
+    """What its job asks the pass for, without asking the model which questions it knows."""
+    from sae_bench.evals.unlearning.evaluate import pack_corpora, rows_to_read
+
+    forget_NL, retain_NL, _ = pack_corpora(context, config)
+    return rows_to_read(config, forget_NL, retain_NL)
+
 
 SPEC = EvalSpec(
     name="unlearning",
@@ -20,7 +32,7 @@ SPEC = EvalSpec(
     "the hook on every question",
     given="these corpora",
     fixed_tokens="every token of the questions, where latents are clamped",
-    tokens_of=lambda config: 2 * config.dataset_size * config.seq_len,
+    texts=texts,
     start=Lazy("sae_bench.evals.unlearning.evaluate:UnlearningJob"),
     needs=frozenset({INTERVENTION, SINGLE_TOKENS}),
     presets={

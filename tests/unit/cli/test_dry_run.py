@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sae_bench.activations.requests import PooledTexts
+from sae_bench.cli.forecast import show_forecast
 from sae_bench.evals.registry import get_eval
 from sae_bench.run.dry_run import dry_run
 from sae_bench.run.planning import make_config
@@ -108,6 +111,61 @@ def test_the_time_of_a_pass_is_shared_by_all_its_saes(world: Any, sae_bench: Cal
     assert forecast.codes_seconds == 2.0
 
 
+def test_saes_that_are_scored_at_the_same_time_share_it(
+    world: Any, sae_bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    spec = get_eval("core")
+    monkeypatch.setattr("sae_bench.run.forecasting.scored_at_once", lambda n_saes: min(n_saes, 2))
+    out = tmp_path / "out"
+    path = one_result(world, sae_bench, out)
+    content = json.loads(path.read_text())
+    content["provenance"]["seconds"]["score"] = 20.0
+    path.write_text(json.dumps(content))
+    for together, seconds in ((False, 100.0), (True, 50.0)):
+        request = request_of(world, out).model_copy(update={"evals": (replace(spec, side_by_side=together),)})
+        [forecast] = dry_run(request)
+        assert forecast.all_score_seconds == seconds
+
+
+def test_the_estimate_stands_above_the_bar(
+    world: Any, sae_bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sae_bench.run.forecasting.BATCHES_WORTH_IT", 0)
+    out, log = tmp_path / "out", tmp_path / "run.log"
+    arguments = world.run_arguments(out, "--log-file", str(log))
+    n_tokens = sae_bench(*arguments, "--dry-run").message.split("pass of the model over ")[1].split()[0]
+    assert sae_bench(*arguments).code == 0
+    lines = log.read_text()
+    assert f"6 SAEs: about the model over {n_tokens} tokens 0 s; how long codes and scores will take" in lines
+    first, *others = sorted((out / "core").glob("*.json"))
+    content = json.loads(first.read_text())
+    shared = {"prepare (shared)": 5.0, "lm_pass (shared)": 9.0, "sae_encode (shared)": 2.0, "consume (shared)": 4.0}
+    content["provenance"]["seconds"] = {**shared, "score": 20.0}
+    first.write_text(json.dumps(content))
+    for path in others:
+        path.unlink()
+    assert sae_bench(*arguments).code == 0
+    said = f"5 SAEs: about 2 min 10 s from here (the model over {n_tokens} tokens 0 s, codes 30 s, scores 1 min 40 s)"
+    assert said in log.read_text()
+
+
+def test_a_share_without_saes_is_said(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
+    said = sae_bench(*world.run_arguments(tmp_path / "out", "--shard", "9/9", "--dry-run"))
+    assert said.code == 0
+    assert "Nothing to do: there are more shares than SAEs, and share 9/9 has none." in said.message
+
+
+def test_what_is_kept_of_texts(world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    texts = [PooledTexts([[1, 2, 3], [4, 5], [1, 2, 3]]), PooledTexts([[4, 5], [6]])]
+    spec = replace(get_eval("core"), texts=lambda _context, _config: texts)
+    request = request_of(world, tmp_path / "out").model_copy(update={"evals": (spec,)})
+    [forecast] = dry_run(request)
+    assert (forecast.tokens, forecast.n_texts) == (3 + 2 + 1, 3)
+    assert (forecast.pooled_bytes, forecast.pooled_code_bytes) == (3 * 32 * 4, 3 * 1000 * 4)
+    show_forecast(request, 1)
+    assert "Kept in main memory of 3 texts: 0.0 MB of activations" in capsys.readouterr().err
+
+
 def test_texts_of_every_seed_are_counted_where_each_draws_its_own(
     world: Any, sae_bench: Callable[..., Any], tmp_path: Path
 ):
@@ -115,13 +173,21 @@ def test_texts_of_every_seed_are_counted_where_each_draws_its_own(
     for more in (("--seeds", "3"), ("--seeds", "3", "--resample-data")):
         said = sae_bench(*world.run_arguments(tmp_path, *more, "--dry-run")).message
         counts.append(int(said.split("pass of the model over ")[1].split()[0]))
-    assert counts[0] < counts[1] <= 3 * counts[0], "rows that draws have in common count once"
+    assert counts[0] < counts[1] <= 3 * counts[0], "batches of rows that draws have in common count once"
+    said = sae_bench(*world.run_arguments(tmp_path, "--seeds", "3", "--resample-data")).message
+    assert f"{counts[1]} tokens)" in said, "as many as the run reads"
 
 
 def test_gpus_belong_to_a_dry_run(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
     said = sae_bench(*world.run_arguments(tmp_path, "--gpus", "2"))
     assert said.code == 2
     assert "add --dry-run" in said.message
+
+
+def test_a_dry_run_has_nothing_to_track(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
+    said = sae_bench(*world.run_arguments(tmp_path / "out", "--dry-run", "--track", "trackio"))
+    assert said.code == 2
+    assert "--dry-run makes no results that --track could log" in said.message
 
 
 def test_the_price_of_a_paid_judge():
