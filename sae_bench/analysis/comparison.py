@@ -279,7 +279,7 @@ def _rank(records: Sequence[Record], metric: Metric, higher_is_better: bool, *, 
     low, high = bounds_of(records[0], metric.path)
     span = (None, None) if low is None or high is None else (low - high, high - low)
     rows = []
-    for p, (record, standing) in enumerate(zip(records, multiple.ranks(scores_P), strict=True)):
+    for p, (record, standing) in enumerate(zip(records, multiple.ranks(scores_P, half_PP == 0), strict=True)):
         bar = error_bar(record, metric.path)
         rows.append(
             RankedSAE(
@@ -343,7 +343,8 @@ def _say_rank(rows: Sequence[RankedSAE]) -> str:
     if not any(row.compared for row in rows):
         return "too few units, or no values per seed and unit, to compare any two: which is the best cannot be told"
     if all(row.behind_low == 0 and row.behind_high == 0 for row in rows):
-        return "the same for all in every seed and unit"
+        rounded = "" if len({row.value for row in rows}) == 1 else ", up to the rounding of single precision"
+        return f"the same for all in every seed and unit{rounded}"
     possible = [row.sae for row in rows if row.could_be_best]
     if len(possible) == 1:
         return f"{possible[0]} is the best ({number(rows[0].value)})"

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sae_bench.results.statistics import power
-from sae_bench.results.statistics.paired import SAME, Difference
+from sae_bench.results.statistics.paired import EQUAL, SAME, Difference
 
 Verdict = Literal["better", "worse", "higher", "lower", "inside the noise", "the same", "no error bar"]
 """Of A against B. `higher` and `lower` are for metrics without a better direction."""
@@ -118,7 +118,7 @@ def judge(difference: Difference, *, higher_is_better: bool | None) -> Verdict:
     """What is known of A against B: whether the interval of the difference excludes 0."""
     low, high = difference.low, difference.high
     if difference.noise is None or difference.p_value is None or low is None or high is None:
-        return "the same" if difference.reason == SAME else "no error bar"
+        return "the same" if difference.reason in (SAME, EQUAL) else "no error bar"
     if low <= 0.0 <= high:
         return "inside the noise"
     if higher_is_better is None:
@@ -148,7 +148,7 @@ class Standard:
 def say(difference: Difference, verdict: Verdict, standard: Standard, *, a: str, b: str) -> tuple[str, int | None]:
     """The sentence, and how many more seeds would make the target detectable."""
     if verdict == "the same":
-        return SAME, None
+        return difference.reason or SAME, None
     if verdict == "no error bar":
         return f"{difference.reason}; the difference is {number(difference.effect)}", None
     if verdict != "inside the noise":

@@ -223,8 +223,9 @@ def _legend(compared: Comparison) -> str:
     if compared.rankings or not compared.pairs:
         return (
             f"'behind the best by': least and most, all SAEs of a table at once with {confidence} confidence (below 0: "
-            "ahead of all others); 'best?' is 'no' where the least is above 0, and '?' without error bars to compare. "
-            "'95 % interval' is of the score of one SAE alone; 'above floor' is (score - floor) / (ceiling - floor)."
+            "ahead of all others); 'best?' is 'no' where the least is above 0, and '?' where no pair with it has an "
+            "error bar. '95 % interval' is of the score of one SAE alone; 'above floor' is (score - floor) / "
+            "(ceiling - floor)."
         )
     n = sum(pair.p_value is not None for pair in compared.pairs)
     spans = f"the {n} comparisons above" if compared.family == "table" else "the comparisons on one metric"

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from sae_bench.cli.console import err
 from sae_bench.cli.values import FILE, FOLDER, TEXT
+from sae_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from sae_bench.report.collect import Collected
@@ -38,17 +39,26 @@ _SHOWN_SKIPPED = 20
 )  # fmt: skip
 @click.option("--figures", type=FOLDER, help="Write the plots as PNG and SVG here too.")
 @click.option(
-    "--columns", type=click.Choice(["1", "2"]), default="2", show_default=True,
-    help="Columns of a paper that those figures are as wide as.",
+    "--columns", type=click.Choice(["1", "2"]),
+    help="With --figures: columns of a paper that they are as wide as.  [default: 2]",
 )  # fmt: skip
 @click.option("--no-details", is_flag=True, help="Leave the details of single SAEs out: a smaller file.")
 def report(
-    results: str, output: Path | None, others: tuple[str, ...], figures: Path | None, columns: str, no_details: bool
+    results: str,
+    output: Path | None,
+    others: tuple[str, ...],
+    figures: Path | None,
+    columns: str | None,
+    no_details: bool,
 ) -> None:
     """Show RESULTS (the output folder of a run, a result file, or a hub data set of results) as one HTML page.
 
     The page opens without network. Files that cannot be used are named and left out; the rest is shown.
     """
+    if columns is not None and figures is None:
+        raise UsageError(
+            f"--columns {columns} sets the width of figures, and none are asked for. Next: add --figures DIR."
+        )
     from sae_bench.report.write import write_report
 
     target = output or _default_output(results)

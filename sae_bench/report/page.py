@@ -16,9 +16,9 @@ from sae_bench.report.payload import details_blobs, page_data, pair_blobs
 from sae_bench.version import VERSION
 
 SCRIPTS = (
-    "core.js", "ranks.js", "trends.js", "charts.js", "verdicts.js", "filters.js", "exports.js", "table.js",
-    "scatter.js", "overview_plot.js", "agreement.js", "plots_page.js", "address.js", "detail_charts.js", "latents.js",
-    "sae_evals.js", "sae_page.js", "run_page.js", "main.js",
+    "core.js", "ranks.js", "trends.js", "charts.js", "plot_keys.js", "verdicts.js", "filters.js", "exports.js",
+    "table.js", "scatter.js", "overview_plot.js", "agreement.js", "plots_page.js", "address.js", "detail_charts.js",
+    "latents.js", "sae_evals.js", "sae_page.js", "run_page.js", "main.js",
 )  # fmt: skip
 """The page's own scripts in the order in which they run."""
 

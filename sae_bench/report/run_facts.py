@@ -15,6 +15,8 @@ from sae_bench.report.sources import Source
 
 _VERSIONS = ("package_version", "commit", "python_version", "torch_version", "transformers_version")
 _MODEL = ("model", "model_fingerprint", "llm_dtype", "sae_dtype", "device", "prepend_bos")
+_WHERE_SET = ("llm_quantization", "attn_implementation", "exclude_tokens", "seqpos_slice")
+"""Shown where a result has them: most have none."""
 _MOST_SKIPPED = 200
 
 
@@ -32,7 +34,7 @@ def _source(source: Source) -> dict[str, Any]:
         "n_results": len(records),
         "n_saes": len(source.table.saes()),
         "protocols": _counted((r.eval_name, r.protocol) for r in records),
-        "model": {key: _counted((r.provenance[key],) for r in records if key in r.provenance) for key in _MODEL},
+        "model": _model(records),
         "models_named": _counted((r.model,) for r in records if r.model),
         "versions": {
             key: _counted((r.provenance[key],) for r in records if r.provenance.get(key)) for key in _VERSIONS
@@ -54,6 +56,24 @@ def _source(source: Source) -> dict[str, Any]:
         ][:_MOST_SKIPPED],
         "n_skipped": sum(not _is_failure(entry) for entry in source.table.skipped),
     }
+
+
+def _model(records: Iterable[Record]) -> dict[str, Any]:
+    """How the model was run, and which tokens SAEs read."""
+    facts = {key: _counted((r.provenance[key],) for r in records if key in r.provenance) for key in _MODEL}
+    for key in _WHERE_SET:
+        if any(r.provenance.get(key) for r in records):
+            facts[key] = _counted((_said(key, r.provenance.get(key)),) for r in records)
+    return facts
+
+
+def _said(key: str, value: Any) -> str:
+    """A setting as it is given on the command line; none where it is not set."""
+    if not value:
+        return "none"
+    if key == "seqpos_slice":
+        return ":".join("" if end is None else str(end) for end in value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _verdict(one: MetricVerdict) -> dict[str, Any]:

@@ -15,9 +15,7 @@ import torch
 from sae_bench.results.model import MetricValidity, ReferenceValue, RelativeValue
 from sae_bench.results.samples import Samples
 from sae_bench.results.statistics.intervals import UNBOUNDED, Bounds, Interval, interval_of_samples
-
-ROUNDING = 1e-6
-"""What equal values of single precision may be apart, relative to their size."""
+from sae_bench.results.statistics.paired import ROUNDING
 
 NO_UNITS = "the metric's values per unit were not kept"
 NO_INTERVAL = "it is no mean over units, so there is no interval"

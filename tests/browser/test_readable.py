@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 EVALS = tuple(name for name in eval_names() if name != "ground_truth")
 PAGES = ("#overview", "#plots", "#run", "#sae/0")
+UNREACHED = (Path(__file__).parent / "unreached.js").read_text(encoding="utf-8")
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
@@ -42,13 +43,56 @@ def test_nine_saes_and_all_evals(open_page: Callable[..., Any], tmp_path: Path):
 
     walk_pages(opened, look)
     assert (opened.complaints, opened.fetched) == ([], [])
-    page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_the_keyboard_reaches_and_works_everything(open_page: Callable[..., Any], tmp_path: Path):
+    write_synthetic_results(tmp_path, 9, evals=("core", "sparse_probing", "autointerp"), n_units=24, n_latents=64)
+    write_report(tmp_path, tmp_path / "report.html")
+    opened = open_page(tmp_path / "report.html")
+    page = opened.page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    for address in PAGES:
+        opened.show(address)
+        page.evaluate("document.querySelectorAll('main details').forEach(box => { box.open = true; })")
+        opened.settle()
+        page.keyboard.press("Tab")  # from here on focus is shown
+        assert page.evaluate(UNREACHED) == [], address
     opened.show("#overview")
-    page.locator("#search").focus()
-    reached = set()
-    for _ in range(120):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
-    assert {"scatter-y", "scatter-x", "scatter-trend", "best-all"} <= reached
-    assert any("sae-link" in name for name in reached)
-    assert any("tabulator-col" in name for name in reached)
+    works(opened)
+    assert opened.complaints == []
+
+
+def works(opened: Any) -> None:
+    """Enter and Space do what a click does, and arrows what resting on a point does."""
+    page = opened.page
+    page.locator("#table .tabulator-col.tabulator-sortable", has_text="Top-1 accuracy").last.focus()
+    for key, order in (("Enter", "descending"), (" ", "ascending")):
+        page.keyboard.press(key)
+        opened.wait("order => document.activeElement.getAttribute('aria-sort') === order", order)
+    page.locator('[data-value="gated"]').focus()
+    page.keyboard.press(" ")
+    opened.wait("Report.shown().length === 1")
+    page.locator("#reset").focus()
+    page.keyboard.press("Enter")
+    opened.wait("Report.shown().length === 9")
+    page.locator("#columns summary").focus()
+    page.keyboard.press("Enter")
+    opened.wait("document.querySelector('#columns').open")
+    page.keyboard.press("Escape")
+    opened.wait("!document.querySelector('#columns').open && document.activeElement.tagName === 'SUMMARY'")
+    opened.settle()
+    page.locator("#scatter").focus()
+    wide = "((axis) => axis.range[1] - axis.range[0])(document.querySelector('#scatter')._fullLayout.yaxis)"
+    before = page.evaluate(wide)
+    for key, factor in (("+", 0.5), ("0", 1.0)):
+        page.keyboard.press(key)
+        opened.wait(f"Math.abs({wide} / {before} - {factor}) < 1e-6")
+    page.keyboard.press("ArrowRight")
+    page.locator("#scatter .hovertext").wait_for()
+    assert "Top-1 accuracy" in page.locator("#chart-says").text_content()
+    page.keyboard.press("Enter")
+    opened.wait("location.hash.startsWith('#sae/')")
+    page.locator('nav a[data-page="plots"]').focus()
+    page.keyboard.press("Enter")
+    opened.wait("!document.querySelector('#page-plots').hidden")

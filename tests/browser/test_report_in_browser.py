@@ -337,6 +337,7 @@ def test_plots_of_many_metrics_name_every_row(open_page: Open, tmp_path: Path):
     page.locator("#plots-all").check()
     n = page.evaluate("Report.ranked().length")
     opened.wait(f"document.querySelector('#plot-strips').layout.yaxis.ticktext.length === {n}")
+    opened.settle()
     labels = page.evaluate("document.querySelector('#plot-strips').layout.yaxis.ticktext")
     assert len(set(labels)) == n
     for plot in ("plot-strips", "plot-agreement"):

@@ -33,8 +33,8 @@
       if (!byArch.has(arch)) byArch.set(arch, []);
       byArch.get(arch).push({ x: value, y: row, place, metric });
     }));
-    const few = places.length <= 40;
-    const traces = Object.keys(data.architectures).filter((arch) => byArch.has(arch)).map((arch) => points(byArch.get(arch), {
+    const few = places.length <= 40, crowded = [...byArch.values()].reduce((sum, list) => sum + list.length, 0) > MOST_POINTS;
+    const traces = crowded ? [...byArch.keys()].map(legendEntry) : Object.keys(data.architectures).filter((arch) => byArch.has(arch)).map((arch) => points(byArch.get(arch), {
       name: data.architectures[arch].title, color: data.architectures[arch].color, symbol: data.architectures[arch].symbol,
       size: few ? 8 : 6, opacity: highlighted === null ? (few ? 0.85 : 0.5) : 0.4,
     }));
@@ -43,12 +43,18 @@
       height: rowHeight(rows.length, 70),
       xaxis: { title: { text: "worst → best SAE shown" }, range: [-0.06, 1.06], tickvals: [0, 0.5, 1], zeroline: false },
       yaxis: rowAxis(rows.map(([metric]) => Report.label(metric)), narrow),
-      margin: { l: 60, r: 16, t: 8, b: 40 },
+      margin: { l: 60, r: 16, t: 8, b: 40 }, shapes: crowded ? [...byArch].map(([arch, list]) => ticks(list, data.architectures[arch].color)) : [],
     });
     return [rows.length ? traces : [], layout];
   };
 
-  const LEAST = -0.04, MOST = 1.04;
+  const LEAST = -0.04, MOST = 1.04, MOST_POINTS = 1500;
+  /** Beyond `MOST_POINTS` a point takes too long to draw: a short line for each, all of an architecture in one path. */
+  const ticks = (list, color) => ({
+    type: "path", xref: "x", yref: "y", layer: "below", opacity: 0.6, line: { color, width: 1 },
+    path: list.map(({ x, y }) => { const at = Math.min(Math.max(x, LEAST), MOST).toFixed(4); return `M${at},${(y - 0.32).toFixed(2)}L${at},${(y + 0.32).toFixed(2)}`; }).join(""),
+  });
+  const legendEntry = (arch) => ({ type: "scatter", mode: "markers", name: data.architectures[arch].title, x: [null], y: [null], marker: { symbol: "line-ns-open", size: 9, color: data.architectures[arch].color, line: { width: 1.5 } } });
   function points(list, { name, color, symbol, size, opacity }) {
     return {
       type: "scatter", mode: "markers", name, x: list.map((p) => Math.min(Math.max(p.x, LEAST), MOST)), y: list.map((p) => p.y),
@@ -71,17 +77,20 @@
   Report.agreementFigure = (metrics, { narrow = innerWidth < 560 } = {}) => {
     const places = Report.shown();
     const columns = metrics.map((metric) => [metric, comparable(metric, places)]).filter(([, values]) => new Set(values.values()).size > 1);
-    const both = (a, b) => places.filter((place) => a.has(place) && b.has(place));
-    const correlation = columns.map(([, a]) => columns.map(([, b]) => {
-      const common = both(a, b);
-      return common.length < FEWEST_SAES ? null : Report.spearman(common.map((p) => a.get(p)), common.map((p) => b.get(p)));
-    }));
+    const whole = columns.map(([, a]) => (a.size === places.length ? Report.ranks(places.map((p) => a.get(p))) : null));
+    const correlation = columns.map(() => []), common = columns.map(() => []);
+    for (let i = 0; i < columns.length; i++) {
+      for (let j = 0; j <= i; j++) {
+        const [[, a], [, b]] = [columns[i], columns[j]], complete = whole[i] && whole[j];
+        const both = complete ? places : places.filter((place) => a.has(place) && b.has(place));
+        const r = both.length < FEWEST_SAES ? null : complete ? Report.pearson(whole[i], whole[j]) : Report.spearman(both.map((p) => a.get(p)), both.map((p) => b.get(p)));
+        correlation[i][j] = correlation[j][i] = r;
+        common[i][j] = common[j][i] = both.length;
+      }
+    }
     const order = Report.clusterOrder(correlation), labels = order.map((i) => Report.label(columns[i][0]));
     const z = order.map((i) => order.map((j) => correlation[i][j]));
-    const said = order.map((i, a) => order.map((j, b) => {
-      const n = both(columns[i][1], columns[j][1]).length;
-      return `${Report.escape(labels[a])}<br>${Report.escape(labels[b])}<br>${z[a][b] === null ? `fewer than ${FEWEST_SAES} SAEs have both with differing values` : `${z[a][b].toFixed(2)} over ${n} SAEs`}`;
-    }));
+    const said = order.map((i, a) => order.map((j, b) => `${Report.escape(labels[a])}<br>${Report.escape(labels[b])}<br>${z[a][b] === null ? `fewer than ${FEWEST_SAES} SAEs have both with differing values` : `${z[a][b].toFixed(2)} over ${common[i][j]} SAEs`}`));
     const trace = {
       type: "heatmap", x: order.map((_, i) => i), y: order.map((_, i) => i), z, zmin: -1, zmax: 1, xgap: 1, ygap: 1, text: said,
       colorscale: [[0, "#c1443c"], [0.5, Report.css("--card")], [1, "#2f6fd0"]], hovertemplate: "%{text}<extra></extra>",

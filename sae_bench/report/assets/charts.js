@@ -6,7 +6,7 @@
     responsive: true, displaylogo: false, displayModeBar: "hover",
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d", "toImage"],
   };
-  let ready = false;
+  let ready = false, started = false;
 
   Report.escape = (text) => String(text).replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
   Report.fileName = (...parts) => parts.join("_").replace(/\W+/g, "_");
@@ -41,6 +41,7 @@
     Plotly.react(element, traces, layout, config);
     if (!isFirst) return;
     openOnClick(element);
+    Report.reachByKeys(element, drawn.get(element).name);
     widths.observe(element);
   };
 
@@ -50,6 +51,9 @@
       else if (element.offsetParent !== null) Report.plot(element, make);
     }
   };
+
+  /** As it was made, whatever was zoomed. */
+  Report.redrawPlot = (element) => Report.plot(element, drawn.get(element).make);
 
   /** A click on a point of an SAE opens its page. */
   function openOnClick(element) {
@@ -102,11 +106,17 @@
   /** The markers of the architectures. */
   Report.legend = () => h("div", { class: "legend", "aria-label": "Markers" }, Object.values(Report.data.architectures).map((arch) => h("span", {}, Report.swatch(arch), arch.title)));
 
-  /** Run plotly.js, and in a task of its own, so that a click need not wait for both, draw what is to be seen. */
+  /** Run plotly.js, once, and in a task of its own, so that a click need not wait for both, draw what is to be seen. */
   Report.startPlots = async () => {
     await Report.parsed;
-    if (window.Plotly) return;
-    document.head.append(h("script", {}, document.getElementById("plotly").textContent));
+    if (started) return;
+    started = true;
+    const code = document.getElementById("plotly").textContent, inline = () => { document.head.append(h("script", {}, code)); draw(); };
+    // A script with an address of its own is compiled beside the page; some viewers forbid such addresses.
+    document.head.append(h("script", { src: URL.createObjectURL(new Blob([code], { type: "text/javascript" })), onload: draw, onerror: inline }));
+  };
+
+  function draw() {
     setTimeout(() => {
       ready = true;
       Report.route();
@@ -114,5 +124,5 @@
       Report.ready = true;
       Report.drawnAfter = performance.now();
     });
-  };
+  }
 })();

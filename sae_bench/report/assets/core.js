@@ -141,7 +141,7 @@ const Report = {};
     else done();
   });
   /** A packed part of the page: base64 of deflated bytes. These parts stand at its end, behind all scripts. */
-  Report.unpack = (id) => busyWith(unpacked(id));
+  Report.unpack = (id) => Report.busyWith(unpacked(id));
   async function unpacked(id) {
     await Report.parsed;
     const element = document.getElementById(id);
@@ -152,8 +152,8 @@ const Report = {};
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
   let pending = 0;
-  /** While parts of the page are unpacked, `main` says so (`aria-busy`). */
-  async function busyWith(work) {
+  /** While parts of the page are unpacked or ranked, `main` says so (`aria-busy`). */
+  Report.busyWith = async (work) => {
     const main = document.getElementById("main");
     pending += 1;
     main.setAttribute("aria-busy", "true");
@@ -163,7 +163,15 @@ const Report = {};
       pending -= 1;
       setTimeout(() => { if (!pending) main.removeAttribute("aria-busy"); }); // after what waited for it
     }
-  }
+  };
+  const BREATH_MS = 40;
+  let breathed = 0;
+  /** In a long calculation: let clicks and frames come in between, if there were none for a while. */
+  Report.breathe = async () => {
+    if (performance.now() - breathed < BREATH_MS) return;
+    await new Promise((done) => setTimeout(done));
+    breathed = performance.now();
+  };
   Report.unpackJson = async (id) => {
     const bytes = await Report.unpack(id);
     return bytes && JSON.parse(new TextDecoder().decode(bytes));

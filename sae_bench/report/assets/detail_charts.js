@@ -11,7 +11,14 @@
     return element;
   }
   Report.chart = chart;
-  Report.drawWithin = (box) => box.querySelectorAll(".plot").forEach((element) => element.draw?.());
+  /** Each chart in a task of its own, so that a click need not wait for all. */
+  Report.drawWithin = (box) => Report.busyWith((async () => {
+    for (const element of box.querySelectorAll(".plot")) {
+      if (!element.draw) continue;
+      element.draw();
+      await new Promise((done) => setTimeout(done));
+    }
+  })());
 
   Report.detailCharts = (entry, charts, sae) => h("div", { class: "grid" }, charts.map((found, i) => {
     const element = chart(`chart-${entry.name}-${i}`, () => figure(found), Report.fileName(sae.short, entry.name, found.title));

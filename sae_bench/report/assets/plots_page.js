@@ -13,9 +13,17 @@
       controls ? h("div", { class: "controls" }, controls) : null, element, status, note ? h("p", { class: "small" }, note) : null);
   }
 
-  function redraw() {
-    if (!document.getElementById("page-plots").hidden) panels.forEach(drawPanel);
+  let latest = null;
+  /** All panels, each in a task of its own, so that a click need not wait for more than one. */
+  async function drawAll() {
+    const ticket = (latest = {});
+    for (const panel of [...panels]) {
+      if (ticket !== latest || document.getElementById("page-plots").hidden) return;
+      drawPanel(panel);
+      await new Promise((done) => setTimeout(done));
+    }
   }
+  const redraw = () => Report.busyWith(drawAll());
 
   const choose = () => { redraw(); Report.keepAddress(); };
 

@@ -1,7 +1,7 @@
 /* Rank correlation, and an order in which metrics that agree stand beside one another. */
 (() => {
   /** Ranks from 0; equal values share the mean of theirs. */
-  function ranks(values) {
+  Report.ranks = (values) => {
     const order = values.map((value, i) => [value, i]).sort((a, b) => a[0] - b[0]), rank = new Array(values.length);
     for (let i = 0; i < order.length;) {
       let j = i;
@@ -10,10 +10,11 @@
       i = j + 1;
     }
     return rank;
-  }
+  };
 
-  Report.spearman = (a, b) => {
-    const [x, y] = [ranks(a), ranks(b)], mean = (v) => v.reduce((s, u) => s + u, 0) / v.length;
+  Report.spearman = (a, b) => Report.pearson(Report.ranks(a), Report.ranks(b));
+  Report.pearson = (x, y) => {
+    const mean = (v) => v.reduce((s, u) => s + u, 0) / v.length;
     const [mx, my] = [mean(x), mean(y)];
     let xy = 0, xx = 0, yy = 0;
     x.forEach((v, i) => { xy += (v - mx) * (y[i] - my); xx += (v - mx) ** 2; yy += (y[i] - my) ** 2; });

@@ -4,7 +4,8 @@
   const page = () => document.getElementById("page-sae");
   let current = 0, shownPlace = null, shownAmong = null;
 
-  Report.renderSae = async (place, section) => {
+  Report.renderSae = (place, section) => Report.busyWith(renderSae(place, section));
+  async function renderSae(place, section) {
     if (shownPlace === place && Report.shown() === shownAmong) { jumpTo(section); return; }
     const ticket = ++current, sae = data.saes[place];
     shownPlace = null;
@@ -26,9 +27,9 @@
     if (ticket !== current) return;
     Report.fill(body, details ? Report.evalCards(details, sae) : h("p", { class: "small" }, "No details are in this report (it was made with --no-details)."));
     fillContents(contents, place);
-    Report.drawWithin(body);
-    jumpTo(section);
-  };
+    await Report.drawWithin(body);
+    if (ticket === current) jumpTo(section);
+  }
 
   /** Links to every section; the address of one can be shared. */
   function fillContents(contents, place) {
@@ -58,6 +59,7 @@
       const bar = Report.bar(metric, place), beside = Report.beside(metric, place), floor = beside.floor ?? metric.chance;
       let rank = "–";
       if (metric.better && peers.length > 1) {
+        await Report.breathe();
         const found = await Report.ranking(metric, cohort, peers), row = found.rows.find((r) => r.place === place);
         rank = `${row.rank} of ${found.rows.length}` + (found.pairs && row.rank > 1 ? (row.candidate ? " (could be the best)" : " (not the best)") : "");
       }

@@ -15,17 +15,22 @@
     return cache.get(id);
   };
 
+  let halves = null; // what every packed half width stands for: looked up, since a ranking needs all pairs
   function read(metric, cohort, bytes) {
     const numbers = new Uint16Array(bytes.buffer), half = numbers.length / 2, scale = data.pairs;
+    halves ??= Float64Array.from({ length: scale.unknown }, (_, n) => 10 ** (n / scale.half - scale.shift));
     const places = Report.evalOf(metric).cohorts[cohort].members.filter((place) => Report.value(metric, place) !== null);
-    const rank = new Map(places.map((place, i) => [place, i]));
+    const position = new Int32Array(data.saes.length);
+    places.forEach((place, i) => { position[place] = i; });
     const at = (a, b) => {
-      const x = rank.get(a), y = rank.get(b), i = Math.min(x, y), j = Math.max(x, y);
+      const x = position[a], y = position[b], i = Math.min(x, y), j = Math.max(x, y);
       return places.length * i - (i * (i + 1)) / 2 + (j - i - 1);
     };
     return {
       p: (a, b) => { const n = numbers[at(a, b)]; return n === scale.unknown ? null : 10 ** (-n / scale.p); },
-      half: (a, b) => { const n = numbers[half + at(a, b)]; return n === scale.unknown ? null : 10 ** (n / scale.half - scale.shift); },
+      half: (a, b) => { const n = numbers[half + at(a, b)]; return n === scale.unknown ? null : halves[n]; },
+      /** Whether both have the same values everywhere, up to rounding: nothing to test, and an interval of no width. */
+      same: (a, b) => { const i = at(a, b); return numbers[i] === scale.unknown && numbers[half + i] !== scale.unknown; },
     };
   }
 
@@ -36,18 +41,22 @@
     const ordered = places.filter((place) => value(place) !== null).sort((a, b) => metric.better * (value(b) - value(a)));
     const pairs = ordered.length > 1 ? await Report.pairs(metric, cohort) : null;
     const rows = ordered.map((place) => ({ place, rank: 1, least: null, most: null, p: null, candidate: true }));
-    for (let i = 1; i < rows.length; i++) rows[i].rank = value(ordered[i]) === value(ordered[i - 1]) ? rows[i - 1].rank : i + 1;
+    for (let i = 1; i < rows.length; i++) {
+      const equal = value(ordered[i]) === value(ordered[i - 1]) || pairs?.same(ordered[i], ordered[i - 1]);
+      rows[i].rank = equal ? rows[i - 1].rank : i + 1;
+    }
     if (!pairs) return { rows, pairs: null };
     for (const row of rows) {
       let all = true;
       for (const other of rows) {
         if (other === row) continue;
-        const half = pairs.half(other.place, row.place), p = pairs.p(other.place, row.place), ahead = metric.better * (value(other.place) - value(row.place));
+        const half = pairs.half(other.place, row.place);
         if (half === null) { all = false; continue; }
+        const same = pairs.same(other.place, row.place), ahead = same ? 0 : metric.better * (value(other.place) - value(row.place));
         row.least = Math.max(row.least ?? -Infinity, ahead - half);
         row.most = Math.max(row.most ?? -Infinity, ahead + half);
-        if (p === null || ahead <= 0) continue;
-        row.p = Math.min(row.p ?? 1, p); // that none is better
+        if (ahead <= 0) continue;
+        row.p = Math.min(row.p ?? 1, pairs.p(other.place, row.place)); // that none is better
         if (ahead > half) row.candidate = false;
       }
       if (!all) row.most = null;
@@ -59,7 +68,7 @@
   Report.chip = (kind, text) => h("span", { class: `chip ${kind}` }, text || CHIPS[kind]);
 
   /** Two scores without a p-value: equal wherever they were measured (the width of the interval is known), or unknown. */
-  Report.withoutP = (pairs, a, b) => ((pairs?.half(a, b) ?? null) === null ? "none" : "same");
+  Report.withoutP = (pairs, a, b) => (pairs?.same(a, b) ? "same" : "none");
 
   /** The best of one metric in one cohort: against the next if it is better than all others, else against the first of
       those that could be the best too. */
@@ -86,7 +95,7 @@
     if (r.kind === "alone") return "the only one shown";
     const whom = r.against === r.next ? "" : ` from ${data.saes[r.against].short}`;
     const rivals = r.rivals > 1 ? `; ${r.rivals} of ${r.n} could be the best` : "";
-    if (r.kind === "same") return `for both in every seed and text${rivals}`;
+    if (r.kind === "same") return `for both in every seed and text${r.difference ? ", up to rounding" : ""}${rivals}`;
     if (r.kind === "none") {
       const bar = Report.bar(r.metric, r.best);
       return `difference${whom} ${Report.num(r.difference)}; ${bar.reason || "too few units, or no values per seed or text were kept for both"}`;
@@ -97,7 +106,8 @@
   };
 
   const EVERY = { first: null };
-  Report.renderBest = async () => {
+  Report.renderBest = () => Report.busyWith(renderBest());
+  async function renderBest() {
     const ticket = (EVERY.first = {});
     const all = document.getElementById("best-all").checked;
     const metrics = all ? Report.ranked() : Report.mainMetrics();
@@ -107,6 +117,7 @@
       for (let c = 0; c < entry.cohorts.length; c++) {
         const places = shown.filter((place) => entry.cohortOf.get(place) === c);
         const result = places.length ? await Report.bestOf(metric, c, places) : null;
+        await Report.breathe();
         if (ticket !== EVERY.first) return;
         if (result && (c === 0 || result.n > 1)) rows.push(bestRow(result, entry));
       }
@@ -115,7 +126,7 @@
     const table = h("table", { class: "plain best" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows));
     const note = h("p", { class: "small" }, `Among the SAEs shown${shown.length < Report.shown().length ? ", baselines aside" : ""}. Intervals and p are corrected for all pairs of SAEs on a metric: with 95 % confidence all its intervals hold at once, and a difference is inside the noise if its interval holds 0. ±: the interval of one score alone. "Given" names what all seeds share: how far other texts would be off is in no interval unless a run drew them anew (--resample-data). Filter by L0 above to ask within a sparsity.`);
     Report.fill(document.getElementById("best"), rows.length ? [h("div", { class: "scroll-x" }, table), note] : h("p", {}, "No SAE passes the filters."));
-  };
+  }
 
   /** Whether a score is above what an SAE of no merit gets, as far as its interval tells; and the share of the way up. */
   function aboveFloor(metric, place) {

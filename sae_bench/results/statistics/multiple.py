@@ -23,9 +23,10 @@ def n_pairs(n: int) -> int:
     return n * (n - 1) // 2
 
 
-def ranks(scores_P: Float[np.ndarray, " P"]) -> Int[np.ndarray, " P"]:
-    """Rank of each score, 1 the highest; equal scores share the better rank."""
-    return 1 + (scores_P[None, :] > scores_P[:, None]).sum(axis=1)
+def ranks(scores_P: Float[np.ndarray, " P"], same_PP: Bool[np.ndarray, "P P"] | None = None) -> Int[np.ndarray, " P"]:
+    """Rank of each score, 1 the highest; equal scores, and those said to be the same, share the better rank."""
+    ahead_PP = scores_P[None, :] > scores_P[:, None]
+    return 1 + (ahead_PP if same_PP is None else ahead_PP & ~same_PP).sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,11 @@ def behind_the_best(scores_P: Float[np.ndarray, " P"], half_PP: Float[np.ndarray
 
     Args:
         scores_P: higher is better.
-        half_PP: half the width of the interval of every pair; NaN where nothing is known.
+        half_PP: half the width of the interval of every pair; NaN where nothing is known, 0 where both are the same
+            (their scores then differ by rounding, which is no lead).
     """
     other_PP = ~np.eye(len(scores_P), dtype=bool)
-    ahead_PP = scores_P[None, :] - scores_P[:, None]
+    ahead_PP = np.where(half_PP == 0, 0.0, scores_P[None, :] - scores_P[:, None])
     known_PP = other_PP & ~np.isnan(half_PP)
     low_P = np.where(known_PP, ahead_PP - half_PP, -np.inf).max(axis=1, initial=-np.inf)
     most_PP = np.where(known_PP, ahead_PP + half_PP, np.inf)

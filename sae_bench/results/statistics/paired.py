@@ -30,11 +30,15 @@ OTHER_UNITS = "not the same texts (units): compared without pairing"
 OTHER_SEEDS = "not the same seeds: compared without pairing them"
 SHARED_SEEDS = "paired on the seeds that both have"
 SAME = "the same for both in every seed and unit"
+EQUAL = "equal up to the rounding of single precision in every seed and unit"
 TOO_FEW = "fewer than 5 independent units: too few to tell two SAEs apart"
 ALIKE = "all units differ alike: how far another would be off cannot be told"
 
 MIN_UNITS = 5
 """Independent units below which nothing is decided."""
+
+ROUNDING = 1e-6
+"""What equal values of single precision may be apart, relative to their size."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,20 @@ class Evidence:
         """Whether seeds change the value."""
         return self.samples is None or self.samples.random
 
+    def values(self, seeds: Sequence[int] | None = None) -> Float[np.ndarray, "S U"]:
+        """What was kept, for some of its seeds or all; one unit where there are no samples."""
+        rows = self._rows(seeds)
+        if self.samples is None:
+            return np.asarray([self.seed_values[row] for row in rows])[:, None]
+        values_SU = self.samples.values_SU.double().numpy()[:, self.samples.weights_U.numpy() > 0]
+        return values_SU[rows] if self.samples.random else values_SU
+
+    def _rows(self, seeds: Sequence[int] | None) -> list[int]:
+        return [self.seeds.index(seed) for seed in (self.seeds if seeds is None else seeds)]
+
     def parts(self, seeds: Sequence[int] | None = None) -> Parts | None:
         """Taken apart, for some of its seeds or all; None where nothing but the value is known."""
-        rows = [self.seeds.index(seed) for seed in (self.seeds if seeds is None else seeds)]
+        rows = self._rows(seeds)
         if self.samples is not None:
             return take_apart(self.samples.rows(rows) if self.samples.random else self.samples)
         if self.seed_values:
@@ -136,6 +151,9 @@ def difference(
         random=parts_a.random or parts_b.random,
         notes=_notes(a, b, shared, same_units=same_units),
     )
+    aligned = same_units or (a.samples is None and b.samples is None)
+    if aligned and _equal_to_rounding(a, b, shared, bounds):
+        return replace(undecided, noise=None, reason=SAME if effect == 0.0 else EQUAL)
     return _decided(undecided, pair, noise, level, bounds)
 
 
@@ -196,6 +214,22 @@ def agreeing(p: float, low: float, high: float, level: float) -> tuple[float, fl
     if low <= 0.0 <= high:
         return max(p, float(np.nextafter(1.0 - level, 1.0))), low, high
     return (p, min(low, 0.0), max(high, 0.0)) if p > 1.0 - level else (p, low, high)
+
+
+def scale_of(bounds: Bounds) -> float:
+    """How large the values of a metric may be at least: its range; 0 where it has no ends."""
+    return 0.0 if bounds[0] is None or bounds[1] is None else bounds[1] - bounds[0]
+
+
+def _equal_to_rounding(a: Evidence, b: Evidence, shared: tuple[int, ...] | None, bounds: Bounds) -> bool:
+    """Whether no value of both, seed by seed and unit by unit, differs by more than single precision tells."""
+    if a.is_random and b.is_random and shared is None:
+        return False
+    of_a, of_b = a.values(shared if a.is_random else None), b.values(shared if b.is_random else None)
+    if (np.isnan(of_a) != np.isnan(of_b)).any():
+        return False
+    size = max(float(np.nanmax(np.abs(of_a))), float(np.nanmax(np.abs(of_b))), scale_of(bounds))
+    return float(np.nanmax(np.abs(of_a - of_b))) <= ROUNDING * size
 
 
 def _shared_seeds(a: Evidence, b: Evidence) -> tuple[int, ...] | None:

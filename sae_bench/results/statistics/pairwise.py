@@ -18,7 +18,16 @@ from scipy.special import ndtr
 from sae_bench.results.statistics import intervals, pivot
 from sae_bench.results.statistics.intervals import Bounds
 from sae_bench.results.statistics.noise import Noise, Parts, is_graded, n_differing, noise_of
-from sae_bench.results.statistics.paired import MIN_UNITS, SAME, Difference, Evidence, difference
+from sae_bench.results.statistics.paired import (
+    EQUAL,
+    MIN_UNITS,
+    ROUNDING,
+    SAME,
+    Difference,
+    Evidence,
+    difference,
+    scale_of,
+)
 from sae_bench.results.statistics.pooled import NOTHING_COMMON, common_variance
 
 _RATIOS = 513
@@ -30,7 +39,7 @@ _AT_ONCE = 1 << 22
 class Pairwise:
     """Value of the first minus value of the second of every pair; NaN where nothing is known.
 
-    Where all values are equal there is nothing to test: p is NaN and half the width 0.
+    Where all values are equal, up to rounding, there is nothing to test: p is NaN and half the width 0.
 
     Attributes:
         effect_C: the differences.
@@ -82,7 +91,7 @@ def pairwise(
 
 
 def _half_width(of_pair: Difference) -> float:
-    if of_pair.reason == SAME:
+    if of_pair.reason in (SAME, EQUAL):
         return 0.0
     if of_pair.p_value is None or of_pair.high is None or of_pair.low is None:
         return np.nan
@@ -90,12 +99,16 @@ def _half_width(of_pair: Difference) -> float:
 
 
 def _with_certain_ones(pairs: Pairwise, evidence: Sequence[Evidence], level: float, bounds: Bounds) -> Pairwise:
-    """Pairs without any variance are looked at one by one: there are few, and they need more than it."""
-    for pair in np.flatnonzero(pairs.half_C == 0):
-        first, second = (indices[pair] for indices in np.triu_indices(len(evidence), k=1))
-        of_pair = difference(evidence[first], evidence[second], level=level, bounds=bounds)
-        pairs.p_C[pair] = np.nan if of_pair.p_value is None else of_pair.p_value
-        pairs.half_C[pair] = _half_width(of_pair)
+    """Pairs without any variance are looked at one by one, for they need more than it, and those equal to rounding."""
+    first_C, second_C = np.triu_indices(len(evidence), k=1)
+    size_P = np.maximum(np.abs([e.value for e in evidence]), scale_of(bounds))
+    near_C = np.abs(pairs.effect_C) <= ROUNDING * np.maximum(size_P[first_C], size_P[second_C])
+    certain_C = pairs.half_C == 0
+    for pair in np.flatnonzero(near_C | certain_C):
+        of_pair = difference(evidence[first_C[pair]], evidence[second_C[pair]], level=level, bounds=bounds)
+        if certain_C[pair] or of_pair.reason in (SAME, EQUAL):
+            pairs.p_C[pair] = np.nan if of_pair.p_value is None else of_pair.p_value
+            pairs.half_C[pair] = _half_width(of_pair)
     return pairs
 
 

@@ -57,6 +57,7 @@ def test_files_that_cannot_be_used_are_named_and_the_rest_is_shown(results: Path
         (["nowhere"], "'nowhere' does not exist"),
         (["someone/results_of_theirs"], "HF_HUB_OFFLINE is set"),
         ([], "Missing argument"),
+        (["nowhere", "--columns", "1"], "Next: add --figures DIR"),
     ],
 )
 def test_wrong_use(sae_bench: Call, arguments: list[str], message: str):

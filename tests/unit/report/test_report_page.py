@@ -79,6 +79,16 @@ def test_pairs_unpack_to_what_the_ranking_says(page: str, collected: Collected, 
     assert ((np.abs(effect_C) > half_C) == (p_C <= 0.05)).all()
 
 
+def test_run_facts_say_which_tokens_were_read(tmp_path: Path):
+    paths = write_synthetic_results(tmp_path, 2, evals=("core",), n_units=8, n_latents=3)
+    content = json.loads(paths[0].read_text())
+    content["provenance"] |= {"exclude_tokens": [3, 7], "seqpos_slice": [1, None, None]}
+    paths[0].write_text(json.dumps(content))
+    model = payload.page_data(collect(load_sources(tmp_path)))["run"]["sources"][0]["model"]
+    said = {key: sorted(entry["value"] for entry in model[key]) for key in ("exclude_tokens", "seqpos_slice")}
+    assert said == {"exclude_tokens": [["3, 7"], ["none"]], "seqpos_slice": [["1::"], ["none"]]}
+
+
 def test_details_unpack(page: str):
     blob = re.search(r'id="sae-3">([^<]+)<', page)[1]
     assert set(json.loads(zlib.decompress(base64.b64decode(blob)))["evals"]) == {"core", "sparse_probing"}

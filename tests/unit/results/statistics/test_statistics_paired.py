@@ -153,6 +153,40 @@ def test_ranks():
     assert multiple.ranks(np.array([0.9, 0.5, 0.88, 0.5])).tolist() == [1, 3, 2, 3]
 
 
+# ---- equal up to the rounding of single precision
+
+
+def around(mean: float, apart: float, *, seed: int = 0) -> Evidence:
+    """Ten texts and two seeds at a mean, each off by at most `apart`."""
+    values_SU = torch.tensor(mean + apart * np.random.default_rng(seed).uniform(-1, 1, (2, 10)), dtype=torch.float32)
+    samples = Samples(values_SU, torch.full((10,), 0.1), (0,) * 10, "test text", "ten texts")
+    return Evidence(mean, (0, 1), tuple(samples.seed_values()), samples)
+
+
+@pytest.mark.parametrize(("mean", "apart", "bounds"), [(1.0, 2e-7, (None, None)), (0.0, 2e-9, (0.0, 1.0))])
+def test_what_rounding_makes_different_is_equal(mean: float, apart: float, bounds: tuple[float | None, float | None]):
+    """Relative to the values, or to the range of the metric where they are near 0."""
+    exact, other = around(mean, apart), around(mean + 2 * apart, apart, seed=1)
+    assert difference(exact, other, bounds=bounds).reason == paired.EQUAL
+    together = pairwise([exact, other, around(mean + 0.01, apart, seed=2)], bounds=bounds)
+    assert np.isnan(together.p_C).tolist() == [True, False, False]
+    assert (together.half_C == 0).tolist() == [True, False, False]
+    apart_for_sure = difference(exact, around(mean + 5e-5, apart, seed=1), bounds=bounds)
+    assert apart_for_sure.p_value is not None
+    assert apart_for_sure.p_value < 0.01
+
+
+def test_small_values_without_a_range_are_not_called_equal():
+    assert difference(around(2e-9, 1e-10), around(5e-9, 1e-10, seed=1)).reason is None
+
+
+def test_a_lead_by_rounding_is_none():
+    half_PP = np.array([[np.nan, 0.0, 0.1], [0.0, np.nan, 0.1], [0.1, 0.1, np.nan]])
+    scores_P = np.array([1.0, 1.0 - 5e-9, 0.5])
+    assert multiple.behind_the_best(scores_P, half_PP).could_be_best_P.tolist() == [True, True, False]
+    assert multiple.ranks(scores_P, half_PP == 0).tolist() == [1, 1, 3]
+
+
 # ---- no variance is not certainty
 
 
