@@ -15,7 +15,14 @@ from sae_bench.analysis.bars import bounds_of
 from sae_bench.analysis.comparison import evidence_of
 from sae_bench.analysis.panel import Role, role_of
 from sae_bench.analysis.table import Record
-from sae_bench.analysis.validity_model import FURTHEST, FloorEvidence, LadderEvidence, NoiseEvidence, NullEvidence
+from sae_bench.analysis.validity_model import (
+    FURTHEST,
+    AgainstNull,
+    FloorEvidence,
+    LadderEvidence,
+    NoiseEvidence,
+    NullEvidence,
+)
 from sae_bench.results.model import Metric
 from sae_bench.results.statistics import multiple, power
 from sae_bench.results.statistics.intervals import Bounds
@@ -151,7 +158,7 @@ def noise_evidence(panel: MetricPanel) -> NoiseEvidence:
     return NoiseEvidence(
         se_seeds=median([n.seeds**0.5 for n in noises]) if noises and random else None,
         se_units=median([n.units**0.5 for n in noises]) if noises and samples is not None else None,
-        cv=median(cvs) if cvs else None,
+        cv=(median(cvs) or None) if cvs else None,  # no seed changes most of them: that is no precision
         n_seeds=max((one.n_seeds for one in random), default=1),
         n_units=0 if samples is None else samples.n_units,
         unit=None if samples is None else samples.unit,
@@ -204,8 +211,26 @@ def null_evidence(panel: MetricPanel) -> NullEvidence:
         worst=f"{pairs[worst][0].sae} against {pairs[worst][1].sae}",
         detectable=_detectable(compared),
         blind=blind,
+        by_null=_by_null([null.role.name for _, null in pairs], gains, zs, significant),
         reason=None if known else compared[0].reason,
     )
+
+
+def _by_null(
+    names: Sequence[str], gains: Sequence[float], zs: Sequence[float | None], significant: Sequence[bool]
+) -> dict[str, AgainstNull]:
+    """The comparisons of each kind of null baseline."""
+    by_null: dict[str, AgainstNull] = {}
+    for name in sorted(set(names)):
+        of_kind = [i for i, one in enumerate(names) if one == name]
+        known = [z for i in of_kind if (z := zs[i]) is not None]
+        by_null[name] = AgainstNull(
+            n_pairs=len(of_kind),
+            n_better=sum(gains[i] > _EQUAL for i in of_kind),
+            n_worse=sum(significant[i] and gains[i] < 0 for i in of_kind),
+            median_z=median(known) if known else None,
+        )
+    return by_null
 
 
 def _is_the_same(trained: Entry, null: Entry) -> bool:
@@ -298,13 +323,14 @@ def floor_evidence(panel: MetricPanel) -> FloorEvidence:
 
 
 def costs(records: Sequence[Record]) -> tuple[float | None, float | None]:
-    """Seconds for one SAE (median), and seconds paid once for all (the most that any result names)."""
+    """Seconds for one SAE (mean: what SAEs share may stand with one of them), and seconds paid once for all (the most
+    that any result names)."""
     timed: list[Mapping[str, Any]] = [seconds for r in records if (seconds := r.provenance.get("seconds"))]
     if not timed:
         return None, None
     own = [sum(v for name, v in seconds.items() if "shared" not in name) for seconds in timed]
     shared = [sum(v for name, v in seconds.items() if "shared" in name) for seconds in timed]
-    return median(own), max(shared)
+    return fmean(own), max(shared)
 
 
 # ---- differences

@@ -29,6 +29,7 @@ from sae_bench.analysis.panel_evidence import (
 from sae_bench.analysis.panel_truth import agreement_of, truth_of
 from sae_bench.analysis.table import Record, ResultTable, choose_metrics, load_results
 from sae_bench.analysis.validity_model import (
+    AgainstNull,
     Agreement,
     FloorEvidence,
     LadderEvidence,
@@ -45,10 +46,10 @@ Verdict = Literal["ranks SAEs here", "separates good from bad only", "not valid 
 """What a metric is good for, on this model and hook, with these settings and so many seeds."""
 
 BEATEN = 0.75
-"""Share of comparisons with null baselines that trained SAEs have to win."""
+"""Share of comparisons with null baselines that trained SAEs have to win, in all and against each kind."""
 
 LOST = 0.1
-"""Share of them that they may lose significantly."""
+"""Share of them that they may lose significantly; against each kind one at least, for one SAE may be broken."""
 
 APART = 2.0
 """Standard errors by which they have to win them, in the median."""
@@ -89,12 +90,33 @@ class Evidence:
         return cls(nulls, ladders, floor, truth, panel.is_constant, _scale(panel.metric, panel.bounds))
 
     @property
+    def hardest(self) -> tuple[str, AgainstNull] | None:
+        """The kind of null that trained SAEs do worst against: nulls that are easy to beat hide it in the sum."""
+        name = self.nulls.hardest(LEAST_PAIRS)
+        return None if name is None else (name, self.nulls.by_null[name])
+
+    @property
+    def _loses_to_a_kind(self) -> bool:
+        return any(one.n_worse > max(1.0, LOST * one.n_pairs) for one in self.nulls.by_null.values())
+
+    @property
+    def beats_each_kind(self) -> bool:
+        """Whether trained SAEs win most comparisons with the hardest kind of null, and lose hardly any to any kind."""
+        if self._loses_to_a_kind:
+            return False
+        return self.hardest is None or self.hardest[1].n_better >= BEATEN * self.hardest[1].n_pairs
+
+    @property
     def shows_failure(self) -> bool:
         """Whether nulls really do as well: they win significantly, or the run would have seen a 20th of the range."""
         nulls = self.nulls
         if nulls.n_pairs == 0:
             return True  # it rests on floors, whose intervals say so
-        if nulls.n_worse > LOST * nulls.n_pairs or (nulls.median_z is not None and nulls.median_z <= -APART):
+        if (
+            nulls.n_worse > LOST * nulls.n_pairs
+            or self._loses_to_a_kind
+            or (nulls.median_z is not None and nulls.median_z <= -APART)
+        ):
             return True
         if self.scale is None or nulls.detectable is None:
             return False
@@ -143,7 +165,7 @@ class MetricVerdict(BaseModel):
     floor: FloorEvidence = Field(description="Trained SAEs between measured floor and ceiling.")
     truth: TruthEvidence = Field(description="Agreement with the true features of a synthetic model.")
     agreement: Agreement = Field(description="Agreement of its ranking with those of other metrics.")
-    seconds_per_sae: float | None = Field(description="Seconds that the eval took for one SAE, median.")
+    seconds_per_sae: float | None = Field(description="Seconds that the eval took for one SAE, mean.")
     seconds_shared: float | None = Field(
         description="Seconds that were paid once for all SAEs of the run, the pass too."
     )
@@ -288,7 +310,12 @@ def _beats(evidence: Evidence) -> tuple[bool | None, str]:
     if nulls.n_pairs >= LEAST_PAIRS and nulls.median_z is not None:
         wins = nulls.n_better >= BEATEN * nulls.n_pairs and nulls.n_worse <= LOST * nulls.n_pairs
         needed = f" ({APART:.0f} are asked for)" if wins and nulls.median_z < APART else ""
-        return wins and nulls.median_z >= APART, f"{nulls.said}{needed}"
+        alone = ""
+        if wins and not evidence.beats_each_kind and evidence.hardest is not None:
+            name, one = evidence.hardest
+            lost = f"{one.n_worse or 'none'} significantly lost"
+            alone = f"; against baseline:{name} alone {one.n_better} of {one.n_pairs} ({lost})"
+        return wins and evidence.beats_each_kind and nulls.median_z >= APART, f"{nulls.said}{needed}{alone}"
     if nulls.n_pairs == 0 and floor.n_with_interval >= LEAST_PAIRS:
         return floor.n_above >= (1.0 - LOST) * floor.n_with_interval, floor.said
     few = f"{nulls.n_pairs} comparisons with null baselines are too few" if nulls.n_pairs else NO_NULL

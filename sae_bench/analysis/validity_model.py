@@ -25,6 +25,15 @@ class NoiseEvidence(_Evidence):
     unit: str | None = Field(default=None, description="What a unit is.")
 
 
+class AgainstNull(_Evidence):
+    """Trained SAEs against one kind of null baseline."""
+
+    n_pairs: int = Field(description="Comparisons.")
+    n_better: int = Field(description="Of these, how many the trained SAE wins.")
+    n_worse: int = Field(description="How many the null wins significantly.")
+    median_z: float | None = Field(default=None, description="Standard errors by which trained SAEs win, median.")
+
+
 class NullEvidence(_Evidence):
     """Trained SAEs against null baselines: the matched ones of each, and those that match none."""
 
@@ -41,7 +50,15 @@ class NullEvidence(_Evidence):
     blind: list[str] = Field(
         default_factory=list, description="Nulls that the metric cannot tell from their SAE by what it reads."
     )
+    by_null: dict[str, AgainstNull] = Field(default_factory=dict, description="The same by kind of null baseline.")
     reason: str | None = Field(default=None, description="Why nothing was compared, or without error bars.")
+
+    def hardest(self, least: int) -> str | None:
+        """The kind of null that trained SAEs do worst against, of those with so many comparisons at least."""
+        enough = {name: one for name, one in self.by_null.items() if one.n_pairs >= least}
+        if not enough:
+            return None
+        return min(enough, key=lambda name: (enough[name].n_better / enough[name].n_pairs, -enough[name].n_worse, name))
 
     @property
     def said(self) -> str:

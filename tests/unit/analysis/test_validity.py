@@ -12,7 +12,7 @@ from sae_bench.analysis.panel_evidence import chance_of_order
 from sae_bench.analysis.table import load_results
 from sae_bench.analysis.validity import Evidence as VerdictEvidence
 from sae_bench.analysis.validity import MetricVerdict, Validation, decide, read_validity, validate
-from sae_bench.analysis.validity_model import FloorEvidence, LadderEvidence, NullEvidence, TruthEvidence
+from sae_bench.analysis.validity_model import AgainstNull, FloorEvidence, LadderEvidence, NullEvidence, TruthEvidence
 from sae_bench.testing.simulated_samples import Design
 from sae_bench.testing.synthetic_panel import (
     PanelSAE,
@@ -66,6 +66,8 @@ def test_metrics_of_known_worth(verdicts: dict[str, MetricVerdict], name: str):
 def test_what_a_verdict_rests_on(verdicts: dict[str, MetricVerdict]):
     good = verdicts["follows quality"]
     assert (good.nulls.n_pairs, good.nulls.n_better, good.nulls.n_significant, good.nulls.n_worse) == (20, 20, 20, 0)
+    assert sorted(good.nulls.by_null) == ["frozen_encoder", "permuted_decoder", "random", "random_l0_matched"]
+    assert {(one.n_pairs, one.n_better, one.n_worse) for one in good.nulls.by_null.values()} == {(5, 5, 0)}
     assert good.nulls.lowest_z is not None
     assert good.nulls.lowest_z > 3
     assert (good.ladders.n_ladders, good.ladders.n_neighbours) == (4, 16)  # levels 0.1 to 1 and the SAE itself
@@ -95,6 +97,23 @@ def test_a_null_that_beats_trained_saes_is_named(verdicts: dict[str, MetricVerdi
     assert found.nulls.n_better == 0
     assert found.nulls.n_worse == 20
     assert "against baseline:" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("n_better", "n_worse", "verdict"),
+    [(7, 0, RANKS), (6, 1, RANKS), (5, 0, INVALID), (6, 2, INVALID), (3, 0, INVALID)],
+)
+def test_nulls_that_are_easy_to_beat_do_not_outvote_a_hard_one(n_better: int, n_worse: int, verdict: str):
+    """28 comparisons with four kinds, of which one may do as well as trained SAEs."""
+    easy = {name: AgainstNull(n_pairs=7, n_better=7, n_worse=0, median_z=9.0) for name in ("a", "b", "c")}
+    by_null = easy | {"random": AgainstNull(n_pairs=7, n_better=n_better, n_worse=n_worse, median_z=0.5)}
+    nulls = NullEvidence(
+        n_pairs=28, n_better=21 + n_better, n_worse=n_worse, median_z=9.0, detectable=0.01, by_null=by_null
+    )
+    ladders = LadderEvidence(n_ladders=2, n_pairs=20, n_neighbours=8, n_right=8, concordance=1.0)
+    found, why = decide(VerdictEvidence(nulls, ladders, scale=1.0))
+    assert found == verdict
+    assert ("against baseline:random alone" in why) == (verdict == INVALID)
 
 
 def test_what_is_not_there_is_not_claimed(tmp_path: Path):
