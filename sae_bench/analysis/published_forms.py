@@ -28,7 +28,10 @@ BEFORE_METRICS = (
 )
 
 LEGACY_VARIANCE = "explained_variance holds the legacy definition there and is read as explained_variance_legacy"
-RENAMED_ABSORPTION = "mean_absorption_score is read as mean_full_absorption_score, its later name"
+RENAMED_ABSORPTION = (
+    "mean_absorption_score is read as mean_full_absorption_score, its later name; files of that age hold no absorption "
+    "fraction"
+)
 THRESHOLDED = (
     "the absorption fraction is the thresholded one there and is read as mean_absorption_fraction_thresholded_score"
 )

@@ -256,6 +256,50 @@ def test_two_saes_compared(report_file: Path, open_page: Open):
     assert opened.complaints == []
 
 
+def test_an_sae_against_the_best_of_the_others(report_file: Path, open_page: Open):
+    opened = open_page(report_file, address="#sae/0")
+    page = opened.page
+    page.locator("#sae-compare").select_option("best")
+    page.locator("#sae-compared tbody tr").first.wait_for()
+    best = page.evaluate(
+        """key => Math.max(...Report.shown().filter(p => p !== 0).map(p => Report.value(Report.metric(key), p)))""",
+        TOP_1,
+    )
+    row = page.locator("#sae-compared tbody tr", has_text="Top-1 accuracy").first
+    place = int(row.locator("a.sae-link").get_attribute("href").split("/")[1])
+    assert page.evaluate("([key, place]) => Report.value(Report.metric(key), place)", [TOP_1, place]) == best
+    assert opened.complaints == []
+
+
+def test_models_in_one_report_are_filtered_and_never_ranked_together(open_page: Open, tmp_path: Path):
+    models = {}
+    for path in sorted(write_synthetic_results(tmp_path, 8, n_units=24, n_latents=5)):
+        content = json.loads(path.read_text())
+        model = models.setdefault(content["sae_lens_id"], ("synthetic-2b", "other-1b")[len(models) % 2])
+        content["provenance"] |= {"model": model, "model_fingerprint": model}
+        content["eval_config"]["model_name"] = model
+        path.write_text(json.dumps(content))
+    write_report(tmp_path, tmp_path / "report.html")
+    opened = open_page(tmp_path / "report.html")
+    page = opened.page
+    assert sorted(set(models.values())) == page.locator('[data-facet="model"] button').all_inner_texts()
+    rows = page.locator(f'#best tr[data-metric="{TOP_1}"]')
+    assert rows.count() == 2
+    for row in rows.all():
+        ids = [link.get_attribute("title").split(":", 1)[1] for link in row.locator("a.sae-link").all()]
+        assert len(ids) == 2
+        assert len({models[name] for name in ids}) == 1, ids
+    assert "different models" in page.locator("#table-notes").inner_text()
+    page.locator('[data-facet="model"] button', has_text="other-1b").click()
+    opened.settle()
+    assert page.evaluate("Report.shown().map(p => Report.data.saes[p].model)") == ["other-1b"] * 4
+    assert rows.count() == 1
+    opened.show("#plots")
+    opened.show("#sae/1")
+    assert page.evaluate("document.querySelector('#sae-scores').textContent").count("of 8") == 0
+    assert opened.complaints == []
+
+
 def test_plots_without_core_are_those_that_the_data_allow(open_page: Open, tmp_path: Path):
     write_synthetic_results(tmp_path, 5, evals=("sparse_probing",), n_units=24, n_latents=5)
     write_report(tmp_path, tmp_path / "report.html")

@@ -77,31 +77,40 @@
   function compareCard(place) {
     const out = h("div", { id: "sae-compared" });
     const compare = async () => {
-      const chosen = select.value, found = chosen === "" ? null : await compared(place, Number(chosen));
+      const chosen = select.value, found = chosen === "" ? null : await compared(place, chosen === BEST ? null : Number(chosen));
       if (select.value === chosen) Report.fill(out, found);
     };
     const select = h("select", { id: "sae-compare", "aria-label": "SAE to compare with", onchange: compare },
-      h("option", { value: "" }, "choose an SAE…"), data.saes.filter((s) => s.index !== place).map((s) => h("option", { value: String(s.index) }, s.short)));
+      h("option", { value: "" }, "choose an SAE…"), h("option", { value: BEST }, "the best of the others on each metric"), data.saes.filter((s) => s.index !== place).map((s) => h("option", { value: String(s.index) }, s.short)));
     return h("section", { class: "card", "data-section": "compare" }, h("div", { class: "card-head" }, h("h2", {}, "Compared with"), select), out);
   }
 
-  async function compared(a, b) {
+  const BEST = "best";
+  /** The best of those shown that compare with an SAE on a metric, itself aside; null where there is none. */
+  function bestOther(metric, a) {
+    const others = Report.rankable(Report.shown()).filter((p) => p !== a && Report.value(metric, p) !== null && Report.cohort(metric, p) === Report.cohort(metric, a));
+    return others.length ? others.reduce((best, p) => (metric.better * (Report.value(metric, p) - Report.value(metric, best)) > 0 ? p : best)) : null;
+  }
+
+  /** One SAE against another on every metric, or against the best of the others on each where `one` is null. */
+  async function compared(a, one) {
     const found = [];
     for (const metric of Report.ranked()) {
-      if (Report.value(metric, a) === null || Report.value(metric, b) === null) continue;
+      const b = one ?? bestOther(metric, a);
+      if (b === null || Report.value(metric, a) === null || Report.value(metric, b) === null) continue;
       const cohort = Report.cohort(metric, a), apart = cohort !== Report.cohort(metric, b);
       const pairs = apart ? null : await Report.pairs(metric, cohort);
-      found.push({ metric, apart, p: pairs?.p(a, b) ?? null, half: pairs?.half(a, b) ?? null, untested: Report.withoutP(pairs, a, b) });
+      found.push({ metric, apart, b, p: pairs?.p(a, b) ?? null, half: pairs?.half(a, b) ?? null, untested: Report.withoutP(pairs, a, b) });
     }
     const rows = found.map((f) => {
-      const [va, vb] = [Report.value(f.metric, a), Report.value(f.metric, b)], difference = va - vb;
+      const [va, vb] = [Report.value(f.metric, a), Report.value(f.metric, f.b)], difference = va - vb;
       const kind = f.apart ? "none" : f.p === null ? f.untested : f.half >= Math.abs(difference) ? "noise" : difference * f.metric.better > 0 ? "better" : "worse";
       const text = f.apart ? "not comparable" : { none: "no error bar", same: "the same", noise: "inside the noise", better: "better", worse: "worse" }[kind];
-      return h("tr", {}, h("td", { "data-label": "Metric" }, Report.fullTitle(f.metric) + Report.arrow(f.metric)), h("td", { class: "num", "data-label": "This" }, Report.num(va)), h("td", { class: "num", "data-label": "Other" }, Report.num(vb)),
+      return h("tr", {}, h("td", { "data-label": "Metric" }, Report.fullTitle(f.metric) + Report.arrow(f.metric)), h("td", { class: "num", "data-label": "This" }, Report.num(va)), h("td", { class: "num", "data-label": "Other" }, one === null ? [Report.link(f.b), " "] : null, Report.num(vb)),
         h("td", { class: "num", "data-label": "Difference" }, f.apart ? "–" : f.p === null ? Report.num(difference) : Report.withError(difference, f.half)[0], f.p !== null ? h("span", { class: "pm" }, ` ±${Report.withError(difference, f.half)[1]}`) : null), h("td", { "data-label": "Verdict" }, Report.chip(kind, text), f.p === null ? null : h("span", { class: "small" }, ` ${Report.pText(f.p)}`)));
     });
-    const head = ["Metric", "This", data.saes[b].short, "Difference", "This one is"].map((text) => h("th", { scope: "col" }, text));
+    const head = ["Metric", "This", one === null ? "Best of the others" : data.saes[one].short, "Difference", "This one is"].map((text) => h("th", { scope: "col" }, text));
     return [h("div", { class: "scroll-x" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows))),
-      h("p", { class: "small" }, "Intervals and p are corrected for all pairs of SAEs on a metric, not for the number of metrics. How many more seeds would tell: ", h("code", {}, `sae-bench compare RESULTS --a '${data.saes[a].name}' --b '${data.saes[b].name}'`))];
+      h("p", { class: "small" }, "Intervals and p are corrected for all pairs of SAEs on a metric, not for the number of metrics. How many more seeds would tell: ", h("code", {}, `sae-bench compare RESULTS --a '${data.saes[a].name}' --b '${one === null ? "ANOTHER" : data.saes[one].name}'`))];
   }
 })();

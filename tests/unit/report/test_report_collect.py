@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from sae_bench.errors import PrerequisiteError, ResultError
 from sae_bench.report.collect import L0, Collected, collect
 from sae_bench.report.fronts import pareto_front
+from sae_bench.report.payload import page_data
 from sae_bench.report.sources import load_sources, locate
 from sae_bench.testing.synthetic_results import SPARSITIES, synthetic_saes, write_synthetic_results
 
@@ -36,6 +38,33 @@ def test_every_headline_metric_with_its_error_bar(collected: Collected):
         assert l0 == pytest.approx(expected[sae.sae_id], rel=0.02)
     assert collected.values_of("sae|width")[0] in (4096, 16384)
     assert len(SPARSITIES) == 7
+
+
+def test_generations_of_absorption_files_say_which_fraction_each_holds(tmp_path: Path):
+    absorption = "absorption_first_letter"
+    fraction = {"mean": {"mean_absorption_fraction_score": 0.3, "mean_full_absorption_score": 0.1}}
+    published(tmp_path, "1st", {"mean": {"mean_absorption_score": 0.2}}, eval_name=absorption)
+    published(tmp_path, "2nd", fraction, eval_name=absorption)
+    newest = published(tmp_path, "3rd", fraction, eval_name=absorption)
+    newest.write_text(newest.read_text().replace('"context_size": 128', '"min_GT_probe_f1": 0.6'))
+    data = page_data(collect(load_sources(tmp_path)))
+    assert [sae["id"] for sae in data["saes"]] == ["1st", "2nd", "3rd"]
+    shown = {metric["title"]: data["values"][metric["key"]]["v"] for metric in data["metrics"]}
+    assert shown == {
+        "Full absorption": [0.2, 0.1, 0.1],
+        "Absorption fraction": [None, 0.3, None],
+        "Absorption fraction, thresholded": [None, None, 0.3],
+    }
+    cohorts = data["evals"][0]["cohorts"]
+    assert [cohort["members"] for cohort in cohorts] == [[0], [1], [2]]
+    assert [re.search(r"\((.+?)\)", cohort["title"])[1] for cohort in cohorts] == [
+        "0.1 or 0.2",
+        "up to 0.4.0",
+        "0.4.1 or later",
+    ]
+    notes = [note["value"][1] for note in data["run"]["sources"][0]["moved"]]
+    assert any("hold no absorption fraction" in note for note in notes)
+    assert any("the thresholded one there" in note for note in notes)
 
 
 def test_results_that_do_not_compare_form_groups_of_their_own(synthetic: Path, tmp_path: Path):
