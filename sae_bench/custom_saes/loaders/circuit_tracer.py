@@ -21,7 +21,7 @@ from sae_bench.custom_saes.loaders import repository as of
 from sae_bench.custom_saes.loaders.cross_layer import LayerWeights, hooks_up_to, written_at
 from sae_bench.custom_saes.loaders.module_hooks import Hooks
 from sae_bench.custom_saes.loaders.repository import Format, Repository
-from sae_bench.custom_saes.loaders.tensor_layout import Entry, Layout, Weights, arrange, build
+from sae_bench.custom_saes.loaders.tensor_layout import Entry, Layout, Weights, arrange, build, check_layout
 from sae_bench.custom_saes.spec import SAEHandle, unusable
 from sae_bench.custom_saes.transcoder import CROSS_LAYER as CROSS_LAYER_REASON
 from sae_bench.errors import SAELoadError, UsageError
@@ -114,8 +114,11 @@ def _read_layer(encoder: Path, decoder: Path, layer: int) -> Weights:
     entries = {f"{name}_{layer}": entry for name, entry in LAYOUT.items() if name in ("W_enc", "b_enc", "b_dec")}
     entries[f"threshold_{layer}"] = Entry("threshold", "F", optional=True)
     entries[f"W_skip_{layer}"] = Entry("W_skip", "DO", optional=True)
-    entries[f"W_dec_{layer}"] = Entry("W_dec_FLO", "FLO")
-    return arrange({**read_safetensors(encoder), **read_safetensors(decoder)}, entries, source=encoder)
+    rows: Layout = {f"W_dec_{layer}": Entry("W_dec_FLO", "FLO")}
+    read, written = read_safetensors(encoder), read_safetensors(decoder)
+    sizes = check_layout(read, entries, source=encoder)
+    check_layout(written, rows, source=decoder, sizes=sizes, told_by=f"'{encoder}'")
+    return arrange({**read, **written}, {**entries, **rows}, source=encoder)
 
 
 def _thresholds(arranged: Weights, weights: Path) -> Tensor | None:

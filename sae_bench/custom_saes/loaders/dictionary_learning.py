@@ -28,7 +28,7 @@ from sae_bench.custom_saes.files import (
 )
 from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.loaders.module_hooks import Hooks, hooks_of, module_of
-from sae_bench.custom_saes.loaders.tensor_layout import subtract_b_dec_no_more
+from sae_bench.custom_saes.loaders.tensor_layout import Entry, Layout, check_layout, subtract_b_dec_no_more
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle, unusable
 from sae_bench.errors import SAELoadError, UnknownNameError
 
@@ -56,6 +56,32 @@ _RENAMED = {
     "mag_bias": "b_mag",
 }
 _TRAINING_ONLY = ("group_sizes",)
+_ENTRIES: Layout = {
+    "encoder.weight": Entry("W_enc", "FD"),
+    "W_enc": Entry("W_enc", "DF"),
+    "encoder.bias": Entry("b_enc", "F"),
+    "b_enc": Entry("b_enc", "F"),
+    "gate_bias": Entry("gate_bias", "F"),
+    "r_mag": Entry("r_mag", "F"),
+    "mag_bias": Entry("b_mag", "F"),
+    "decoder.weight": Entry("W_dec", "DF"),
+    "W_dec": Entry("W_dec", "FD"),
+    "bias": Entry("b_dec", "D"),
+    "decoder_bias": Entry("b_dec", "D"),
+    "decoder.bias": Entry("b_dec", "D"),
+    "b_dec": Entry("b_dec", "D"),
+    "threshold": Entry("threshold", "F"),
+}
+"""Under which names files have our tensors, with their axes."""
+_LINEAR = ("encoder.weight", "encoder.bias", "decoder.weight")
+_OF_ALL = ("W_enc", "b_enc", "W_dec", "b_dec")
+_TENSORS = {
+    "gated": ("W_enc", "gate_bias", "r_mag", "b_mag", "W_dec", "b_dec"),
+    "jumprelu": (*_OF_ALL, "threshold"),
+}
+"""Kind of SAE -> its tensors, where they are not those of all, without scalars."""
+_B_DEC = {"relu": "bias", "p_anneal": "bias", "gated": "decoder_bias"}
+"""Kind of SAE -> what its files usually call b_dec, where it is not that."""
 _TRANSCODERS = {
     "relu": "transcoder",
     "p_anneal": "transcoder",
@@ -134,7 +160,9 @@ def load_folder(
     """
     trainer = trainer_of(config, source=weights)
     layout = layout_of(trainer)
-    tensors = _to_our_layout(read_torch(weights), layout, trainer, keep_threshold=use_threshold, source=weights)
+    raw = read_torch(weights)
+    check_layout(raw, _entries_in(raw, layout), source=weights, ignored=("k", "threshold", *_TRAINING_ONLY))
+    tensors = _to_our_layout(raw, layout, trainer, keep_threshold=use_threshold)
     d_in, d_sae = matrix_shape(tensors, "W_enc", source=weights)
     hooks = hooks_from_config(config, source=weights)
     row, name = layout.architecture, layout.trainer.architecture
@@ -229,8 +257,20 @@ def _handle(config_path: Path, *, release: str, location: str, repo_id: str | No
     return SAEHandle(release, sae_id, hook_name, str(config["trainer"].get("lm_name") or "") or None, load, identify)
 
 
+def _entries_in(raw: Mapping[str, Tensor], layout: TrainerLayout) -> Layout:
+    """How a file has the tensors that its kind of SAE needs; those that it lacks under their usual names."""
+    kind, entries = layout.architecture.name, {}
+    for ours in _TENSORS.get(kind, _OF_ALL):
+        names = [name for name, entry in _ENTRIES.items() if entry.name == ours]
+        usual = [name for name in names if name in _LINEAR] if layout.trainer.linear else []
+        usual = usual or [_B_DEC[kind] if ours == "b_dec" and kind in _B_DEC else ours]
+        name = next((name for name in names if name in raw), {"b_mag": "mag_bias"}.get(usual[0], usual[0]))
+        entries[name] = _ENTRIES[name]
+    return entries
+
+
 def _to_our_layout(
-    raw: dict[str, Tensor], layout: TrainerLayout, trainer: Mapping[str, Any], *, keep_threshold: bool, source: object
+    raw: dict[str, Tensor], layout: TrainerLayout, trainer: Mapping[str, Any], *, keep_threshold: bool
 ) -> dict[str, Tensor]:
     """Our tensor names and orientation, training-only tensors left out."""
     tensors = {_RENAMED.get(key, key): value for key, value in raw.items() if key not in _TRAINING_ONLY}
@@ -242,9 +282,6 @@ def _to_our_layout(
                 tensors[name] = tensors[name].T
     if trainer.get("dict_class") == "AutoEncoderNew" or "decoder.bias" in raw:
         # this class does not subtract b_dec before encoding; ReluSAE does, so the encoder's bias takes it back
-        for name in ("W_enc", "b_enc", "b_dec"):
-            if name not in tensors:
-                raise SAELoadError(f"'{source}' lacks {name}; it has {', '.join(sorted(raw))}.")
         tensors["b_enc"] = (tensors["b_enc"].double() + tensors["b_dec"].double() @ tensors["W_enc"].double()).float()
     return tensors
 

@@ -22,7 +22,7 @@ from sae_bench.custom_saes.folding import fold_decoder_norm
 from sae_bench.custom_saes.interface import SAE
 from sae_bench.custom_saes.loaders import temporal
 from sae_bench.custom_saes.loaders.sae_lens import UNKNOWN_SCALE, check_activation, load_from_disk
-from sae_bench.custom_saes.loaders.tensor_layout import Entry, arrange, subtract_b_dec_no_more
+from sae_bench.custom_saes.loaders.tensor_layout import Entry, Layout, arrange, check_layout, subtract_b_dec_no_more
 from sae_bench.custom_saes.matching_pursuit_sae import MatchingPursuitSAE
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.custom_saes.transcoder import Transcoder
@@ -34,6 +34,10 @@ RESCALED = "expected_average_only_in"
 """`normalize_activations` of an SAE that reads activations times one factor."""
 WHITENED = "covariance_whitening"
 """`normalize_activations` of an SAE that reads whitened activations: in training; saved ones have it in the weights."""
+ONE_THRESHOLD = "topk_threshold"
+"""The threshold that a checkpoint of training has for all latents."""
+_SIZES = {"D": "d_in", "F": "d_sae", "O": "d_out"}
+"""Axes of weights -> what the configuration calls their sizes."""
 _SCALES = ("scaling_factor", "finetuning_scaling_factor")
 _IN_TRAINING = {"batchtopk": "jumprelu", "matryoshka_batchtopk": "jumprelu"}
 """What a checkpoint of training is called -> what the SAE is called when it is saved."""
@@ -167,6 +171,9 @@ def flatten(raw: Mapping[str, Any]) -> dict[str, Any]:
 def _convert(
     raw: dict[str, Tensor], cfg: dict[str, Any], architecture: Architecture, form: SAELensForm, *, source: Path
 ) -> BaseSAE:
+    stated = {axis: cfg[name] for axis, name in _SIZES.items() if isinstance(cfg.get(name), int)}
+    layout, ignored = _layout_in(raw, cfg, architecture), (*_SCALES, ONE_THRESHOLD)
+    check_layout(raw, layout, source=source / WEIGHTS, ignored=ignored, sizes=stated, told_by=CONFIG)
     tensors = {_RENAMED.get(name, name): value.float() for name, value in raw.items() if name not in _SCALES}
     hook_name = cfg.get("hook_name")
     if not isinstance(hook_name, str):
@@ -187,8 +194,6 @@ def _convert(
     if "W_enc" in tensors and not architecture.is_transcoder:
         subtracted = bool(cfg["apply_b_dec_to_input"])
         if subtracted != form.subtracts_b_dec:
-            if "b_dec" not in tensors:
-                raise SAELoadError(f"'{source}' lacks b_dec.")
             subtract_b_dec_no_more(tensors, sign=-1.0 if subtracted else 1.0)
     empty = empty_sae(
         architecture,
@@ -203,14 +208,28 @@ def _convert(
     return fill(empty, tensors, source=source)
 
 
+def _layout_in(raw: Mapping[str, Tensor], cfg: Mapping[str, Any], architecture: Architecture) -> Layout:
+    """How a file has the tensors that its architecture needs."""
+    output = "O" if architecture.is_transcoder else "D"
+    layout = {"W_dec": Entry("W_dec", f"F{output}"), "b_dec": Entry("b_dec", output)}
+    if architecture.name == "matching_pursuit":
+        return {**layout, "W_enc": Entry("W_enc", "DF", optional=True)}
+    of_latents = ["b_gate", "r_mag", "b_mag"] if architecture.name == "gated" else ["b_enc"]
+    if "threshold" in (architecture.folds or ()) and ONE_THRESHOLD not in raw:
+        of_latents.append("log_threshold" if "log_threshold" in raw else "threshold")
+    if "skip" in cfg["architecture"]:
+        layout["W_skip"] = Entry("W_skip", "OD")
+    return {"W_enc": Entry("W_enc", "DF"), **{name: Entry(name, "F") for name in of_latents}, **layout}
+
+
 def _of_the_architecture(
     tensors: dict[str, Tensor], cfg: Mapping[str, Any], architecture: Architecture, *, source: Path
 ) -> dict[str, Any]:
     """Tensors as our class names them, in place, and what else the class is built from."""
     if "log_threshold" in tensors:
         tensors["threshold"] = tensors.pop("log_threshold").exp()
-    if "topk_threshold" in tensors:  # a checkpoint of training
-        tensors["threshold"] = tensors.pop("topk_threshold").float().expand(len(tensors["W_dec"])).clone()
+    if ONE_THRESHOLD in tensors:  # a checkpoint of training
+        tensors["threshold"] = tensors.pop(ONE_THRESHOLD).float().expand(len(tensors["W_dec"])).clone()
     if architecture.is_transcoder:
         if not isinstance(cfg.get("hook_name_out"), str):
             raise SAELoadError(f"'{source / CONFIG}' is of a transcoder and names no hook_name_out.")

@@ -56,18 +56,41 @@ def arrange(raw: Mapping[str, Tensor], layout: Layout, *, source: object, ignore
     Raises:
         SAELoadError: a tensor is missing, unknown, quantised, or of a shape that contradicts the others.
     """
+    sizes = check_layout(raw, layout, source=source, ignored=ignored)
+    return Weights(
+        {entry.name: _in_our_order(raw[name], entry) for name, entry in layout.items() if name in raw}, sizes
+    )
+
+
+def check_layout(
+    raw: Mapping[str, Tensor],
+    layout: Layout,
+    *,
+    source: object,
+    ignored: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+    told_by: str = "",
+) -> dict[str, int]:
+    """The size that each axis letter stands for, if a file has the tensors of a layout and no others.
+
+    Args:
+        sizes: those that are known beforehand.
+        told_by: what these are known from.
+    Raises:
+        SAELoadError: as `arrange`.
+    """
     missing = sorted(name for name, entry in layout.items() if not entry.optional and name not in raw)
     unknown = sorted(raw.keys() - layout.keys() - set(ignored))
     if missing:
         raise SAELoadError(f"'{source}' lacks {', '.join(missing)}; it has {', '.join(sorted(raw)) or 'no tensors'}.")
     if unknown:
         raise SAELoadError(f"'{source}' has {', '.join(unknown)}, which no SAE of this layout has.")
-    weights, told_by = Weights({}, {}), dict[str, str]()
+    known = dict(sizes or {})
+    told = dict.fromkeys(known, told_by)
     for name, entry in layout.items():
         if name in raw:
-            _check_shape(name, entry, raw[name], weights.sizes, told_by, source)
-            weights.tensors[entry.name] = _in_our_order(raw[name], entry)
-    return weights
+            _check_shape(name, entry, raw[name], known, told, source)
+    return known
 
 
 def _check_shape(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from broken_tensors import check_that_broken_tensors_are_named
 from relu_mlps import own_mlp, relu_model
 from safetensors.torch import save_file
 from tiny_run_fixtures import data, lm, make_plan, one_thread, own_registry, words  # noqa: F401
@@ -129,6 +131,21 @@ def test_files_that_contradict_each_other_are_named(tmp_path: Path, context: Loa
     written(folder, layers)
     with pytest.raises(SAELoadError, match="encoders of different shapes"):
         resolve_spec(f"circuit_tracer:{folder}:up_to_layer_1")[0].load(context)
+
+
+@pytest.mark.parametrize("file", ["W_enc_1", "W_dec_1"])
+@pytest.mark.parametrize("sae_id", ["layer_1", "up_to_layer_2"])
+def test_missing_extra_and_misshaped_tensors_are_named(
+    file: str, sae_id: str, tmp_path: Path, context: LoadContext
+) -> None:
+    folder = written(tmp_path / "clt", [weights(i, skip=False) for i in range(L)])
+    (handle,) = resolve_spec(f"circuit_tracer:{folder}:{sae_id}")
+    check_that_broken_tensors_are_named(
+        folder / f"{file}.safetensors",
+        partial(handle.load, context),
+        optional=("threshold_1",),
+        of_any_shape=("b_dec_1",),
+    )
 
 
 # ---- in a model

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from broken_tensors import check_that_broken_tensors_are_named
 
 from sae_bench.custom_saes import batch_topk_sae, gated_sae, jumprelu_sae, relu_sae, topk_sae
 from sae_bench.custom_saes.batch_topk_sae import BatchTopKSAE
@@ -285,13 +286,13 @@ def _without(name: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("state", "changes", "message"),
     [
-        (_without("encoder.weight"), {}, "lacks W_enc"),
-        (_without("encoder.bias"), {}, "lacks b_enc"),
-        ({**trained_state("TopKTrainer"), "surprise": torch.zeros(2)}, {}, "unknown surprise"),
+        (_without("encoder.weight"), {}, "lacks encoder.weight"),
+        (_without("encoder.bias"), {}, "lacks encoder.bias"),
+        ({**trained_state("TopKTrainer"), "surprise": torch.zeros(2)}, {}, "has surprise"),
         (
             {**trained_state("TopKTrainer"), "b_dec": torch.zeros(D + 1)},
             {},
-            r"b_dec has shape \(13,\), \(12,\) is needed",
+            r"b_dec has shape \(13,\); \(12,\) fits encoder.weight",
         ),
         (
             {**trained_state("TopKTrainer"), "b_dec": torch.full((D,), float("nan"))},
@@ -311,6 +312,22 @@ def test_unusable_checkpoints_are_plain_errors(
     (handle,) = resolve_spec(f"dictionary_learning:{tmp_path}")
     with pytest.raises(SAELoadError, match=message):
         handle.load(context)
+
+
+@pytest.mark.parametrize("io", ["out", "in_and_out"])
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_missing_extra_and_misshaped_tensors_are_named(
+    trainer: str, io: str, tmp_path: Path, context: LoadContext
+) -> None:
+    config = _config(trainer, submodule_name="mlp_out_layer_8")
+    _write(tmp_path, trained_state(trainer), {**config, "buffer": {"io": io}})
+    (handle,) = resolve_spec(f"dictionary_learning:{tmp_path}")
+    if io == "in_and_out" and "Gated" in trainer:
+        pytest.skip("gated transcoders are refused")
+    optional = ("k", "group_sizes", *([] if trainer == "JumpReluTrainer" else ["threshold"]))
+    check_that_broken_tensors_are_named(
+        tmp_path / "ae.pt", lambda: handle.load(context), optional=optional, of_any_shape=("group_sizes",)
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from broken_tensors import check_that_broken_tensors_are_named
 
 from sae_bench.custom_saes.jumprelu_sae import JumpReluSAE, load_gemma_scope_jumprelu_sae
-from sae_bench.custom_saes.loaders.native import save_sae
+from sae_bench.custom_saes.loaders.native import CLASSES, save_sae
 from sae_bench.custom_saes.spec import LoadContext, resolve_spec
 from sae_bench.errors import SAELoadError, UsageError
-from sae_bench.testing import tiny_sae
+from sae_bench.testing import tiny_sae, tiny_transcoder
 
 SAVED = ("relu", "topk", "topk_threshold", "batch_topk", "jumprelu", "gated", "pca")
 
@@ -99,6 +100,15 @@ def test_damaged_files_are_plain_errors(damage: str, tmp_path: Path, context: Lo
         config_path.write_text(json.dumps(config))
     with pytest.raises(SAELoadError, match=r"mine|b_dec of this SAE holds 1 NaN"):
         resolve_spec(f"path:{weights}")[0].load(context)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_missing_extra_and_misshaped_tensors_are_named(name: str, tmp_path: Path, context: LoadContext) -> None:
+    row = CLASSES[name]
+    sae = tiny_transcoder(row.name) if row.is_transcoder else tiny_sae(row.name)
+    weights, _ = save_sae(sae, tmp_path / "mine.safetensors")
+    (handle,) = resolve_spec(f"path:{weights}")
+    check_that_broken_tensors_are_named(weights, lambda: handle.load(context))
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from broken_tensors import check_that_broken_tensors_are_named
+from sae_lens_folders import lens_weights
 from safetensors.torch import save_file
 
 from sae_bench.custom_saes.interface import output_hook
@@ -199,3 +201,20 @@ def test_an_older_checkpoint_has_the_logarithm_of_its_threshold(tmp_path: Path, 
     logarithm["log_threshold"] = w["threshold"].log()
     older: Any = one(saved(tmp_path / "b", "jumprelu", logarithm)).load(context)
     close(older.encode(x()), plain.encode(x()))
+
+
+@pytest.mark.parametrize("rescaled", [False, True])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "standard", "gated", "topk", "abstopk", "jumprelu", "matching_pursuit", "transcoder", "skip_transcoder",
+        "jumprelu_transcoder", "jumprelu_skip_transcoder",
+    ],
+)  # fmt: skip
+def test_missing_extra_and_misshaped_tensors_are_named(
+    architecture: str, rescaled: bool, tmp_path: Path, context: LoadContext
+) -> None:
+    tensors = lens_weights("gated") if architecture == "gated" else weights(architecture)
+    changes = {"k": K} if "topk" in architecture else {}
+    folder = saved(tmp_path, architecture, tensors, rescale_acts_by_decoder_norm=rescaled, **changes)
+    check_that_broken_tensors_are_named(folder / "sae_weights.safetensors", lambda: one(folder).load(context))
