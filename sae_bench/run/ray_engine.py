@@ -403,6 +403,10 @@ def check_engine(request: RunRequest) -> None:
         if request.ray_address is not None or request.gpus_per_worker != 1:
             raise UsageError("--ray-address and --gpus-per-worker are for workers. Next: add --engine ray.")
         return
+    if request.gpus_per_worker > 1 and not request.gpus_per_worker.is_integer():
+        raise UsageError(
+            f"--gpus-per-worker {request.gpus_per_worker:g}: a worker has whole GPUs or a share of one. Next: 0.5 or 2."
+        )
     if request.shard is not None:
         raise UsageError("--shard and --engine ray both divide the run. Next: leave one of them out.")
     for target in request.targets:

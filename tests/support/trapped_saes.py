@@ -35,6 +35,8 @@ class Trap:
         trap = self.trap  # type: ignore[attr-defined]
         if trap == "slow" and _sprung("slow", once=False):
             time.sleep(1.0)
+        while trap == "stuck" and _sprung("stuck", once=False):
+            time.sleep(0.05)
         if trap == "worker" and _sprung("worker", once=True):
             os.kill(os.getpid(), signal.SIGKILL)
         if trap == "always" and _sprung("always", once=False):
@@ -65,6 +67,11 @@ def once() -> list[tuple[str, Any]]:
 def of_node() -> list[tuple[str, Any]]:
     """Slow ones, and one that kills the node of its worker."""
     return [_trapped("slow", 24), _trapped("node", 25)]
+
+
+def stuck() -> list[tuple[str, Any]]:
+    """One that is not done before its trap is taken away."""
+    return [_trapped("stuck", 26)]
 
 
 def tight(request: Any, members: Sequence[int], held: Any, listener: Any) -> RunSummary:

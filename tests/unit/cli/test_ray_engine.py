@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,48 @@ def test_a_unit_that_runs_out_of_memory_is_divided(cluster: str, tmp_path: Path)
     assert "MemoryError" in summary.failures[0].traceback_file.read_text()
 
 
+@contextmanager
+def driver_at_work(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A driver in a process of its own, when its first result is there."""
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "sae_bench.cli", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )
+    deadline = time.monotonic() + 180
+    try:
+        while not results(folder):
+            assert driver.poll() is None, driver.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield driver
+    finally:
+        driver.kill()
+        driver.communicate()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_workers_and_the_same_command_goes_on(
+    cluster: str, traps: Path, world: Any, sae_bench: Callable[..., Any], tmp_path: Path
+):
+    saes = ("--sae", "python:trapped_saes:stuck")
+    arguments = world.run_arguments(tmp_path, *saes, "--engine", "ray", "--ray-address", cluster)
+    (traps / "stuck").touch()
+    with driver_at_work(arguments, tmp_path) as driver:
+        driver.send_signal(signal.SIGINT)
+        _, err = driver.communicate(timeout=180)
+    (traps / "stuck").unlink()
+    assert driver.returncode == 130
+    assert "interrupted. What was done is kept; the same command goes on from there." in err
+    assert "Traceback" not in err
+    n_done = len(results(tmp_path))
+    assert n_done < 7, "one was not done before"
+    said = sae_bench(*arguments)
+    assert said.code == 0, said.err
+    assert f"{7 - n_done} results written to {tmp_path}, {n_done} were there already" in said.message
+
+
 @pytest.mark.slow
 def test_driver_and_node_are_killed_and_the_same_command_ends_it(
     cluster: str, traps: Path, world: Any, sae_bench: Callable[..., Any], tmp_path: Path
@@ -116,14 +159,9 @@ def test_driver_and_node_are_killed_and_the_same_command_ends_it(
     assert sae_bench(*world.run_arguments(tmp_path / "one", "--quiet", *saes)).code == 0
     arguments = world.run_arguments(tmp_path / "ray", *saes, "--engine", "ray", "--ray-address", cluster)
     (traps / "slow").touch()
-    driver = subprocess.Popen([sys.executable, "-m", "sae_bench.cli", *arguments], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not results(tmp_path / "ray"):
-        assert driver.poll() is None, driver.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
+    with driver_at_work(arguments, tmp_path / "ray") as driver:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
     done = results(tmp_path / "ray")
     (traps / "node").touch()
     (traps / "slow").unlink()
@@ -141,6 +179,7 @@ def test_driver_and_node_are_killed_and_the_same_command_ends_it(
         (("--engine", "ray", "--shard", "1/2"), "--shard and --engine ray both divide the run"),
         (("--engine", "ray", "--shard", "1/2", "--dry-run"), "--shard and --engine ray both divide the run"),
         (("--engine", "ray", "--gpus-per-worker", "0"), "gpus_per_worker"),
+        (("--engine", "ray", "--gpus-per-worker", "1.5"), "1.5: a worker has whole GPUs or a share of one"),
         (("--ray-address", "auto"), "add --engine ray"),
         (("--gpus-per-worker", "0.5"), "add --engine ray"),
     ],
