@@ -12,7 +12,9 @@ from sae_bench.custom_saes.architectures import ARCHITECTURES
 from sae_bench.custom_saes.files import empty_sae
 from sae_bench.custom_saes.loading import Member
 from sae_bench.language_models import LanguageModel
+from sae_bench.testing import FAMILIES as TINY
 from sae_bench.testing import tiny_model
+from sae_bench.testing.causal_lms import tiny_causal_lm
 
 _VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("gpt2", {"activation_function": "relu"}),
@@ -20,9 +22,12 @@ _VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt_neox_sequential": ("gpt_neox", {"hidden_act": "relu", "use_parallel_residual": False}),
     "opt": ("opt", {"activation_function": "relu"}),
     "phi": ("phi", {"hidden_act": "relu"}),
+    "gptj": ("gptj", {"activation_function": "relu"}),
+    "starcoder2": ("starcoder2", {"hidden_act": "relu"}),
 }
+"""Of the kinds of models here those whose MLP is two linear maps with an activation that may be a ReLU between them."""
 FAMILIES = tuple(_VARIANTS)
-_PROJECTIONS = (("c_fc", "c_proj"), ("dense_h_to_4h", "dense_4h_to_h"), ("fc1", "fc2"))
+_PROJECTIONS = (("c_fc", "c_proj"), ("fc_in", "fc_out"), ("dense_h_to_4h", "dense_4h_to_h"), ("fc1", "fc2"))
 
 
 @cache
@@ -33,11 +38,21 @@ def relu_model(family: str = "gpt2", *, bias: float = 0.0) -> LanguageModel:
         bias: added to what goes into the ReLUs of a gpt2.
     """
     base, changes = _VARIANTS[family]
-    lm = variant(tiny_model(base), **changes)
+    lm = variant(tiny_model(base) if base in TINY else _wide_awake(base), **changes)
     if bias:
         for block in lm.layers:
             mlp: Any = block.mlp
             mlp.c_fc.bias.data.add_(bias)
+    return lm
+
+
+@torch.no_grad()
+def _wide_awake(kind: str) -> LanguageModel:
+    """A tiny model of a kind with weights so large that its MLPs matter to its losses."""
+    lm = tiny_causal_lm(kind)
+    generator = torch.Generator().manual_seed(0)
+    for weight in (one for one in lm.model.parameters() if one.ndim > 1):
+        weight.normal_(0.0, 1.2 / weight.shape[-1] ** 0.5, generator=generator)
     return lm
 
 
