@@ -27,8 +27,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "context_size": 64, "compute_pairwise_cosines": False, "dataset": "embedded",
     },
     "sparse_probing": {
-        "dataset_names": ["embedded/code_languages"], "probe_train_set_size": 80, "probe_test_set_size": 40,
-        "compute_all_latents_probe": False, "context_length": 64,
+        "dataset_names": ["embedded/code_languages"], "probe_train_set_size": 40, "probe_test_set_size": 20,
+        "compute_all_latents_probe": False, "context_length": 32,
     },
 }  # fmt: skip
 TOLERANCE = 1e-6
@@ -39,12 +39,15 @@ def measure(work: Path) -> Page:
     rows = [run_case(work, *case) for case in CASES]
     narrow, blocks = (run_case(work, *AT_16K, wide=wide) for wide in (False, True))
     worst, where = largest_difference(narrow["values"], blocks["values"])
+    probing = SETTINGS["sparse_probing"]
+    texts = f"{probing['probe_train_set_size']} and {probing['probe_test_set_size']} texts a class"
     introduction = (
         "Random JumpReLU SAEs on a random model of two layers through core (512 tokens; losses of 256; without the "
-        f"cosines of all pairs) and sparse_probing (embedded/code_languages), about {L0} active latents per token, "
-        "computed in float32, one thread. Memory is what the process needs, at most, over what it held with the model "
-        "loaded and the bytes of the two matrices in the file; CPU seconds are of the whole run, loading and writing "
-        "of results included.\n\n"
+        f"cosines of all pairs) and sparse_probing ({probing['dataset_names'][0]}, {texts} of up to "
+        f"{probing['context_length']} tokens), about {L0} active latents per token, computed in float32, one thread. "
+        "Memory is what the process needs, at most, over what it held with the model loaded and the bytes of the two "
+        "matrices in the file: texts and results are in it. CPU seconds are of the whole run, loading and writing of "
+        "results included.\n\n"
         "| d_model | latents | in the file | matrices MB | memory over model and matrices MB | CPU s |\n"
         "| --- | --- | --- | --- | --- | --- |\n" + "\n".join(line(row) for row in rows)
     )

@@ -54,7 +54,8 @@ def write_index() -> None:
         if not page.exists():
             continue
         title, *content = page.read_text().splitlines()
-        rows = [row for row in content if row.startswith("| ") and not row.startswith(("| | published", "| ---"))]
+        below = content[content.index(HEADER.splitlines()[0]) + 2 :] if HEADER.splitlines()[0] in content else []
+        rows = [row for row in below if row.startswith("| ")]
         lines += [f"| [{name}](benchmarks/{name}.md): {row[2:]}" for row in rows]
         if not rows:
             others.append(f"[{title.removeprefix('# Benchmark: ')}](benchmarks/{name}.md)")

@@ -5,19 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sae_bench.custom_saes import codes
+from sae_bench.custom_saes import codes, interface
 from sae_bench.custom_saes.codes import SparseCodes, sums_of_rows
 from sae_bench.custom_saes.files import read_json
-from sae_bench.custom_saes.interface import decode_tokens, encode_tokens
+from sae_bench.custom_saes.interface import check_finite, decode_tokens, encode_tokens
 from sae_bench.custom_saes.loaders.native import load_native, save_sae
 from sae_bench.custom_saes.relu_sae import ReluSAE
 from sae_bench.custom_saes.topk_sae import TopKSAE
+from sae_bench.errors import SAELoadError
 from sae_bench.testing import tiny_sae
 from sae_bench.testing.tiny_models import tiny_transcoder
 
@@ -26,12 +28,14 @@ N_TOKENS, D_SAE = 300, 512
 
 
 class Largest(TorchDispatchMode):
-    """Number of elements of the largest tensor that any operation made."""
+    """Number of elements of the largest tensor that any operation made; a view of another is none."""
 
     n = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
+        if any(returned.alias_info is not None for returned in func._schema.returns):
+            return out
         self.n = max([self.n, *(leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, Tensor))])
         return out
 
@@ -145,6 +149,28 @@ def test_casting_an_sae_leaves_the_matrices_of_its_file(tmp_path: Path):
     assert sae.W_enc.dtype == sae.W_dec.dtype == sae.threshold.dtype == torch.float32
     assert sae.dtype == sae.b_enc.dtype == torch.bfloat16
     assert encode_tokens(sae, tokens()).values_NK.dtype == torch.bfloat16
+
+
+def test_weights_are_checked_some_numbers_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(interface, "NUMBERS_AT_ONCE", 1000)
+    sae = tiny_sae("jumprelu", d_sae=D_SAE)
+    with Largest() as largest:
+        check_finite(sae)
+    assert 0 < largest.n <= 1000
+    sae.W_enc.data[3, 500] = float("nan")
+    with pytest.raises(SAELoadError, match=r"W_enc of this SAE holds 1 NaN or infinite values of 16384"):
+        check_finite(sae)
+
+
+def test_weights_take_no_memory_before_there_are_any():
+    process = psutil.Process()
+    before = process.memory_info().rss
+    sae = ReluSAE(512, 1 << 17, "tiny", 0, "cpu", torch.bfloat16)
+    assert process.memory_info().rss - before < 64 << 20
+    assert (sae.W_dec.nbytes, sae.W_dec.dtype, sae.W_dec.requires_grad) == (128 << 20, torch.bfloat16, False)
+    assert not bool(sae.W_dec[:100].any())
+    sae.W_enc[5, 7] = 2.0
+    assert float(sae.W_enc.sum(dtype=torch.float32)) == 2.0
 
 
 @pytest.mark.parametrize("in_file", [torch.float32, torch.bfloat16])

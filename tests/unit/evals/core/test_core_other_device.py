@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 from core_plain import corpus_rows, flat, run_core, settings
-from pretend_device import Counted, moved
+from pretend_device import DEVICE, Counted, moved
+from torch.utils._pytree import tree_map
 
 from sae_bench.activations.one_pass import run_pass
 from sae_bench.activations.requests import PooledTexts
 from sae_bench.custom_saes import codes
 from sae_bench.custom_saes.loading import Member
+from sae_bench.language_models import LanguageModel
 from sae_bench.testing import tiny_model, tiny_sae
 from sae_bench.testing.tiny_models import tiny_transcoder
 
@@ -24,6 +26,20 @@ def sae_of(name: str) -> Any:
     if name.startswith("wide"):
         return tiny_sae(name.removeprefix("wide "), hook_name=HOOK, d_sae=600)
     return tiny_transcoder(skip=True) if name == "transcoder" else tiny_sae(name, hook_name=HOOK)
+
+
+def divide(lm: LanguageModel, first: torch.device, second: torch.device) -> None:
+    """Embedding and first layer on one device, the rest on another; what a part is given is moved to its device."""
+    of_first = (lm.embedding, lm.layers[0], lm.base.rotary_emb)
+    for part in (*of_first, *lm.layers[1:], lm.base.norm, lm.model.get_output_embeddings()):
+        device = first if part in of_first else second
+        if device == DEVICE:
+            moved(part)
+
+        def take(_module: Any, args: Any, kwargs: Any, device: torch.device = device) -> Any:
+            return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf, (args, kwargs))
+
+        part.register_forward_pre_hook(take, with_kwargs=True)
 
 
 def numbers(name: str, *, on_device: bool) -> tuple[dict[str, float | None], list[torch.Tensor]]:
@@ -64,3 +80,22 @@ def test_a_weight_left_on_the_cpu_is_refused(left_behind: str):
         moved(sae)._parameters[left_behind] = kept
         with pytest.raises(RuntimeError, match="are on the CPU, others on the device"):
             run_core(lm, settings(), corpus_rows(lm, 4), [Member("tiny", "mixed", sae, HOOK)])
+
+
+@pytest.mark.parametrize("begins_on", ["the CPU", "the device"])
+def test_a_model_divided_over_two_devices(begins_on: str):
+    member = Member("tiny", "topk", sae_of("topk"), HOOK)
+    lm = tiny_model("llama")
+    (expected,) = run_core(lm, settings(), corpus_rows(lm, 4), [member])
+    cpu = torch.device("cpu")
+    with Counted() as counted:
+        divide(lm, *((cpu, DEVICE) if begins_on == "the CPU" else (DEVICE, cpu)))
+        if begins_on == "the device":
+            moved(member.sae)
+        assert lm.device.type == member.sae.device.type
+        (found,) = run_core(lm, settings(), corpus_rows(lm, 4), [member])
+    assert counted.n > 100
+    assert flat(found) == {
+        key: None if value is None else pytest.approx(value, rel=2e-5, abs=2e-5)
+        for key, value in flat(expected).items()
+    }
