@@ -121,6 +121,11 @@ class LanguageModel:
         return int(self.model.get_output_embeddings().weight.shape[0])
 
     @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights, wherever they are."""
+        return sum(weight.nbytes for weight in self.model.parameters())
+
+    @property
     def special_token_ids(self) -> frozenset[int]:
         """BOS, EOS and PAD: the tokens that evals leave out anyway."""
         if self.tokenizer is None:

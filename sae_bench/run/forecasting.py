@@ -74,7 +74,7 @@ def forecast_of(
         n_saes=len(handles),
         n_done=len(pending.done),
         load_seconds=load_seconds,
-        model_bytes=sum(weight.nbytes for weight in plan.lm.model.parameters()),
+        model_bytes=plan.lm.weight_bytes,
         tokens=tokens,
         n_texts=n_texts,
         pooled_bytes=n_texts * len(hooks) * plan.lm.d_model * 4,

@@ -80,7 +80,7 @@ def parse_derived(rest: str) -> DerivedSpec:
         raise UsageError(
             f"'baseline:{rest}' is no baseline. Allowed: baseline:{DERIVED_BASELINES[name]}[@<hook name>]."
         )
-    parent, derivations = _parameters(name, call["inside"].strip())
+    parent, derivations = _parsed_parameters(name, call["inside"].strip())
     if parent is not None and ":" not in parent:
         raise UsageError(
             f"'{parent}' in 'baseline:{rest}' is no SAE spec. Allowed: baseline:{DERIVED_BASELINES[name]}, e.g. "
@@ -98,7 +98,7 @@ def innermost_scheme(spec: str) -> str:
     return scheme if parent is None else innermost_scheme(parent)
 
 
-def _parameters(name: str, inside: str) -> tuple[str | None, tuple[Derivation, ...]]:
+def _parsed_parameters(name: str, inside: str) -> tuple[str | None, tuple[Derivation, ...]]:
     """The SAE's spec, and what is to be made of it."""
     if name == "best_k":
         parent, _, k = inside.rpartition(",")

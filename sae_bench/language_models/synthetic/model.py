@@ -138,6 +138,11 @@ class SyntheticModel(LanguageModel):
         return int(self.features.directions_GD.shape[0])
 
     @property
+    def weight_bytes(self) -> int:
+        """Bytes of the directions of all features."""
+        return self.features.directions_GD.nbytes
+
+    @property
     def d_vocab(self) -> int:
         return SAMPLES_PER_SEED * _SEEDS
 

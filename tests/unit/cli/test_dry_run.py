@@ -149,6 +149,19 @@ def test_the_estimate_stands_above_the_bar(
     assert said in log.read_text()
 
 
+def test_a_synthetic_model_is_estimated_and_run(sae_bench: Callable[..., Any], tmp_path: Path):
+    arguments = (
+        "run", "--model", "synthetic:small", "--sae", "synthetic:topk", "--evals", "ground_truth", "--device", "cpu",
+        "--set", "ground_truth.n_samples=512", "--output-folder", str(tmp_path / "results"),
+    )  # fmt: skip
+    planned = sae_bench(*arguments, "--dry-run")
+    assert planned.code == 0, planned.err
+    assert "512" in planned.out
+    done = sae_bench(*arguments)
+    assert done.code == 0, done.err
+    assert len(list((tmp_path / "results").glob("ground_truth/*.json"))) == 1
+
+
 def test_a_share_without_saes_is_said(world: Any, sae_bench: Callable[..., Any], tmp_path: Path):
     said = sae_bench(*world.run_arguments(tmp_path / "out", "--shard", "9/9", "--dry-run"))
     assert said.code == 0

@@ -53,7 +53,7 @@ def test_one_metric_saved_for_the_report(results: Path, sae_bench: Call):
     [
         ([], "name RESULTS"),
         (["nowhere"], "nowhere"),
-        (["--model", "synthetic:small"], "a panel needs trained SAEs"),
+        (["--model", "gpt2"], "a panel needs trained SAEs"),
         (["results", "--model", "embedded"], "name RESULTS"),
     ],
 )
