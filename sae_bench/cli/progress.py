@@ -86,7 +86,7 @@ def line_of_run(forecast: ModelForecast) -> str:
         "scores": forecast.all_score_seconds,
     }
     known = {what: seconds for what, seconds in parts.items() if seconds is not None}
-    said = ", ".join(f"{what} {duration(seconds)}" for what, seconds in known.items())
+    said = ", ".join(f"{duration(seconds)} for {what}" for what, seconds in known.items())
     if len(known) == len(parts):
         return f"{n_saes}: about {duration(sum(known.values()))} from here ({said})"
     missing = " and ".join(what for what in parts if what not in known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -135,8 +136,8 @@ def test_the_estimate_stands_above_the_bar(
     arguments = world.run_arguments(out, "--log-file", str(log))
     n_tokens = sae_bench(*arguments, "--dry-run").message.split("pass of the model over ")[1].split()[0]
     assert sae_bench(*arguments).code == 0
-    lines = log.read_text()
-    assert f"6 SAEs: about the model over {n_tokens} tokens 0 s; how long codes and scores will take" in lines
+    of_model = f".+ for the model over {n_tokens} tokens"  # measured, and the machine may be busy
+    assert re.search(f"6 SAEs: about {of_model}; how long codes and scores will take", log.read_text())
     first, *others = sorted((out / "core").glob("*.json"))
     content = json.loads(first.read_text())
     shared = {"prepare (shared)": 5.0, "lm_pass (shared)": 9.0, "sae_encode (shared)": 2.0, "consume (shared)": 4.0}
@@ -145,8 +146,8 @@ def test_the_estimate_stands_above_the_bar(
     for path in others:
         path.unlink()
     assert sae_bench(*arguments).code == 0
-    said = f"5 SAEs: about 2 min 10 s from here (the model over {n_tokens} tokens 0 s, codes 30 s, scores 1 min 40 s)"
-    assert said in log.read_text()
+    parts = rf"\({of_model}, 30 s for codes, 1 min 40 s for scores\)"
+    assert re.search(f"5 SAEs: about .+ from here {parts}", log.read_text())
 
 
 def test_a_synthetic_model_is_estimated_and_run(sae_bench: Callable[..., Any], tmp_path: Path):
