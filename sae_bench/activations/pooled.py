@@ -89,6 +89,17 @@ class CodeMatrix:
         total_F = np.bincount(rows.indices, weights=rows.data, minlength=self.shape[1])  # sums in float64
         return torch.from_numpy(total_F) / len(index_T)
 
+    def is_silent(self, *, texts_at_once: int = 256) -> bool:
+        """Whether no latent is active on any text.
+
+        Args:
+            texts_at_once: of a dense matrix, so many rows are looked at together.
+        """
+        rows_T = self._rows_of(torch.arange(self.shape[0]))
+        if isinstance(self._matrix, Tensor):
+            return not any(bool(self._matrix[some_T].any()) for some_T in rows_T.split(texts_at_once))
+        return not bool(np.any(self._matrix[rows_T.numpy()].data))
+
     def column_sums(self, index_T: Int[Tensor, "T"]) -> ColumnSums:
         """Sums over the given texts of every latent."""
         rows_T = self._rows_of(index_T)

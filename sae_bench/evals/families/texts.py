@@ -26,7 +26,6 @@ SILENT = (
 SEEN = "test_texts_seen_in_training"
 SEEN_SHARE = 0.01
 """Share of test texts that equal a training text above which results carry a warning."""
-TEXTS_AT_ONCE = 512
 
 ConfigT = TypeVar("ConfigT", bound=Any)
 PreparedT = TypeVar("PreparedT")
@@ -84,7 +83,7 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
         prepared = self.prepared_at(member.hook_name_out if self.at_output else member.hook_name, pooled)
         codes = pooled.codes[member.key]
         scores = self.score_codes(member, codes, prepared)
-        if is_silent(codes):
+        if codes.is_silent():
             scores.warnings.append(SILENT)
         scores.warnings += self._seen_warnings()
         return scores
@@ -137,8 +136,3 @@ class TextsJob(ABC, Generic[ConfigT, PreparedT]):
             for name, n_seen in self._n_seen.items()
             if n_seen > SEEN_SHARE * self._n_test[name]
         ]
-
-
-def is_silent(codes: CodeMatrix) -> bool:
-    """Whether no latent is active on any text."""
-    return not any(bool(codes.rows(rows_N).any()) for rows_N in torch.arange(codes.shape[0]).split(TEXTS_AT_ONCE))

@@ -7,6 +7,7 @@ import tracemalloc
 import pytest
 import torch
 from pass_samples import HOOK, ROUNDING, activation_batch, member, plain_code_mean, plain_mean, random_texts
+from scipy import sparse
 from torch import Tensor
 
 from sae_bench.activations.batches import ActivationBatch
@@ -71,6 +72,16 @@ def test_dense_and_sparse_storage_answer_alike(lm, texts):
     nothing = torch.tensor([], dtype=torch.long)
     assert bool(dense.mean(nothing).isnan().all())
     assert bool(compressed.mean(nothing).isnan().all())
+
+
+def test_codes_are_silent_where_no_latent_is_active(monkeypatch):
+    dense_TF = torch.zeros(5, 3)
+    dense_TF[4, 1] = -0.5
+    monkeypatch.setattr(CodeMatrix, "rows", None)  # of wide SAEs, rows are gigabytes
+    for codes in (CodeMatrix(dense_TF), CodeMatrix(sparse.csr_matrix(dense_TF.numpy()))):
+        assert not codes.is_silent(texts_at_once=2)
+        assert codes.select(torch.arange(4)).is_silent(texts_at_once=2)
+        assert not codes.select(torch.tensor([0, 4])).is_silent()
 
 
 @pytest.mark.parametrize("limit", [1 << 30, 0])

@@ -18,14 +18,6 @@ from sae_bench.results.model import BaseMetricCategories
 from sae_bench.testing.tiny_models import tiny_model
 
 
-def test_an_sae_is_silent_where_no_latent_is_active(monkeypatch):
-    monkeypatch.setattr(texts, "TEXTS_AT_ONCE", 2)
-    codes_TF = torch.zeros(5, 3)
-    assert texts.is_silent(CodeMatrix(codes_TF))
-    codes_TF[4, 1] = -0.5
-    assert not texts.is_silent(CodeMatrix(codes_TF))
-
-
 class _Placed(texts.TextsJob):
     def prepare(self, activations_TD: torch.Tensor) -> None: ...
 
