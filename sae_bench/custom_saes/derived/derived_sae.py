@@ -14,7 +14,6 @@ from sae_bench.custom_saes.custom_sae_config import CustomSAEConfig
 from sae_bench.custom_saes.interface import SparseCodes, decoder_is_linear, skip_path, sparse_encoder
 from sae_bench.errors import SAEMismatchError, UsageError
 
-_OF_TRANSCODERS = ("hook_name_out", "d_out")
 _ENCODER_PARTS = ("W_enc", "b_enc", "b_mag", "gate_bias", "r_mag", "threshold")
 _BESIDE_LATENTS = ("W_skip", "codes_only", "reads_rows", "beside_latents")
 
@@ -25,6 +24,15 @@ class DerivedSAEConfig(CustomSAEConfig):
 
     derived_from: dict[str, Any] = field(default_factory=dict)
     """Which SAE (`release`, `sae_id`, `fingerprint`, `architecture`), what was made of it (`name`), its parameters."""
+
+
+@dataclass
+class DerivedTranscoderConfig(DerivedSAEConfig):
+    """The configuration of what is made from a transcoder."""
+
+    hook_name_out: str | None = None
+    """Which hook it predicts, as the transcoder does."""
+    d_out: int | None = None
 
 
 def derived_config(cfg: Any, derived_from: dict[str, Any], *, d_sae: int) -> DerivedSAEConfig:
@@ -38,9 +46,11 @@ def derived_config(cfg: Any, derived_from: dict[str, Any], *, d_sae: int) -> Der
     shared = {one.name: getattr(cfg, one.name) for one in fields(CustomSAEConfig) if hasattr(cfg, one.name)}
     shared |= {"d_sae": d_sae, "architecture": derived_from["name"], "model_name": shared.get("model_name") or ""}
     shared["hook_layer"] = shared.get("hook_layer") or 0
-    derived = DerivedSAEConfig(**shared, derived_from=derived_from)
-    vars(derived).update({name: getattr(cfg, name) for name in _OF_TRANSCODERS if hasattr(cfg, name)})
-    return derived
+    hook_name_out = getattr(cfg, "hook_name_out", None)
+    if hook_name_out is None:
+        return DerivedSAEConfig(**shared, derived_from=derived_from)
+    d_out = getattr(cfg, "d_out", None)
+    return DerivedTranscoderConfig(**shared, derived_from=derived_from, hook_name_out=hook_name_out, d_out=d_out)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from sae_bench.custom_saes.pca_sae import fit_pca
 from sae_bench.custom_saes.spec import LoadContext, SAEHandle
 from sae_bench.errors import SAEMismatchError, UsageError
 from sae_bench.language_models import LanguageModel
+from sae_bench.plain_values import config_as_dict
 from sae_bench.testing import check_sae, tiny_model, tiny_sae, tiny_transcoder
 
 D = 48
@@ -252,7 +253,7 @@ def test_baselines_of_a_transcoder_predict_what_it_predicts(lm: LanguageModel) -
     left = {}
     for name in ("random_l0_matched", "frozen_encoder", "permuted_decoder"):
         member = load_member(derived_handle(Derivation(name), handle), context, lm)
-        assert member.hook_name_out == hook_out
+        assert member.hook_name_out == config_as_dict(member.sae.cfg)["hook_name_out"] == hook_out
         left[name] = float((y_ND - member.sae(x_ND)).square().sum() / (y_ND - y_ND.mean(0)).square().sum())
         assert mean_l0(member.sae, x_ND) == pytest.approx(8, rel=0.01)
     assert left["frozen_encoder"] < 0.9 < left["random_l0_matched"]
