@@ -123,7 +123,7 @@ def write_sae(folder: Path, d_model: int, d_sae: int, dtype: torch.dtype, hook: 
 def unit_scale(lm: Any, hook: str) -> None:
     """Scale the embedding of the model until a token's activation has the length that makes projections N(0, 1)."""
     ids = torch.arange(8, 72)[None]
-    for _ in range(6):  # what the layer adds does not grow with the embedding
+    for _ in range(24):  # what the layer adds does not grow with the embedding
         size = float(lm.capture(ids, [hook])[hook].norm(dim=-1).mean())
         lm.model.get_input_embeddings().weight.data.mul_(lm.d_model**0.5 / size)
 
