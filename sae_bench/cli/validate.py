@@ -19,6 +19,7 @@ from sae_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from sae_bench.analysis.validity import MetricVerdict, Validation
+    from sae_bench.evals.base import EvalSpec
 
 EXAMPLES = """\b
 Examples:
@@ -131,14 +132,21 @@ def evaluate_panel(*, saes: tuple[str, ...], ladder_of: str | None, output_folde
     request = RunRequest.from_flags(
         {**flags, "sae_specs": specs, "preset": "quick", "nulls": True, "output_folder": output_folder}
     )
-    if options["model"] == EMBEDDED:
+    if options["model"] in PACKAGED:
         given: dict[str, Any] = dict(request.settings)
-        settings = {spec.name: {**spec.demo, **given.get(spec.name, {})} for spec in request.specs()}
+        sizes = {spec.name: _demo_sizes(spec, options["model"]) for spec in request.specs()}
+        settings = {name: {**of_eval, **given.get(name, {})} for name, of_eval in sizes.items()}
         request = request.model_copy(update={"settings": settings})
     try:
         evaluate_and_show(request)
     except SystemExit:  # some SAE or eval failed, and was named; the others count
         err.print("[yellow]note[/yellow] verdicts rest on what did not fail", highlight=False)
+
+
+def _demo_sizes(spec: EvalSpec, model: str) -> dict[str, Any]:
+    """The demo's settings of an eval; on a synthetic model without those that are about texts."""
+    left_out = () if model == EMBEDDED else {*spec.synthetic, "context_length"}
+    return {name: value for name, value in spec.demo.items() if name not in left_out}
 
 
 def trained_specs(model: str, saes: tuple[str, ...]) -> tuple[str, ...]:
