@@ -97,7 +97,7 @@ def of_a_branch() -> tuple[int, int]:
     return counted.n, counted.reads.total()
 
 
-@pytest.mark.parametrize("architecture", ["relu", "jumprelu", "gated", "batch_topk", "topk"])
+@pytest.mark.parametrize("architecture", ["relu", "jumprelu", "topk"])
 def test_statistics_of_an_sae_wait_for_the_device_once_in_some_batches(architecture: str):
     n, reads = of_one_more_sae(statistics, architecture)
     assert not reads, "one read serves all SAEs of a group"

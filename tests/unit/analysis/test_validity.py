@@ -246,10 +246,8 @@ def test_verdicts_are_the_same_for_disjoint_halves_of_the_seeds(tmp_path: Path):
     ]
     same: list[bool] = []
     for n, of_panel in enumerate(responses):
-        for seed_noise in (0.005, 0.03):
-            folder = tmp_path / f"{n} {seed_noise}"
-            design = Design(n_seeds=8, n_units=120, text=0.12, cell=0.08, seed=seed_noise)
-            write_panel(folder, of_panel, seeds=range(8), design=design, random_seed=n)
-            same += [bool(one.same_in_halves) for one in validate(folder).metrics]
-    assert len(same) == 48
+        design = Design(n_seeds=8, n_units=120, text=0.12, cell=0.08, seed=(0.005, 0.03)[n % 2])
+        write_panel(tmp_path / str(n), of_panel, seeds=range(8), design=design, random_seed=n)
+        same += [bool(one.same_in_halves) for one in validate(tmp_path / str(n)).metrics]
+    assert len(same) == 24
     assert sum(same) >= 0.9 * len(same), f"{sum(same)} of {len(same)}"
