@@ -52,9 +52,9 @@ def values_at_once(device: torch.device, at_least: int) -> int:
     return max(at_least, free_bytes // (4 * SHARE_OF_FREE_MEMORY))
 
 
-def latent_blocks(n_tokens: int, n_latents: int, device: torch.device) -> Iterator[slice]:
-    """Consecutive latents, as many at a time as there is memory for their codes of so many tokens."""
-    size = max(256, values_at_once(device, VALUES_AT_ONCE) // max(1, n_tokens))
+def latent_blocks(x_ND: Float[Tensor, "N D"], n_latents: int) -> Iterator[slice]:
+    """Consecutive latents, as many at a time as there is memory for, codes of all tokens and float32 weights alike."""
+    size = max(256, values_at_once(x_ND.device, VALUES_AT_ONCE) // max(1, *x_ND.shape))
     for start in range(0, n_latents, size):
         yield slice(start, min(start + size, n_latents))
 
@@ -70,7 +70,7 @@ def codes_by_blocks(
         n_latents: F, of all blocks.
     """
     active = _Entries()
-    for part in latent_blocks(len(x_ND), n_latents, x_ND.device):
+    for part in latent_blocks(x_ND, n_latents):
         codes_NB = encode_latents(x_ND, part)
         token_A, latent_A = codes_NB.nonzero().unbind(dim=1)
         active.add(token_A, latent_A + part.start, codes_NB[token_A, latent_A])
@@ -153,7 +153,7 @@ def largest_by_blocks(
         k: how many of a token are active.
     """
     best: SparseCodes | None = None
-    for part in latent_blocks(len(x_ND), n_latents, x_ND.device):
+    for part in latent_blocks(x_ND, n_latents):
         pre_NB = pre_activations(x_ND, part)
         top = pre_NB.topk(min(k, pre_NB.shape[1]), dim=-1, sorted=False)
         values_NK, indices_NK = top.values, top.indices + part.start

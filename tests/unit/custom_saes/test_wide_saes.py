@@ -143,6 +143,19 @@ def test_matrices_stay_as_they_are_in_the_file_and_are_computed_with_in_the_dtyp
     torch.testing.assert_close(decode_tokens(wide, sparse), decoded, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["jumprelu", "topk"])
+def test_few_tokens_do_not_cast_the_whole_encoder_at_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    weights, config = save_sae(tiny_sae(name, d_sae=4 * D_SAE), tmp_path / "wide.safetensors", dtype=torch.bfloat16)
+    sae = load_native(weights, read_json(config), device="cpu", dtype=torch.float32)
+    x_ND, half = tokens()[:2], sae.W_enc.numel() // 2
+    monkeypatch.setattr(codes, "VALUES_AT_ONCE", half)
+    with Largest() as largest:
+        in_halves = encode_tokens(sae, x_ND)
+    assert largest.n <= half
+    monkeypatch.setattr(codes, "VALUES_AT_ONCE", 2 * half)
+    torch.testing.assert_close(in_halves.to_dense(), encode_tokens(sae, x_ND).to_dense(), atol=1e-6, rtol=1e-6)
+
+
 def test_casting_an_sae_leaves_the_matrices_of_its_file(tmp_path: Path):
     weights, config = save_sae(tiny_sae("jumprelu", d_sae=D_SAE), tmp_path / "wide.safetensors")
     sae = load_native(weights, read_json(config), device="cpu", dtype=torch.bfloat16)
