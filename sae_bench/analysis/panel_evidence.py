@@ -323,8 +323,10 @@ def floor_evidence(panel: MetricPanel) -> FloorEvidence:
 
 
 def costs(records: Sequence[Record]) -> tuple[float | None, float | None]:
-    """Seconds for one SAE (mean: what SAEs share may stand with one of them), and seconds paid once for all (the most
-    that any result names)."""
+    """Seconds for one SAE, the mean, and seconds paid once for all, the most that any result names.
+
+    No median: what the SAEs of a group share may stand with one of them.
+    """
     timed: list[Mapping[str, Any]] = [seconds for r in records if (seconds := r.provenance.get("seconds"))]
     if not timed:
         return None, None

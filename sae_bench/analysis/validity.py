@@ -90,21 +90,16 @@ class Evidence:
         return cls(nulls, ladders, floor, truth, panel.is_constant, _scale(panel.metric, panel.bounds))
 
     @property
-    def hardest(self) -> tuple[str, AgainstNull] | None:
-        """The kind of null that trained SAEs do worst against: nulls that are easy to beat hide it in the sum."""
-        name = self.nulls.hardest(LEAST_PAIRS)
-        return None if name is None else (name, self.nulls.by_null[name])
-
-    @property
-    def _loses_to_a_kind(self) -> bool:
-        return any(one.n_worse > max(1.0, LOST * one.n_pairs) for one in self.nulls.by_null.values())
-
-    @property
-    def beats_each_kind(self) -> bool:
-        """Whether trained SAEs win most comparisons with the hardest kind of null, and lose hardly any to any kind."""
-        if self._loses_to_a_kind:
-            return False
-        return self.hardest is None or self.hardest[1].n_better >= BEATEN * self.hardest[1].n_pairs
+    def unbeaten(self) -> tuple[str, AgainstNull] | None:
+        """The kind of null that trained SAEs do not beat, the worst of them: easy kinds hide a hard one in the sum."""
+        failed = {
+            name: one
+            for name, one in self.nulls.by_null.items()
+            if _wins_against(one) or (one.n_pairs >= LEAST_PAIRS and one.n_better < BEATEN * one.n_pairs)
+        }
+        return min(
+            failed.items(), key=lambda item: (item[1].n_better / item[1].n_pairs, -item[1].n_worse), default=None
+        )
 
     @property
     def shows_failure(self) -> bool:
@@ -114,13 +109,18 @@ class Evidence:
             return True  # it rests on floors, whose intervals say so
         if (
             nulls.n_worse > LOST * nulls.n_pairs
-            or self._loses_to_a_kind
+            or any(map(_wins_against, nulls.by_null.values()))
             or (nulls.median_z is not None and nulls.median_z <= -APART)
         ):
             return True
         if self.scale is None or nulls.detectable is None:
             return False
         return nulls.detectable <= POWERFUL * self.scale
+
+
+def _wins_against(null: AgainstNull) -> bool:
+    """Whether a kind of null wins significantly, and against more than one SAE that may be broken."""
+    return null.n_worse > max(1.0, LOST * null.n_pairs)
 
 
 def _scale(metric: Metric, bounds: Bounds) -> float | None:
@@ -311,11 +311,11 @@ def _beats(evidence: Evidence) -> tuple[bool | None, str]:
         wins = nulls.n_better >= BEATEN * nulls.n_pairs and nulls.n_worse <= LOST * nulls.n_pairs
         needed = f" ({APART:.0f} are asked for)" if wins and nulls.median_z < APART else ""
         alone = ""
-        if wins and not evidence.beats_each_kind and evidence.hardest is not None:
-            name, one = evidence.hardest
+        if wins and evidence.unbeaten is not None:
+            name, one = evidence.unbeaten
             lost = f"{one.n_worse or 'none'} significantly lost"
             alone = f"; against baseline:{name} alone {one.n_better} of {one.n_pairs} ({lost})"
-        return wins and evidence.beats_each_kind and nulls.median_z >= APART, f"{nulls.said}{needed}{alone}"
+        return wins and not alone and nulls.median_z >= APART, f"{nulls.said}{needed}{alone}"
     if nulls.n_pairs == 0 and floor.n_with_interval >= LEAST_PAIRS:
         return floor.n_above >= (1.0 - LOST) * floor.n_with_interval, floor.said
     few = f"{nulls.n_pairs} comparisons with null baselines are too few" if nulls.n_pairs else NO_NULL

@@ -53,13 +53,6 @@ class NullEvidence(_Evidence):
     by_null: dict[str, AgainstNull] = Field(default_factory=dict, description="The same by kind of null baseline.")
     reason: str | None = Field(default=None, description="Why nothing was compared, or without error bars.")
 
-    def hardest(self, least: int) -> str | None:
-        """The kind of null that trained SAEs do worst against, of those with so many comparisons at least."""
-        enough = {name: one for name, one in self.by_null.items() if one.n_pairs >= least}
-        if not enough:
-            return None
-        return min(enough, key=lambda name: (enough[name].n_better / enough[name].n_pairs, -enough[name].n_worse, name))
-
     @property
     def said(self) -> str:
         """In words."""

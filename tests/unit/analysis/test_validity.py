@@ -116,6 +116,18 @@ def test_nulls_that_are_easy_to_beat_do_not_outvote_a_hard_one(n_better: int, n_
     assert ("against baseline:random alone" in why) == (verdict == INVALID)
 
 
+def test_the_kind_of_null_that_wins_is_the_one_that_is_named():
+    """Two SAEs alone are too few to win most of; that both lose significantly counts all the same."""
+    by_null = {
+        "frozen_encoder": AgainstNull(n_pairs=20, n_better=15, n_worse=0, median_z=3.0),
+        "random": AgainstNull(n_pairs=2, n_better=0, n_worse=2, median_z=-9.0),
+    }
+    nulls = NullEvidence(n_pairs=22, n_better=17, n_worse=2, median_z=3.0, detectable=0.01, by_null=by_null)
+    found, why = decide(VerdictEvidence(nulls, LadderEvidence(), scale=1.0))
+    assert found == INVALID
+    assert "against baseline:random alone 0 of 2 (2 significantly lost)" in why
+
+
 def test_what_is_not_there_is_not_claimed(tmp_path: Path):
     saes = panel_saes()
     good = [follows(0.5)]
